@@ -1,0 +1,52 @@
+"""What a CPU-only machine needs before torchvision can be imported.
+
+A plain ``pip install`` there can pair a CPU build of torch with a torchvision built for CUDA. Its native library
+then doesn't load, and ``import torchvision`` ends with ``operator torchvision::nms does not exist``, because it
+registers shape functions for operators that nobody defined. Declaring the two schemas is enough: nothing in
+re-identification calls them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import torch
+
+_SCHEMAS = {
+    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
+_library: torch.library.Library | None = None  # a Library undefines its operators when it is collected
+
+
+def torchvision_operators_load() -> bool:
+    """True when torchvision's native operators are there, or can be loaded, in this process."""
+    if hasattr(torch.ops.torchvision, "nms"):
+        return True
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return False
+    for path in sorted(Path(spec.origin).parent.glob("_C*")):
+        try:
+            torch.ops.load_library(str(path))
+        except OSError:
+            continue
+        return hasattr(torch.ops.torchvision, "nms")
+    return False
+
+
+def declare_torchvision_operators() -> bool:
+    """Declare ``torchvision::nms`` and ``qnms`` where the native ones don't load.
+
+    Returns:
+        True when the schemas were declared, False when there was nothing to do.
+    """
+    global _library
+    if _library is not None or "torchvision" in sys.modules or torchvision_operators_load():
+        return False
+    _library = torch.library.Library("torchvision", "FRAGMENT")
+    for schema in _SCHEMAS.values():
+        _library.define(schema)
+    return True

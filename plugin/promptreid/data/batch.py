@@ -1,0 +1,104 @@
+"""The two types in which multi-modal samples travel through torchreid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+FIELDS = ("images", "modality", "camera", "present")
+
+
+class ModalBatch(dict[str, Any]):
+    """What a model gets for one sample or for a batch of them: a dict of tensors, nothing else.
+
+    torchreid passes only ``item["img"]`` on to the model, so everything the model needs is in here.
+    ``default_collate``, pinning and ``DataParallel`` keep the type.
+
+    | field      | one sample          | batch                  |                                              |
+    |------------|---------------------|------------------------|----------------------------------------------|
+    | `images`   | (M, 3, H, W) float  | (B, M, 3, H, W) float  | M images per sample, normalised              |
+    | `modality` | (M,) int64          | (B, M) int64           | which modality each image is                 |
+    | `camera`   | () int64            | (B,) int64             | 0-based true camera                          |
+    | `present`  | (M,) bool           | (B, M) bool            | False where a modality is missing            |
+
+    Build samples with :meth:`sample`, batches with :meth:`of`.
+    """
+
+    @classmethod
+    def sample(
+        cls, images: Tensor, modality: list[int], camera: int, present: list[bool] | None = None
+    ) -> ModalBatch:
+        """One sample.
+
+        Args:
+            images: Shape (M, 3, H, W).
+            modality: M modality ids.
+            camera: 0-based camera.
+            present: M flags; all true when omitted.
+        """
+        return cls.of(images, torch.tensor(modality), torch.tensor(camera),
+                      None if present is None else torch.tensor(present))  # fmt: skip
+
+    @classmethod
+    def of(cls, images: Tensor, modality: Tensor, camera: Tensor, present: Tensor | None = None) -> ModalBatch:
+        """A sample or batch from tensors; shapes as in the table of the class.
+
+        Raises:
+            ValueError: shapes that don't belong together.
+        """
+        if present is None:
+            present = torch.ones_like(modality, dtype=torch.bool)
+        if images.ndim not in (4, 5) or images.shape[: images.ndim - 3] != modality.shape:
+            raise ValueError(
+                f"images of shape {tuple(images.shape)} don't go with modality of shape {tuple(modality.shape)}: "
+                "expected (M, 3, H, W) with (M,), or (B, M, 3, H, W) with (B, M)"
+            )
+        if camera.shape != modality.shape[:-1] or present.shape != modality.shape:
+            raise ValueError(
+                f"camera {tuple(camera.shape)} and present {tuple(present.shape)} must have the shapes "
+                f"{tuple(modality.shape[:-1])} and {tuple(modality.shape)}"
+            )
+        return cls(images=images, modality=modality, camera=camera, present=present)
+
+    def to(self, *args: Any, **kwargs: Any) -> ModalBatch:
+        """Like ``Tensor.to``; a floating dtype is applied to the images alone."""
+        device, dtype, non_blocking, _ = torch._C._nn._parse_to(*args, **kwargs)
+        return type(self)(
+            {key: value.to(device=device, dtype=dtype if value.is_floating_point() else None,
+                           non_blocking=non_blocking) for key, value in self.items()}
+        )  # fmt: skip
+
+    def cuda(self, *args: Any, **kwargs: Any) -> ModalBatch:
+        """Like ``Tensor.cuda``, for every field."""
+        return type(self)({key: value.cuda(*args, **kwargs) for key, value in self.items()})
+
+    def size(self, dim: int | None = None) -> Any:
+        """The size of ``images``; ``size(0)`` of a batch is the number of samples."""
+        return self["images"].size() if dim is None else self["images"].size(dim)
+
+
+class PathBundle(str):
+    """The paths of one multi-modal sample: as a string the first modality's, in ``paths`` all of them.
+
+    torchreid tells images from videos, draws rank lists and collates by ``isinstance(path, str)``, so a bundle has
+    to be a string. ``paths`` maps the modality's name to its file, or to ``None`` where that modality is missing.
+    """
+
+    paths: dict[str, str | None]
+
+    def __new__(cls, paths: Mapping[str, str | None]) -> PathBundle:
+        present = [path for path in paths.values() if path is not None]
+        if not present:
+            raise ValueError(f"a sample needs at least one image; all of {sorted(paths)} are missing")
+        bundle = super().__new__(cls, present[0])
+        bundle.paths = dict(paths)
+        return bundle
+
+    def __reduce__(self) -> tuple[type[PathBundle], tuple[dict[str, str | None]]]:
+        return PathBundle, (self.paths,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PathBundle:
+        return self  # immutable in use, and torchreid deep-copies whole train lists

@@ -1,0 +1,171 @@
+"""The bridge to torchreid, and the only module of promptreid that imports it.
+
+Two packages are called torchreid: the one from GitHub keeps its code directly under ``torchreid``, the one in the
+package registry under ``torchreid.reid``. Their code is the same, their version numbers contradict each other, and
+only attribute access (``torchreid.data.X``) works on both. Everything version- or layout-dependent lives here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from promptreid import compat
+
+
+def _import_host() -> ModuleType:
+    compat.declare_torchvision_operators()
+    with warnings.catch_warnings():
+        # torchreid warns that its Cython evaluator is missing; ours replaces it.
+        warnings.filterwarnings("ignore", message=".*Cython evaluation.*")
+        warnings.filterwarnings("ignore", category=SyntaxWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        try:
+            return importlib.import_module("torchreid")
+        except ModuleNotFoundError as error:
+            if error.name != "torchreid":
+                raise
+            raise ModuleNotFoundError(
+                "promptreid is a plugin for torchreid, which is not installed: "
+                "pip install torchreid==0.2.5, or put a checkout of deep-person-reid on PYTHONPATH",
+                name="torchreid",
+            ) from None
+
+
+torchreid = _import_host()
+LAYOUT = "registry" if f"{torchreid.__name__}.reid" in sys.modules else "github"
+"""``registry`` (modules under ``torchreid.reid``) or ``github`` (directly under ``torchreid``)."""
+
+data = torchreid.data
+engine = torchreid.engine
+losses = torchreid.losses
+metrics = torchreid.metrics
+models = torchreid.models
+optim = torchreid.optim
+utils = torchreid.utils
+
+ImageDataset: Any = data.ImageDataset
+ImageDataManager: Any = data.ImageDataManager
+ImageTripletEngine: Any = engine.ImageTripletEngine
+ImageSoftmaxEngine: Any = engine.ImageSoftmaxEngine
+
+# The names below start with two underscores: written as attributes inside a class they would be mangled.
+_DATASETS: dict[str, Any] = vars(data.datasets)["__image_datasets"]
+_MODELS: dict[str, Any] = vars(models)["__model_factory"]
+
+_ours: dict[tuple[str, str], Any] = {}
+
+
+def _claim(kind: str, name: str, value: Any, taken: Any) -> bool:
+    """Remember that ``value`` is ours; False when this very object is registered already."""
+    if not name.isidentifier() or name != name.lower():
+        raise ValueError(f"{kind} name {name!r}: use lower-case letters, digits and underscores")
+    if _ours.get((kind, name)) is value:
+        return False
+    if name in taken:
+        raise ValueError(f"torchreid already has a {kind} named {name!r}; choose another name, nothing is overwritten")
+    _ours[kind, name] = value
+    return True
+
+
+def register_dataset(name: str, factory: Callable[..., Any]) -> None:
+    """Make ``factory`` available as ``ImageDataManager(sources=name)``. A second, equal call does nothing.
+
+    Args:
+        name: the key, lower case.
+        factory: a class, function or ``functools.partial``; torchreid calls it with keyword arguments only.
+
+    Raises:
+        ValueError: another dataset has this name.
+    """
+    if _claim("dataset", name, factory, _DATASETS):
+        data.register_image_dataset(name, factory)
+
+
+def register_model(name: str, builder: Callable[..., torch.nn.Module]) -> None:
+    """Make ``builder`` available as ``torchreid.models.build_model(name, ...)``. A second, equal call does nothing.
+
+    torchreid has no call for this, so the builder is inserted into its factory dict; nothing is replaced.
+
+    Args:
+        name: the key, lower case.
+        builder: called as ``builder(num_classes=, loss=, pretrained=, use_gpu=)``.
+
+    Raises:
+        ValueError: another model has this name.
+    """
+    if _claim("model", name, builder, _MODELS):
+        _MODELS[name] = builder
+
+
+def replace_model(name: str, builder: Callable[..., torch.nn.Module]) -> None:
+    """Bind a model name of ours to a configured builder for this process (``tools/train_net.py`` does, per run).
+
+    Raises:
+        ValueError: the name is not one of ours.
+    """
+    if ("model", name) not in _ours:
+        raise ValueError(f"{name!r} is not a model of promptreid; only its own models can be bound to a configuration")
+    _ours["model", name] = builder
+    _MODELS[name] = builder
+
+
+def register_loss(loss: type[torch.nn.Module]) -> None:
+    """Make ``loss`` available as an attribute of ``torchreid.losses`` under its class name.
+
+    Raises:
+        ValueError: torchreid has something else of that name.
+    """
+    name = loss.__name__
+    present = getattr(losses, name, None)
+    if present is None:
+        setattr(losses, name, loss)
+    elif present is not loss:
+        raise ValueError(f"torchreid.losses already has {name!r}; choose another name, nothing is overwritten")
+
+
+def dataset_names() -> list[str]:
+    """Every dataset name that torchreid knows, its own and ours."""
+    return sorted(_DATASETS)
+
+
+def model_names() -> list[str]:
+    """Every model name that torchreid knows, its own and ours."""
+    return sorted(_MODELS)
+
+
+def is_ours(kind: str, name: str) -> bool:
+    """Whether promptreid registered this ``"dataset"`` or ``"model"``."""
+    return (kind, name) in _ours
+
+
+def allow_host_checkpoints() -> None:
+    """Let ``torch.load(weights_only=True)`` read torchreid's checkpoints.
+
+    torchreid stores the rank-1 as a numpy scalar, so that since torch 2.6 it cannot read its own files. The three
+    globals such a scalar needs carry data, not code.
+    """
+    scalar = np.float64(0).__reduce__()[0]
+    scalar_types = (np.dtype, *{type(np.dtype(kind)) for kind in (np.float32, np.float64)})
+    # A file written under numpy 1 names the module numpy.core, one written under numpy 2 numpy._core.
+    names = [(scalar, f"{module}.multiarray.scalar") for module in ("numpy.core", "numpy._core")]
+    torch.serialization.add_safe_globals([*names, *scalar_types])
+
+
+def alias_modules() -> None:
+    """Make ``from torchreid.utils import X`` work on the registry's layout too.
+
+    Every loaded ``torchreid.reid.*`` module becomes importable under ``torchreid.*``: the same objects, no second
+    import. Does nothing on GitHub's layout.
+    """
+    prefix = f"{torchreid.__name__}.reid."
+    for name, module in list(sys.modules.items()):
+        if name.startswith(prefix):
+            sys.modules.setdefault(f"{torchreid.__name__}.{name.removeprefix(prefix)}", module)
