@@ -81,24 +81,30 @@ class ModalBatch(dict[str, Any]):
 
 
 class PathBundle(str):
-    """The paths of one multi-modal sample: as a string the first modality's, in ``paths`` all of them.
+    """The files of one sample: as a string the first modality's path, in ``paths`` all of them.
 
     torchreid tells images from videos, draws rank lists and collates by ``isinstance(path, str)``, so a bundle has
-    to be a string. ``paths`` maps the modality's name to its file, or to ``None`` where that modality is missing.
+    to be a string. It carries what torchreid's four-field records have no room for.
+
+    Attributes:
+        paths: the modality's name to its file, or to ``None`` where that modality is missing.
+        camera: 0-based true camera, -1 when unknown. (The record's own ``camid`` is what the evaluator excludes on.)
     """
 
     paths: dict[str, str | None]
+    camera: int
 
-    def __new__(cls, paths: Mapping[str, str | None]) -> PathBundle:
+    def __new__(cls, paths: Mapping[str, str | None], camera: int = -1) -> PathBundle:
         present = [path for path in paths.values() if path is not None]
         if not present:
             raise ValueError(f"a sample needs at least one image; all of {sorted(paths)} are missing")
         bundle = super().__new__(cls, present[0])
         bundle.paths = dict(paths)
+        bundle.camera = camera
         return bundle
 
-    def __reduce__(self) -> tuple[type[PathBundle], tuple[dict[str, str | None]]]:
-        return PathBundle, (self.paths,)
+    def __reduce__(self) -> tuple[type[PathBundle], tuple[dict[str, str | None], int]]:
+        return PathBundle, (self.paths, self.camera)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PathBundle:
-        return self  # immutable in use, and torchreid deep-copies whole train lists
+        return self  # never changed after construction, and torchreid deep-copies whole train lists

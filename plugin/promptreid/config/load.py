@@ -1,0 +1,127 @@
+"""Reading a configuration from YAML files, the command line and a program; writing it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+from yacs.config import CfgNode
+
+from promptreid.config.defaults import default_config
+from promptreid.config.keys import flatten
+from promptreid.config.merge import merged
+
+BASE_KEY = "_BASE_"
+SUFFIXES = (".yaml", ".yml")
+
+
+def load_config(
+    path: str | Path | None = None, opts: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
+) -> CfgNode:
+    """The defaults, then the file, then ``overrides``, then ``opts``; later ones win.
+
+    A file may name another one to start from, ``_BASE_: mip_base.yaml``, relative to itself. Every file in such a
+    chain has to lie under the nearest folder called ``configs`` above the first one, or else in the first one's own
+    folder: a configuration from elsewhere can't pull in other files of this machine.
+
+    Args:
+        path: a ``.yaml`` or ``.yml`` file. Nothing else is taken: yacs would run a ``.py`` file.
+        opts: ``KEY VALUE KEY VALUE ...``, as a command line has them.
+        overrides: values by dotted key, such as ``{"data.root": "/data"}``.
+
+    Returns:
+        A frozen tree. Types are checked, values aren't: see :func:`~promptreid.config.validate.validate`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an unknown key, a wrong type, a base outside the folder or in a circle, or broken YAML.
+    """
+    cfg = default_config()
+    if path is not None:
+        for file, leaves in _read_chain(Path(path)):
+            cfg = _merge(cfg, leaves, str(file))
+    cfg = _merge(cfg, overrides or {}, "overrides")
+    cfg = _merge(cfg, _pairs(opts), "command line")
+    cfg.freeze()
+    return cfg
+
+
+def dump_config(cfg: CfgNode) -> str:
+    """The whole tree as YAML; :func:`load_config` reads it back to an equal tree."""
+    return str(cfg.dump(sort_keys=False, allow_unicode=True))
+
+
+def _merge(cfg: CfgNode, leaves: Mapping[str, Any], source: str) -> CfgNode:
+    try:
+        return merged(cfg, leaves)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+
+
+def _pairs(opts: Sequence[str]) -> dict[str, str]:
+    if len(opts) % 2:
+        raise ValueError(f"options come as KEY VALUE pairs, but {opts[-1]!r} stands alone")
+    return dict(zip(opts[::2], opts[1::2], strict=True))
+
+
+def _read_chain(path: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """The files from the remotest base to ``path`` itself, each with its leaves."""
+    folder = _folder_of(path)
+    chain: list[tuple[Path, dict[str, Any]]] = []
+    current: Path | None = path.resolve()
+    while current is not None:
+        if current in [file for file, _ in chain]:
+            circle = " -> ".join(file.name for file, _ in chain)
+            raise ValueError(f"{path}: {BASE_KEY} runs in a circle: {circle} -> {current.name}")
+        tree = _read(current)
+        base = tree.pop(BASE_KEY, None)
+        chain.append((current, flatten(tree)))
+        current = None if base is None else _base_path(current, base, folder)
+    return chain[::-1]
+
+
+def _folder_of(path: Path) -> Path:
+    parents = path.resolve().parents
+    return next((parent for parent in parents if parent.name == "configs"), parents[0])
+
+
+def _base_path(file: Path, base: Any, folder: Path) -> Path:
+    if not isinstance(base, str) or Path(base).is_absolute() or "://" in base:
+        raise ValueError(f"{file}: {BASE_KEY} {base!r} must be the path of one file, relative to this one")
+    path = (file.parent / base).resolve()
+    if not path.is_relative_to(folder):
+        raise ValueError(f"{file}: {BASE_KEY} {base!r} lies outside {folder}; move it in there")
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path}: a configuration is a .yaml or .yml file")
+    if not path.is_file():
+        raise FileNotFoundError(f"no configuration file {path}")
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not valid YAML: {error}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ValueError(f"{path}: expected keys with values, got {type(tree).__name__}")
+    return tree
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which besides silently keeps the last of two equal keys: here they are an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        for name in names:
+            if not isinstance(name, str) or "." in name:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{name!r} is no name; nest the parts of a dotted key", node.start_mark
+                )
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{name!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)

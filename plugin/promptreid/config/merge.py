@@ -1,0 +1,101 @@
+"""Setting keys of a tree, with the checks and conversions that yacs leaves out.
+
+yacs refuses ``1`` for a float, takes ``None`` for anything, turns a name like ``001`` into a number, and stops half-way
+through a merge when a value is wrong. Here a whole number is a float where one is asked for, text stays text, and the
+tree that was given is never touched.
+"""
+
+from __future__ import annotations
+
+from ast import literal_eval
+from collections.abc import Mapping
+from typing import Any
+
+from yacs.config import CfgNode
+
+from promptreid.config.defaults import NULLABLE, default_config
+from promptreid.config.keys import did_you_mean, flatten
+
+_DEFAULTS = flatten(default_config())
+
+
+def merged(cfg: CfgNode, leaves: Mapping[str, Any]) -> CfgNode:
+    """A copy of ``cfg`` with these keys set; ``cfg`` stays as it is.
+
+    Args:
+        cfg: a tree from :func:`~promptreid.config.defaults.default_config`.
+        leaves: values by dotted key. A value may also be the text of it, as a command line has it.
+
+    Raises:
+        ValueError: a key that doesn't exist (the nearest one is named), or a value of the wrong type.
+    """
+    result = cfg.clone()
+    result.defrost()
+    for key, value in leaves.items():
+        _check_key(key)
+        node = result
+        *path, last = key.split(".")
+        for name in path:
+            node = node[name]
+        node[last] = coerce(key, value)
+    return result
+
+
+def coerce(key: str, value: Any) -> Any:
+    """``value`` as the type that ``key`` has.
+
+    A whole number becomes a float where one is expected, a tuple a list; text such as ``1e-4``, ``true`` or
+    ``[60, 80]`` is read where the key isn't a string.
+
+    Raises:
+        ValueError: the value can't be that.
+    """
+    default = _DEFAULTS[key]
+    kind = NULLABLE.get(key, type(default))
+    if kind is list:
+        return _coerce_list(key, value, default)
+    if key in NULLABLE and (value is None or value == "None"):
+        return None
+    return _coerce_scalar(key, value, kind, kind.__name__ + (" or None" if key in NULLABLE else ""))
+
+
+def _check_key(key: str) -> None:
+    if key in _DEFAULTS:
+        return
+    inside = [other for other in _DEFAULTS if other.startswith(f"{key}.")]
+    if inside:
+        raise ValueError(f"{key} holds other keys and can't have a value itself: set {inside[0]!r} or its neighbours")
+    raise ValueError(f"unknown key {key!r}{did_you_mean(key, _DEFAULTS)}")
+
+
+def _coerce_list(key: str, value: Any, default: list[Any]) -> list[Any]:
+    kind = type(default[0]) if default else str  # the only empty defaults are lists of names
+    expected = f"a list of {kind.__name__} values, such as {default or ['name']}"
+    items = _read(value, list) if isinstance(value, str) else value
+    if not isinstance(items, (list, tuple)):
+        raise _wrong_type(key, value, expected)
+    return [_coerce_scalar(key, item, kind, expected) for item in items]
+
+
+def _coerce_scalar(key: str, value: Any, kind: type, expected: str) -> Any:
+    read = _read(value, kind) if isinstance(value, str) else value
+    if kind is float and type(read) is int:
+        read = float(read)
+    if type(read) is not kind:  # not isinstance: True is no number
+        raise _wrong_type(key, value, expected)
+    return read
+
+
+def _read(text: str, kind: type) -> Any:
+    """The Python literal in ``text``, or ``text`` itself where there is none or a string is wanted."""
+    if kind is bool and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        literal = literal_eval(text.strip())
+    except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):  # all that it may raise
+        return text
+    return text if kind is str and not isinstance(literal, str) else literal
+
+
+def _wrong_type(key: str, value: Any, expected: str) -> ValueError:
+    return ValueError(f"{key}: expected {expected}, got {value!r} ({type(value).__name__})")

@@ -1,0 +1,85 @@
+"""What each key may hold by itself: names from a closed list, numbers from an interval."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+_SAMPLERS = (
+    "RandomIdentitySampler",
+    "SequentialSampler",
+    "RandomSampler",
+    "RandomDomainSampler",
+    "RandomDatasetSampler",
+)
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "data.type": ("image", "video"),
+    # torchreid skips a name it doesn't know, and trains without that augmentation.
+    "data.transforms": ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase"),
+    "sampler.train_sampler": _SAMPLERS,
+    "sampler.train_sampler_t": _SAMPLERS,
+    "video.sample_method": ("evenly", "random", "all"),
+    "video.pooling_method": ("avg", "max"),
+    "train.optim": ("adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw"),
+    "train.lr_scheduler": ("single_step", "multi_step", "cosine", "warmup_cosine", "mip_cosine"),
+    "loss.name": ("softmax", "triplet", "prompt"),
+    "test.dist_metric": ("euclidean", "cosine"),
+    "mip.preset": ("mip_paper", "mip_release"),
+    "mip.query": ("", "learned", "zero"),
+    "mip.iael_pooling": ("", "mean", "query", "flatten"),
+}
+"""Every name a key may have; for a list, each of its entries."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Finite numbers from ``low`` to ``high``; ``open_low`` and ``open_high`` exclude the ends themselves."""
+
+    low: float
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.open_low else value >= self.low
+        below = value < self.high if self.open_high else value <= self.high
+        return math.isfinite(value) and above and below
+
+    def __str__(self) -> str:
+        text = f"above {self.low}" if self.open_low else f"at least {self.low}"
+        if math.isfinite(self.high):
+            text += f" and {'below' if self.open_high else 'at most'} {self.high}"
+        return text
+
+
+_COUNT = Range(1)
+_FROM_ZERO = Range(0)
+_POSITIVE = Range(0, open_low=True)
+_SHARE = Range(0, 1, open_high=True)
+_DECAY = Range(0, 1, open_low=True)
+_GROUPS: dict[Range, str] = {
+    _COUNT: """
+        data.height data.width data.k_tfm data.synthetic.ids data.synthetic.frames data.synthetic.size
+        sampler.num_instances sampler.num_cams sampler.num_datasets video.seq_len
+        train.max_epoch train.batch_size train.stepsize train.print_freq train.cosine.cycle
+        loss.prompt.msel_start_epoch test.batch_size test.ranks test.visrank_topk
+        mip.prompt_length mip.stride mip.depth mip.vit.depth mip.vit.embed_dim mip.vit.num_heads mip.vit.patch_size
+    """,
+    _FROM_ZERO: """
+        data.workers data.split_id data.synthetic.seed train.weight_decay train.start_epoch train.fixbase_epoch
+        train.base_lr_mult train.warmup_epochs train.warmup_lr train.cosine.min_lr train.seed
+        train.lr_mult.prompts train.lr_mult.generator train.lr_mult.bias test.start_eval
+        loss.triplet.margin loss.triplet.weight_t loss.triplet.weight_x
+        loss.prompt.margin loss.prompt.weight_t loss.prompt.weight_x loss.prompt.weight_iael loss.prompt.weight_msel
+        mip.sie_weight
+    """,
+    _POSITIVE: "data.norm_std train.lr",
+    _SHARE: "sgd.momentum rmsprop.alpha adam.beta1 adam.beta2 mip.drop_path",
+    _DECAY: "train.gamma train.cosine.decay",
+    Range(0, 1): "sgd.dampening",
+    Range(-1): "test.eval_freq",
+}
+
+RANGES: dict[str, Range] = {key: allowed for allowed, keys in _GROUPS.items() for key in keys.split()}
+"""The interval of each number; for a list, of each of its entries."""

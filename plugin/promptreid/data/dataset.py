@@ -1,0 +1,169 @@
+"""The base class of every multi-modal data set: torchreid's ``ImageDataset`` with modalities."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from promptreid import host
+from promptreid.data.batch import ModalBatch, PathBundle
+from promptreid.data.images import read_image
+from promptreid.data.sampling import ModalityBalancer
+
+logger = logging.getLogger(__name__)
+
+Record = tuple[Any, ...]
+"""``(path, pid, camid)`` or ``(path, pid, camid, dsetid)``, torchreid's own form, with a PathBundle as path."""
+
+
+class ModalDataset(host.ImageDataset):  # type: ignore[misc]
+    """A data set whose samples are images of one or more modalities.
+
+    Items are torchreid's (``img``, ``pid``, ``camid``, ``impath``, ``dsetid``), with ``img`` a ``ModalBatch``. A record
+    whose path is an ordinary string (from a data set of torchreid's that was added to this one) is read as a sample
+    of the first modality.
+
+    Args:
+        train, query, gallery: records ``(PathBundle, pid, camid)``; the train pids are 0..N-1.
+        kwargs: torchreid's own (``transform``, ``k_tfm``, ``mode``, ``combineall``, ``verbose``, ...).
+
+    Raises:
+        ValueError: an empty list, train pids with gaps, or a train identity that lacks a modality.
+    """
+
+    modalities: tuple[str, ...] = ("visible", "infrared")
+    """Names of the modalities; a modality id is an index into this table."""
+    images_per_sample = 1
+    """M: 1 for visible-infrared data, 3 for RGB + NIR + TIR triples."""
+    num_cameras = 0
+    """Size of the table of true cameras."""
+    protocols: tuple[Any, ...] = ()
+    """The evaluation protocols of this data set; the first one is its headline."""
+
+    def __init__(self, train: list[Record], query: list[Record], gallery: list[Record], **kwargs: Any) -> None:
+        for name, records in (("train", train), ("query", query), ("gallery", gallery)):
+            if not records:
+                raise ValueError(f"{type(self).__name__}: the {name} list is empty; is the data set complete?")
+        self._check_train(train)
+        super().__init__(train, query, gallery, **kwargs)
+        self._balancer: ModalityBalancer | None = None
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        path, pid, camid, dsetid = self.data[index]
+        samples = self._samples(path, camid)
+        return {
+            "img": samples[0] if len(samples) == 1 else samples,
+            "pid": pid,
+            "camid": camid,
+            "impath": path,
+            "dsetid": dsetid,
+        }
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """A whole batch, as torch's loader asks for it; train batches of identities are balanced over modalities."""
+        if self.mode == "train" and self.images_per_sample == 1:
+            indices = self.balancer.balance(indices)
+        return [self[index] for index in indices]
+
+    @property
+    def balancer(self) -> ModalityBalancer:
+        """Draws K images of each modality per identity; see :class:`ModalityBalancer`."""
+        if self._balancer is None:
+            self._balancer = ModalityBalancer(
+                [record[1] for record in self.data], [self.modality_of(record[0]) for record in self.data],
+                len(self.modalities),
+            )  # fmt: skip
+        return self._balancer
+
+    def modality_of(self, path: str) -> int:
+        """Modality id of a one-image record; a plain path is of the first modality."""
+        return self.modalities.index(next(iter(path.paths))) if isinstance(path, PathBundle) else 0
+
+    def _samples(self, path: str, camid: int) -> list[Any]:
+        bundle = path if isinstance(path, PathBundle) else PathBundle({self.modalities[0]: path}, camid)
+        images = {name: None if file is None else read_image(file) for name, file in bundle.paths.items()}
+        if self.transform is None:
+            return [images if self.images_per_sample > 1 else next(iter(images.values()))]
+        names = list(images)
+        samples = []
+        for _ in range(self.k_tfm):
+            tensors = _fill_missing([None if image is None else self.transform(image) for image in images.values()])
+            samples.append(
+                ModalBatch.sample(
+                    torch.stack(tensors),
+                    [self.modalities.index(name) for name in names],
+                    bundle.camera,
+                    [image is not None for image in images.values()],
+                )
+            )
+        return samples
+
+    def __add__(self, other: Any) -> ModalDataset:
+        """Join the train sets, with identities, cameras and data set ids of ``other`` counted on from ours."""
+        merged = copy.copy(self)
+        merged.train = list(self.train) + [
+            (
+                _shift_camera(path, self.num_cameras),
+                pid + self.num_train_pids,
+                camid + self.num_train_cams,
+                dsetid + self.num_datasets,
+            )
+            for path, pid, camid, dsetid in other.train
+        ]
+        merged.data = merged.train if self.mode == "train" else self.data
+        merged.num_train_pids = self.get_num_pids(merged.train)
+        merged.num_train_cams = self.get_num_cams(merged.train)
+        merged.num_datasets = self.get_num_datasets(merged.train)
+        merged.num_cameras = self.num_cameras + getattr(other, "num_cameras", other.num_train_cams)
+        merged._balancer = None
+        return merged
+
+    def show_summary(self) -> None:
+        """Log identities, images and cameras per split and modality (torchreid prints; a library should not)."""
+        for split in ("train", "query", "gallery"):
+            records = getattr(self, split)
+            counts = Counter(self._label(record[0]) for record in records)
+            logger.info(
+                "%s %-7s %5d ids  %6d images  (%s)  %d cameras",
+                type(self).__name__, split, self.get_num_pids(records), len(records),
+                ", ".join(f"{count} {name}" for name, count in sorted(counts.items())), self.get_num_cams(records),
+            )  # fmt: skip
+
+    def _label(self, path: str) -> str:
+        return "+".join(path.paths) if isinstance(path, PathBundle) else self.modalities[0]
+
+    def _check_train(self, train: list[Record]) -> None:
+        pids = {record[1] for record in train}
+        if pids != set(range(len(pids))):
+            raise ValueError(f"{type(self).__name__}: train pids must be 0..{len(pids) - 1} without gaps")
+        if self.images_per_sample > 1:
+            return
+        seen = {(record[1], self.modality_of(record[0])) for record in train}
+        for path, pid, *_ in train:
+            for modality, name in enumerate(self.modalities):
+                if (pid, modality) not in seen:
+                    raise ValueError(
+                        f"{type(self).__name__}: the identity of {path} has no {name} image; cross-modal training "
+                        f"needs both modalities of each identity: add the images, or take the identity off the train list"
+                    )
+
+
+def _shift_camera(path: str, offset: int) -> str:
+    if isinstance(path, PathBundle) and path.camera >= 0:
+        return PathBundle(path.paths, path.camera + offset)
+    return path
+
+
+def _fill_missing(tensors: Sequence[Tensor | None]) -> list[Tensor]:
+    """Zeros in the place of missing images, so that samples can be stacked."""
+    shape = next(tensor for tensor in tensors if tensor is not None)
+    return [torch.zeros_like(shape) if tensor is None else tensor for tensor in tensors]
+
+
+DatasetFactory = Callable[..., ModalDataset]

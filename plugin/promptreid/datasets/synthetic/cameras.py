@@ -1,0 +1,122 @@
+"""Where the picture is taken and with what: scene, viewpoint and sensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from promptreid.datasets.synthetic.draws import between, keyed, pick, whole
+from promptreid.datasets.synthetic.materials import BANDS, TINTS
+
+BACKDROP = (1.25, 4.0)  # the scene's height and width, in those of a picture
+
+
+@dataclass(frozen=True)
+class Block:
+    """A box of the scene, in shares of the backdrop, with RGB values in each band (in the order of ``BANDS``)."""
+
+    box: tuple[float, float, float, float]
+    values: tuple[tuple[int, int, int], ...]
+
+    @classmethod
+    def draw(cls, rng: Generator, box: tuple[float, float, float, float]) -> Block:
+        tint = pick(rng, TINTS)
+        level = between(rng, 60, 200)
+        values = [tuple(min(255, max(0, int(level + offset / 2))) for offset in tint)]
+        values += [(int(between(rng, 50, 180)),) * 3, (int(between(rng, 40, 110)),) * 3]
+        return cls(box, tuple(values))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A place: wall, floor, and things before the wall. Two cameras may look at the same one."""
+
+    blocks: tuple[Block, ...]
+    grain: int
+
+    @classmethod
+    def draw(cls, rng: Generator) -> Scene:
+        """A place from the generator keyed by seed and location."""
+        floor = between(rng, 0.6, 0.85)
+        boxes = [(0.0, 0.0, 1.0, floor), (0.0, floor, 1.0, 1.0)]
+        for _ in range(whole(rng, 8, 14)):
+            left, top = rng.random(), between(rng, 0.0, 0.6)
+            right = left + between(rng, 0.01, 0.12)
+            boxes.append((left, top, right, min(floor, top + between(rng, 0.1, 0.7))))
+        for _ in range(whole(rng, 2, 5)):
+            left, top = rng.random(), between(rng, floor, 1.0)
+            boxes.append((left, top, left + between(rng, 0.05, 0.3), top + between(rng, 0.01, 0.05)))
+        return cls(tuple(Block.draw(rng, box) for box in boxes), whole(rng, 0, 2**31))
+
+
+@lru_cache(maxsize=32)
+def backdrop(scene: Scene, band: str, height: int, width: int) -> NDArray[np.uint8]:
+    """The whole scene in a band, (1.25 height, 4 width, 3) uint8, of which a frame shows a part."""
+    rows, columns = int(height * BACKDROP[0]), int(width * BACKDROP[1])
+    image = np.zeros((rows, columns, 3), dtype=np.uint8)
+    for block in scene.blocks:
+        left, top, right, bottom = block.box
+        image[int(top * rows) : int(bottom * rows), int(left * columns) : int(right * columns)] = block.values[
+            BANDS.index(band)
+        ]
+    grain = keyed(scene.grain, "scene", BANDS.index(band)).integers(0, 48, (rows // 8, columns // 8), dtype=np.uint8)
+    texture = cv2.resize(grain, (columns, rows), interpolation=cv2.INTER_LINEAR_EXACT)
+    mixed = np.clip(image.astype(np.int16) + texture[..., None] - 24, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.GaussianBlur(mixed, (5, 5), 0), dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Viewpoint:
+    """How the camera sees a body: scale, width, perspective (head or feet larger), foreshortening and tilt."""
+
+    scale: float
+    widen: float
+    taper: float
+    pitch: float
+    shear: float
+
+    @classmethod
+    def draw(cls, rng: Generator) -> Viewpoint:
+        return cls(
+            scale=between(rng, 0.84, 0.92),
+            widen=between(rng, 0.94, 1.1),
+            taper=between(rng, -0.05, 0.2),
+            pitch=between(rng, -0.05, 0.15),
+            shear=between(rng, -0.03, 0.03),
+        )
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """Contrast around mid-grey, offset, gain of each channel and noise amplitude (grey levels)."""
+
+    contrast: float
+    offset: float
+    white: tuple[float, float, float]
+    noise: float
+
+    @classmethod
+    def draw(cls, rng: Generator, band: str) -> Sensor:
+        contrast, offset = between(rng, 0.75, 1.1), between(rng, -18, 18)
+        white = (between(rng, 0.88, 1.12), between(rng, 0.94, 1.06), between(rng, 0.88, 1.12))
+        noise = between(rng, 10, 24) if band == "visible" else between(rng, 16, 34)
+        return cls(contrast, offset, white if band == "visible" else (1.0, 1.0, 1.0), noise)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera that sees in every band (in the order of ``BANDS``); most trees use just one."""
+
+    scene: Scene
+    viewpoint: Viewpoint
+    sensors: tuple[Sensor, ...]
+
+    @classmethod
+    def draw(cls, rng: Generator, scene: Scene) -> Camera:
+        """A camera before ``scene``, from the generator keyed by seed and camera."""
+        return cls(scene, Viewpoint.draw(rng), tuple(Sensor.draw(rng, band) for band in BANDS))

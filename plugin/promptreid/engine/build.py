@@ -1,0 +1,110 @@
+"""From a configuration to the objects of a run."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from promptreid import host
+from promptreid.config.kwargs import datamanager_kwargs
+from promptreid.engine.optimisation import build_optimizer, build_scheduler
+from promptreid.engine.prompt_engine import PromptEngine
+from promptreid.losses.mip import MIPLoss
+from promptreid.models.options import MIPOptions, mip_paper, mip_release
+from promptreid.models.registry import MODELS
+
+PRESETS = {"mip_paper": mip_paper, "mip_release": mip_release}
+
+
+def build_datamanager(cfg: Any, use_gpu: bool = True) -> Any:
+    """torchreid's ``ImageDataManager`` for ``cfg.data``."""
+    return host.ImageDataManager(**datamanager_kwargs(cfg, use_gpu))
+
+
+def mip_options(cfg: Any) -> MIPOptions:
+    """The options of ``cfg.mip``: those of its preset, with the keys that are set replacing the preset's."""
+    mip = cfg.mip
+    given = {
+        "prompt_length": mip.prompt_length,
+        "prompt_depth": mip.depth,
+        "queries": mip.query or None,
+        "iael": mip.iael,
+        "iael_pooling": mip.iael_pooling or None,
+        "jpm": mip.jpm,
+        "sie": "camera" if mip.sie_weight else "none",
+        "sie_weight": mip.sie_weight or None,
+    }
+    return PRESETS[mip.preset](**{name: value for name, value in given.items() if value is not None})
+
+
+def build_model(cfg: Any, datamanager: Any, use_gpu: bool = True) -> nn.Module:
+    """The model of ``cfg.model``, through torchreid's own factory; ours is bound to the rest of the tree first."""
+    name = cfg.model.name
+    if name in MODELS:
+        host.replace_model(name, _bound_builder(cfg, datamanager))
+    model: nn.Module = host.models.build_model(
+        name=name,
+        num_classes=datamanager.num_train_pids,
+        loss=cfg.loss.name,
+        pretrained=cfg.model.pretrained,
+        use_gpu=use_gpu,
+    )
+    return model
+
+
+def _bound_builder(cfg: Any, datamanager: Any) -> partial[nn.Module]:
+    dataset = datamanager.train_loader.dataset
+    chosen = {name: value for name, value in cfg.mip.vit.items() if value is not None}
+    settings: dict[str, Any] = {
+        "options": mip_options(cfg),
+        "cameras": getattr(dataset, "num_cameras", 0) or datamanager.num_train_cams,
+        "modalities": getattr(dataset, "modalities", ("visible",)),
+        "stride": cfg.mip.stride,
+        "drop_path": cfg.mip.drop_path,
+        "image_size": (cfg.data.height, cfg.data.width),
+        "weights": cfg.mip.weights or None,
+        "strict_pretrained": True,
+        "allow_download": cfg.mip.allow_download,
+        "vit": chosen,
+    }
+    if cfg.mip.backbone:
+        settings["backbone"] = cfg.mip.backbone
+    return partial(MODELS[cfg.model.name], **settings)
+
+
+def build_criterion(cfg: Any) -> nn.Module | None:
+    """The loss on a ``PromptOutput``; None where torchreid's own losses are asked for."""
+    if cfg.loss.name != "prompt":
+        return None
+    loss = cfg.loss.prompt
+    return MIPLoss(
+        identity_weight=loss.weight_x,
+        triplet_weight=loss.weight_t,
+        iael_weight=loss.weight_iael if mip_options(cfg).iael else 0.0,
+        msel_weight=loss.weight_msel if loss.use_msel else 0.0,
+        msel_start_epoch=loss.msel_start_epoch,
+        margin=loss.margin or None,
+    )
+
+
+def build_engine(cfg: Any, datamanager: Any, model: nn.Module, use_gpu: bool = True) -> PromptEngine:
+    """A ``PromptEngine`` with the optimiser and schedule of ``cfg.train``."""
+    optimizer = build_optimizer(model, cfg)
+    return PromptEngine(
+        datamanager,
+        model,
+        optimizer,
+        criterion=build_criterion(cfg),
+        scheduler=build_scheduler(optimizer, cfg),
+        use_gpu=use_gpu,
+        protocols=cfg.test.protocols,
+        chance=cfg.test.chance,
+        seed=cfg.train.seed,
+        amp=cfg.train.amp,
+        margin=cfg.loss.triplet.margin,
+        weight_t=cfg.loss.triplet.weight_t if cfg.loss.name == "triplet" else 0.0,
+        weight_x=cfg.loss.triplet.weight_x if cfg.loss.name == "triplet" else 1.0,
+        label_smooth=cfg.loss.softmax.label_smooth,
+    )

@@ -1,0 +1,81 @@
+"""Optimisers and schedules from the configuration: torchreid's own, and those with per-group rates and warm-up."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from promptreid import host
+from promptreid.config import lr_scheduler_kwargs, optimizer_kwargs
+from promptreid.engine.schedules import WarmupCosineRestarts
+from promptreid.models.prompts import InstancePromptGenerator, ModalityPrompts
+
+ROLES = ("base", "bias", "prompts", "generator")
+
+
+def parameter_roles(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]:
+    """Each parameter with the role that decides its learning rate.
+
+    ``prompts`` is the library of modality prompts, ``generator`` the whole instance prompt generator (its biases
+    too), ``bias`` every other bias, ``base`` the rest; the projection of the prompts counts as base, as in MIP's
+    released code.
+    """
+    libraries = {id(module.library) for module in model.modules() if isinstance(module, ModalityPrompts)}
+    generators = {id(parameter) for module in model.modules() if isinstance(module, InstancePromptGenerator)
+                  for parameter in module.parameters()}  # fmt: skip
+    for name, parameter in model.named_parameters():
+        if id(parameter) in libraries:
+            yield name, parameter, "prompts"
+        elif id(parameter) in generators:
+            yield name, parameter, "generator"
+        else:
+            yield name, parameter, "bias" if name.endswith("bias") else "base"
+
+
+def parameter_groups(model: nn.Module, lr: float, multipliers: dict[str, float]) -> list[dict[str, Any]]:
+    """Parameter groups for a torch optimiser, one per role, each with its rate and its name.
+
+    Args:
+        model: any model; one without prompts has the groups ``bias`` and ``base``.
+        lr: the base rate.
+        multipliers: factor per role; 1 where a role is missing.
+    """
+    groups: dict[str, list[nn.Parameter]] = defaultdict(list)
+    for _, parameter, role in parameter_roles(model):
+        groups[role].append(parameter)
+    # torchreid reports the last group's rate as "the" learning rate: let it be the base rate.
+    order = sorted(groups, key=ROLES.index, reverse=True)
+    return [{"params": groups[role], "lr": lr * multipliers.get(role, 1.0), "name": role} for role in order]
+
+
+def build_optimizer(model: nn.Module, cfg: Any) -> torch.optim.Optimizer:
+    """The optimiser of ``cfg.train``: torchreid's for its own models, one with per-role rates for ours."""
+    kwargs = optimizer_kwargs(cfg)
+    if not host.is_ours("model", cfg.model.name) and cfg.train.optim != "adamw":
+        return host.optim.build_optimizer(model, **kwargs)
+    groups = parameter_groups(model, cfg.train.lr, dict(cfg.train.lr_mult))
+    decay, betas = cfg.train.weight_decay, (cfg.adam.beta1, cfg.adam.beta2)
+    if cfg.train.optim == "sgd":
+        return torch.optim.SGD(groups, momentum=cfg.sgd.momentum, dampening=cfg.sgd.dampening,
+                               nesterov=cfg.sgd.nesterov, weight_decay=decay)  # fmt: skip
+    if cfg.train.optim == "rmsprop":
+        return torch.optim.RMSprop(groups, alpha=cfg.rmsprop.alpha, momentum=cfg.sgd.momentum, weight_decay=decay)
+    kinds: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "radam": torch.optim.RAdam}
+    if cfg.train.optim == "amsgrad":
+        return torch.optim.Adam(groups, betas=betas, weight_decay=decay, amsgrad=True)
+    return kinds[cfg.train.optim](groups, betas=betas, weight_decay=decay)
+
+
+def build_scheduler(optimizer: torch.optim.Optimizer, cfg: Any) -> Any:
+    """The schedule of ``cfg.train``, stepped once per epoch."""
+    train = cfg.train
+    if train.lr_scheduler not in ("warmup_cosine", "mip_cosine"):
+        return host.optim.build_lr_scheduler(optimizer, **lr_scheduler_kwargs(cfg))
+    cycle = train.cosine.cycle if train.lr_scheduler == "mip_cosine" else train.max_epoch
+    return WarmupCosineRestarts(
+        optimizer, train.warmup_epochs, train.warmup_lr, cycle, train.cosine.decay, train.cosine.min_lr
+    )

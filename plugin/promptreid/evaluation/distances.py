@@ -1,0 +1,193 @@
+"""Distances between queries and gallery, a block of rows at a time; the Q x G matrix never exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from promptreid.evaluation.features import Array, as_tensor
+
+METRICS = ("euclidean", "cosine")
+
+
+class DistanceRows(Protocol):
+    """Rows of a Q x G distance matrix, on demand."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Q and G."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the rows will be."""
+
+    def columns(self, index: np.ndarray) -> DistanceRows:
+        """The same rows, restricted to these gallery items."""
+
+    def transposed(self) -> DistanceRows:
+        """Gallery against queries."""
+
+    def rows(self, index: torch.Tensor) -> torch.Tensor:
+        """(len(index), G) distances, freshly allocated: the caller may overwrite them."""
+
+
+class FeatureDistances:
+    """Distances of features, computed when asked for, always in float32.
+
+    ``euclidean`` is the squared Euclidean distance and ``cosine`` is one minus the cosine, as in torchreid's
+    ``compute_distance_matrix``.
+
+    Args:
+        query: (Q, D) floats of any precision.
+        gallery: (G, D) floats of any precision, on the same device.
+        metric: ``"euclidean"`` or ``"cosine"``.
+
+    Raises:
+        ValueError: unknown metric, features that are not finite float matrices of one width, or so large that their
+            squared distances overflow float32.
+    """
+
+    def __init__(self, query: Array, gallery: Array, metric: str = "euclidean") -> None:
+        if metric not in METRICS:
+            raise ValueError(f"metric: {metric!r} is not one of {METRICS}")
+        self._metric = metric
+        self._query, self._gallery = _as_features("query", query), _as_features("gallery", gallery)
+        if self._query.shape[1] != self._gallery.shape[1]:
+            raise ValueError(f"query: {self._query.shape[1]} features per image, gallery: {self._gallery.shape[1]}")
+        if metric == "cosine":
+            self._query, self._gallery = F.normalize(self._query), F.normalize(self._gallery)
+        self._query_norms = _squared_norms("query", self._query)
+        self._gallery_norms = _squared_norms("gallery", self._gallery)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of queries and gallery items."""
+        return len(self._query), len(self._gallery)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the features are and the distances will be."""
+        return self._gallery.device
+
+    def columns(self, index: np.ndarray) -> FeatureDistances:
+        """The same queries against these gallery items only."""
+        chosen = torch.from_numpy(index).to(self.device)
+        part = copy(self)
+        part._gallery, part._gallery_norms = self._gallery[chosen], self._gallery_norms[chosen]
+        return part
+
+    def transposed(self) -> FeatureDistances:
+        """Gallery against queries."""
+        swapped = copy(self)
+        swapped._query, swapped._query_norms = self._gallery, self._gallery_norms
+        swapped._gallery, swapped._gallery_norms = self._query, self._query_norms
+        return swapped
+
+    def rows(self, index: torch.Tensor) -> torch.Tensor:
+        """(len(index), G) float32 distances of these queries."""
+        with _full_precision(self.device):
+            if self._metric == "cosine":
+                return torch.mm(self._query[index], self._gallery.T).neg_().add_(1)
+            products = torch.addmm(self._gallery_norms, self._query[index], self._gallery.T, alpha=-2)
+            return products.add_(self._query_norms[index, None])
+
+
+class GivenDistances:
+    """A distance matrix that the caller computed; it is read, never written.
+
+    Args:
+        distances: (Q, G) finite floats. float64 keeps its precision, shorter floats are ranked in float32.
+
+    Raises:
+        ValueError: not a two-dimensional floating-point or integer array. (Values are checked while they are read.)
+    """
+
+    def __init__(self, distances: Array) -> None:
+        self._matrix = as_tensor(distances)
+        self._columns: torch.Tensor | None = None
+        if self._matrix.ndim != 2 or self._matrix.is_complex():
+            raise ValueError(f"distances: expected a real Q x G matrix, got {tuple(self._matrix.shape)}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of queries and gallery items."""
+        return len(self._matrix), self._matrix.shape[1] if self._columns is None else len(self._columns)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the matrix is."""
+        return self._matrix.device
+
+    def columns(self, index: np.ndarray) -> GivenDistances:
+        """The same rows, restricted to these gallery items."""
+        chosen = torch.from_numpy(index).to(self.device)
+        part = GivenDistances(self._matrix)
+        part._columns = chosen if self._columns is None else self._columns[chosen]
+        return part
+
+    def transposed(self) -> GivenDistances:
+        """Gallery against queries."""
+        return GivenDistances((self._matrix if self._columns is None else self._matrix[:, self._columns]).T)
+
+    def rows(self, index: torch.Tensor) -> torch.Tensor:
+        """(len(index), G) copies of these rows, in float32 or float64."""
+        block = self._matrix[index]
+        if self._columns is not None:
+            block = block.index_select(1, self._columns)
+        if not torch.isfinite(block).all():
+            raise ValueError("distances: NaN or infinite values cannot be ranked; check the features behind them")
+        # Integers may exceed float32's 24 bits, which would invent ties.
+        exact = block.dtype == torch.float64 or not block.is_floating_point()
+        return block.to(torch.float64 if exact else torch.float32)
+
+
+def compute_distances(query: Array, gallery: Array, metric: str = "euclidean") -> torch.Tensor:
+    """The whole (Q, G) float32 distance matrix, for small sets; see :class:`FeatureDistances`."""
+    distances = FeatureDistances(query, gallery, metric)
+    return distances.rows(torch.arange(len(query), device=distances.device))
+
+
+def _as_features(name: str, features: Array) -> torch.Tensor:
+    tensor = as_tensor(features)
+    if tensor.ndim != 2 or not tensor.is_floating_point():
+        raise ValueError(f"{name}: expected an N x D matrix of floats, got {tensor.dtype} {tuple(tensor.shape)}")
+    if not torch.isfinite(tensor).all():
+        raise ValueError(f"{name}: the features hold NaN or infinite values")
+    return tensor.float()
+
+
+def _squared_norms(name: str, features: torch.Tensor) -> torch.Tensor:
+    norms = features.square().sum(1)
+    # A squared distance is at most twice the sum of two squared norms.
+    if len(norms) and norms.max() > torch.finfo(torch.float32).max / 4:
+        raise ValueError(f"{name}: features so large that their squared distances overflow float32; normalise them")
+    return norms
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """float32 products even under autocast or with TF32 switched on: ranks need the last bits."""
+    with torch.autocast(device.type, enabled=False):
+        if not hasattr(torch.backends, "fp32_precision"):  # torch before 2.9
+            precision = torch.get_float32_matmul_precision()
+            torch.set_float32_matmul_precision("highest")
+            try:
+                yield
+            finally:
+                torch.set_float32_matmul_precision(precision)
+            return
+        backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
+        precisions = [backend.fp32_precision for backend in backends]
+        try:
+            for backend in backends:
+                backend.fp32_precision = "ieee"
+            yield
+        finally:
+            for backend, precision in zip(backends, precisions, strict=True):
+                backend.fp32_precision = precision

@@ -1,0 +1,1 @@
+"""Losses for multi-modal re-identification: plain tensors in, tensors out."""

@@ -1,0 +1,33 @@
+"""Distances between the features of a batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def pairwise_euclidean(features: Tensor) -> Tensor:
+    """Euclidean distances (B, B) of features (B, D), at least in float32 whatever the precision of the features.
+
+    Computed from differences, not from a matrix product, whose rounding drowns small distances; the gradient at
+    distance 0 is 0.
+    """
+    features = features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
+    return torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def zero_of(features: Tensor) -> Tensor:
+    """A loss of 0 that can be differentiated, for batches in which nothing can be compared."""
+    return features.sum() * 0.0
+
+
+def check_batch(features: Tensor, targets: Tensor) -> None:
+    """Refuse features that are not (B, D) or targets that are not (B,).
+
+    Raises:
+        ValueError: Other shapes.
+    """
+    if features.ndim != 2 or targets.shape != features.shape[:1]:
+        raise ValueError(
+            f"expected features (B, D) and targets (B,), got {tuple(features.shape)} and {tuple(targets.shape)}"
+        )

@@ -1,0 +1,176 @@
+"""From the tokens after the trunk to feature vectors and logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from promptreid.models.blocks import BlockFunction, Context, context_block
+
+
+class BNNeck(nn.Module):
+    """Batch normalisation between feature and classifier, with its bias fixed at 0 (Luo et al., 2019).
+
+    The bias is a buffer, not a parameter without gradient: torchreid turns the gradient of every parameter on.
+    """
+
+    bias: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(dim, affine=False)
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.register_buffer("bias", torch.zeros(dim))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Shape (B, D) in and out."""
+        return self.norm(features) * self.weight + self.bias
+
+
+def identity_classifier(dim: int, num_classes: int) -> nn.Linear:
+    """A classifier without bias, initialised with standard deviation 0.001."""
+    classifier = nn.Linear(dim, num_classes, bias=False)
+    nn.init.normal_(classifier.weight, std=0.001)
+    return classifier
+
+
+class TokenHead(nn.Module):
+    """A copy of the backbone's last block and final norm, of which only the first token's output is read."""
+
+    def __init__(self, block: nn.Module, norm: nn.Module, apply: BlockFunction = context_block) -> None:
+        super().__init__()
+        self.block = deepcopy(block)
+        self.norm = deepcopy(norm)
+        self.apply_block = apply
+
+    def forward(self, token: Tensor, context: Context) -> Tensor:
+        """Read token (B, 1, D) out of itself and the context; returns (B, D)."""
+        return self.norm(self.apply_block(self.block, token, [context], 1)).squeeze(1)
+
+
+class GlobalHead(nn.Module):
+    """The class token's output of the last block: one feature."""
+
+    count = 1
+
+    def __init__(self, block: nn.Module, norm: nn.Module, apply: BlockFunction = context_block) -> None:
+        super().__init__()
+        self.b1 = TokenHead(block, norm, apply)
+
+    def forward(self, tokens: Tensor) -> list[Tensor]:
+        """Tokens (B, 1 + N, D) to one feature (B, D)."""
+        return [self.b1(tokens[:, :1], Context(tokens[:, 1:]))]
+
+
+class JigsawHead(nn.Module):
+    """Jigsaw patch module (JPM): one global feature and one for each run of shifted and shuffled patches.
+
+    Args:
+        block: The backbone's last block, copied twice (b1 for the global branch, b2 for the runs).
+        norm: The backbone's final norm, likewise.
+        shift: The tokens are rolled so that token number ``shift``, the class token being number 0, comes first.
+        groups: Of the shuffle.
+        divide: Runs; patches beyond the last full run are not used.
+
+    References:
+        He et al., TransReID: Transformer-based Object Re-Identification, ICCV 2021, section 3.2.
+    """
+
+    def __init__(
+        self,
+        block: nn.Module,
+        norm: nn.Module,
+        shift: int = 5,
+        groups: int = 2,
+        divide: int = 4,
+        apply: BlockFunction = context_block,
+    ) -> None:
+        super().__init__()
+        self.b1 = TokenHead(block, norm, apply)
+        self.b2 = TokenHead(block, norm, apply)
+        self.shift, self.groups, self.divide = shift, groups, divide
+
+    @property
+    def count(self) -> int:
+        """How many features come out."""
+        return 1 + self.divide
+
+    def forward(self, tokens: Tensor) -> list[Tensor]:
+        """Tokens (B, 1 + N, D) to ``1 + divide`` features (B, D), the global one first."""
+        token, patches = tokens[:, :1], tokens[:, 1:]
+        runs = jigsaw_runs(patches, self.shift, self.groups, self.divide)
+        local = self.b2(token.repeat_interleave(self.divide, dim=0), Context(runs.flatten(0, 1)))
+        return [self.b1(token, Context(patches)), *local.unflatten(0, (-1, self.divide)).unbind(1)]
+
+
+def jigsaw_runs(patches: Tensor, shift: int, groups: int, divide: int) -> Tensor:
+    """Shift and shuffle patches (B, N, D) and cut them into runs (B, divide, N // divide, D).
+
+    The shuffle reads ``groups`` equal parts in turn. As in TransReID, one patch short of equal parts the last but one
+    patch is used twice.
+
+    Raises:
+        ValueError: Too few patches, or they do not split into ``groups``.
+    """
+    count = patches.shape[1]
+    missing = -count % groups
+    if count < max(divide, shift, 2) or missing > 1:
+        raise ValueError(
+            f"JPM cannot split {count} patch tokens (shift {shift}, {groups} groups, {divide} runs); "
+            "use larger images, a smaller stride, or switch JPM off"
+        )
+    rolled = patches.roll(1 - shift, dims=1)
+    if missing:
+        rolled = torch.cat([rolled, rolled[:, -2:-1]], dim=1)
+    shuffled = rolled.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
+    length = count // divide
+    return shuffled[:, : length * divide].unflatten(1, (divide, length))
+
+
+class PromptHead(nn.Module):
+    """The identity heads of the instance prompts, one BNNeck and classifier per layer (IAEL; MIP, equation 9).
+
+    Args:
+        layers: N_p.
+        length: j, prompts per layer.
+        pooling: How the j prompts of a layer become one vector: ``mean``; ``flatten``, which concatenates them; or
+            ``query``, a learned token that reads them through a further copy of the last block and norm, shared by
+            all layers.
+    """
+
+    def __init__(
+        self,
+        layers: int,
+        length: int,
+        num_classes: int,
+        pooling: str,
+        block: nn.Module,
+        norm: nn.Module,
+        dim: int,
+        apply: BlockFunction = context_block,
+    ) -> None:
+        super().__init__()
+        self.pooling = pooling
+        width = dim * length if pooling == "flatten" else dim
+        self.necks = nn.ModuleList(BNNeck(width) for _ in range(layers))
+        self.classifiers = nn.ModuleList(identity_classifier(width, num_classes) for _ in range(layers))
+        if pooling == "query":
+            self.query = nn.Parameter(torch.empty(1, 1, dim))
+            nn.init.trunc_normal_(self.query, std=0.02)
+            self.reader = TokenHead(block, norm, apply)
+
+    def forward(self, prompts: Sequence[Context]) -> list[Tensor]:
+        """Instance prompts of each layer to logits, a list of (B, C)."""
+        pooled = [self.pool(layer) for layer in prompts]
+        return [fc(neck(r)) for fc, neck, r in zip(self.classifiers, self.necks, pooled, strict=True)]
+
+    def pool(self, prompts: Context) -> Tensor:
+        """One vector for the prompts of one layer: (B, D), or (B, j D) when flattened."""
+        if self.pooling == "mean":
+            return prompts.tokens.mean(dim=1)
+        if self.pooling == "flatten":
+            return prompts.expanded().flatten(1)
+        return self.reader(self.query.expand(prompts.tokens.shape[0], -1, -1), prompts)

@@ -1,0 +1,231 @@
+"""MIP: modality-aware and instance-aware visual prompt learning for visible-infrared re-identification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from promptreid.models.blocks import BlockFunction, Context, context_block, plain_context_block
+from promptreid.models.heads import BNNeck, GlobalHead, JigsawHead, PromptHead, identity_classifier
+from promptreid.models.inputs import unpack_single
+from promptreid.models.options import MIPOptions, mip_paper, mip_release
+from promptreid.models.outputs import PromptOutput
+from promptreid.models.position import Grid
+from promptreid.models.prompts import InstancePromptGenerator, ModalityPrompts
+from promptreid.models.sie import SideInformation
+from promptreid.models.vit import Backbone, create_vit
+from promptreid.models.weights import load_pretrained
+
+__all__ = ["MIP", "MIPOptions", "build_mip", "mip_paper", "mip_release"]
+
+BACKBONE = "vit_base_patch16_224.orig_in21k_ft_in1k"  # the file jx_vit_base_p16_224-80ecf9dd of MIP and TransReID
+MODALITIES = ("visible", "infrared")
+
+
+class MIP(nn.Module):
+    """A ViT with prompts before its blocks and TransReID's heads behind them. Nothing in it is frozen.
+
+    In training it returns, by ``loss``: ``"softmax"`` a list of logits; ``"prompt"`` a :class:`PromptOutput`;
+    anything else ``(logits, features)``, both lists, global head first. In evaluation it returns descriptors (B, D'):
+    the global feature and the local ones divided by their number, side by side, not normalised, in float32 (float64
+    if the model is).
+
+    Args:
+        vit: From :func:`~promptreid.models.vit.create_vit`, with its pretrained weights already loaded: the head
+            blocks are copies of its last block. The generator's block is newly initialised.
+        num_classes: C, identities in training.
+        loss: See above.
+        options: Which MIP.
+        cameras: Rows of the camera embedding.
+        modalities: Names of the modalities; a modality's id is its index.
+        stride: Of the patch embedding, in pixels.
+        image_size: Height and width in training; see :class:`~promptreid.models.vit.Backbone`.
+        reference: Compute every block in full, with timm's own attention; slower, for comparison.
+
+    References:
+        Wu et al., Enhancing Visible-Infrared Person Re-identification with Modality- and Instance-aware Visual Prompt
+        Learning, ICMR 2024.
+    """
+
+    def __init__(
+        self,
+        vit: Any,
+        num_classes: int,
+        loss: str = "softmax",
+        options: MIPOptions | None = None,
+        cameras: int = 6,
+        modalities: Sequence[str] = MODALITIES,
+        stride: int = 12,
+        image_size: Grid | None = None,
+        reference: bool = False,
+    ) -> None:
+        super().__init__()
+        if num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+        self.options = options = options or mip_paper()
+        self.loss = loss
+        self.modalities = tuple(modalities)
+        dim, last, norm = vit.embed_dim, vit.blocks[-1], vit.norm
+        apply = plain_context_block if reference else context_block
+        self.backbone = Backbone(vit, _trunk_depth(len(vit.blocks), options), stride, image_size)
+        self.sie = _side_information(options, cameras, len(self.modalities), dim)
+
+        depth = self.prompt_depth = _prompt_depth(len(self.backbone.blocks), options)
+        length = options.prompt_length
+        self.modality_prompts = self.instance_prompts = self.prompt_head = None
+        if options.modality_prompts:
+            patch = vit.patch_embed.proj.kernel_size
+            scale, dropout = options.prompt_scale, options.prompt_dropout
+            self.modality_prompts = ModalityPrompts(depth, len(self.modalities), length, dim, patch, scale, dropout)
+        if options.instance_prompts:
+            self.instance_prompts = InstancePromptGenerator(last, length, dim, options.queries == "learned", apply)
+        if options.iael:
+            self.prompt_head = PromptHead(depth, length, num_classes, options.iael_pooling, last, norm, dim, apply)
+
+        self.apply_block = apply
+        self.head = _feature_head(options, last, norm, apply)
+        self.necks = nn.ModuleList(BNNeck(dim) for _ in range(self.head.count))
+        self.classifier = nn.ModuleList(identity_classifier(dim, num_classes) for _ in range(self.head.count))
+
+    def forward(self, inputs: Tensor | Mapping[str, Tensor]) -> Any:
+        """See the class; the accepted inputs are those of :func:`~promptreid.models.inputs.unpack_single`."""
+        if not self.training:
+            return self.descriptor(inputs)
+        if self.loss == "prompt":
+            return self.outputs(inputs)
+        features = self.features(*unpack_single(inputs, len(self.modalities)))[0]
+        logits = self.classify(features)
+        return logits if self.loss == "softmax" else (logits, features)
+
+    def outputs(self, inputs: Tensor | Mapping[str, Tensor]) -> PromptOutput:
+        """Everything at once, in training or evaluation mode."""
+        images, modality, camera = unpack_single(inputs, len(self.modalities))
+        features, prompts = self.features(images, modality, camera)
+        return PromptOutput(
+            logits=self.classify(features),
+            features=features,
+            prompt_logits=[] if self.prompt_head is None else self.prompt_head(prompts),
+            prompts=[layer.expanded().detach() for layer in prompts],
+            modality=modality,
+        )
+
+    def descriptor(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
+        """What retrieval compares, (B, 5 D) with four local heads."""
+        features, _ = self.features(*unpack_single(inputs, len(self.modalities)))
+        if self.options.after_bn:
+            features = [neck(feature) for neck, feature in zip(self.necks, features, strict=True)]
+        parts = len(features) - 1
+        joined = torch.cat([features[0], *(local / parts for local in features[1:])], dim=1)
+        return joined.float() if joined.dtype in (torch.float16, torch.bfloat16) else joined
+
+    def features(self, images: Tensor, modality: Tensor, camera: Tensor) -> tuple[list[Tensor], list[Context]]:
+        """Features before the BNNecks, global first, and the instance prompts of each prompted layer.
+
+        Args:
+            images: Shape (B, 3, H, W).
+            modality: Shape (B,).
+            camera: Shape (B,).
+        """
+        side = None
+        if self.sie is not None:
+            side = self.sie(camera if self.options.sie == "camera" else modality)
+        tokens = self.backbone.embed(images, side)
+        chosen = [] if self.modality_prompts is None else self.modality_prompts(modality)
+        generated: list[Context] = []
+        for layer, block in enumerate(self.backbone.blocks):
+            context = []
+            if layer < len(chosen):
+                context.append(Context(chosen[layer]))
+            if self.instance_prompts is not None and layer < self.prompt_depth:
+                generated.append(self.instance_prompts(tokens[:, 1:]))
+                context.append(generated[-1])
+            tokens = self.apply_block(block, tokens, context, 1)
+        return self.head(tokens), generated
+
+    def classify(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Logits (B, C) of each feature (B, D)."""
+        return [fc(neck(f)) for fc, neck, f in zip(self.classifier, self.necks, features, strict=True)]
+
+
+def _trunk_depth(blocks: int, options: MIPOptions) -> int:
+    depth = blocks - 1 - options.skipped_blocks
+    if depth < 1:
+        raise ValueError(
+            f"skipped_blocks={options.skipped_blocks} leaves no block before the head block of a {blocks}-block ViT"
+        )
+    return depth
+
+
+def _prompt_depth(trunk: int, options: MIPOptions) -> int:
+    if options.prompt_depth is None:
+        return trunk
+    if options.prompt_depth > trunk:
+        raise ValueError(f"prompt_depth={options.prompt_depth} is more than the {trunk} blocks before the head block")
+    return options.prompt_depth
+
+
+def _feature_head(
+    options: MIPOptions, last: nn.Module, norm: nn.Module, apply: BlockFunction
+) -> GlobalHead | JigsawHead:
+    if not options.jpm:
+        return GlobalHead(last, norm, apply)
+    return JigsawHead(last, norm, options.jpm_shift, options.jpm_groups, options.jpm_divide, apply)
+
+
+def _side_information(options: MIPOptions, cameras: int, modalities: int, dim: int) -> SideInformation | None:
+    if options.sie == "none":
+        return None
+    return SideInformation(cameras if options.sie == "camera" else modalities, dim, options.sie_weight)
+
+
+def build_mip(
+    num_classes: int,
+    loss: str = "softmax",
+    pretrained: bool = True,
+    use_gpu: bool = True,
+    *,
+    backbone: str = BACKBONE,
+    options: MIPOptions | None = None,
+    cameras: int = 6,
+    modalities: Sequence[str] = MODALITIES,
+    stride: int = 12,
+    drop_path: float = 0.1,
+    image_size: Grid | None = None,
+    weights: str | None = None,
+    strict_pretrained: bool = False,
+    allow_download: bool = False,
+    reference: bool = False,
+    vit: Mapping[str, Any] | None = None,
+) -> MIP:
+    """Build a :class:`MIP`; the first four arguments are those torchreid builds models with.
+
+    Args:
+        num_classes: Identities in training.
+        loss: What training returns; see :class:`MIP`.
+        pretrained: Start from pretrained backbone weights: ``weights``, else timm's cache. Where neither is there, one
+            warning says so and the backbone stays randomly initialised.
+        use_gpu: Has no effect; torchreid moves the model itself.
+        backbone: A timm ViT; its tag, behind the dot, chooses the pretrained weights.
+        options: Which MIP; :func:`mip_paper` by default.
+        cameras: Rows of the camera embedding.
+        modalities: Names of the modalities; a modality's id is its index.
+        stride: Of the patch embedding, in pixels.
+        drop_path: Rate of the last block, growing linearly from 0.
+        image_size: Height and width in training, where known; see :class:`~promptreid.models.vit.Backbone`.
+        weights: A file with backbone weights.
+        strict_pretrained: Missing pretrained weights are an error instead of a warning.
+        allow_download: Let timm download the weights if they are not in its cache.
+        reference: Compute every block in full; see :class:`MIP`.
+        vit: Further arguments of timm's ViT, such as ``depth`` or ``embed_dim``, for backbones of other sizes.
+
+    Raises:
+        ValueError: An argument out of range, or weights that do not fit or, if strict, are not there.
+        FileNotFoundError: ``weights`` names no file.
+    """
+    body = create_vit(backbone, drop_path, **(vit or {}))
+    if pretrained:
+        load_pretrained(body, backbone, weights, strict=strict_pretrained, allow_download=allow_download)
+    return MIP(body, num_classes, loss, options, cameras, modalities, stride, image_size, reference)

@@ -1,0 +1,20 @@
+"""What a model returns to a criterion that wants more than logits and features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class PromptOutput(dict[str, Any]):
+    """Training output with ``loss="prompt"``: a dict of tensors and lists of tensors, so ``DataParallel`` gathers it.
+
+    It is deliberately no tuple or list: torchreid averages a criterion over those, and hands anything else on whole.
+
+    | key             |                                                                                         |
+    |-----------------|-----------------------------------------------------------------------------------------|
+    | `logits`        | list of (B, C): global, then local heads                                                |
+    | `features`      | list of (B, D): the vectors before the BNNeck, in the same order                         |
+    | `prompt_logits` | list of (B, C), one per prompted layer; empty where the prompts are not supervised       |
+    | `prompts`       | list of (B, j, D), the instance prompts of each layer, detached; empty without a generator |
+    | `modality`      | (B,) int64                                                                              |
+    """

@@ -1,0 +1,30 @@
+"""All models of this package, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import nn
+
+from promptreid.models.baseline import transreid, vit_reid
+from promptreid.models.mip import BACKBONE, build_mip
+
+# torchreid gives a builder no camera count, so these names have room for the largest of the usual sets (MSMT17: 15).
+# A run that knows its data builds its own partial with the exact count.
+CAMERAS = 16
+SMALL = "vit_small_patch16_224.augreg_in21k_ft_in1k"
+TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+
+#: name -> build(num_classes, loss="softmax", pretrained=True, use_gpu=True); MIP is the paper's, not the release's
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "mip_vit_base_patch16": partial(build_mip, backbone=BACKBONE, cameras=CAMERAS),
+    "mip_vit_small_patch16": partial(build_mip, backbone=SMALL, cameras=CAMERAS),
+    "mip_vit_tiny_patch16": partial(build_mip, backbone=TINY, cameras=CAMERAS),
+    "transreid_vit_base_patch16": partial(build_mip, backbone=BACKBONE, cameras=CAMERAS, options=transreid()),
+    "transreid_vit_small_patch16": partial(build_mip, backbone=SMALL, cameras=CAMERAS, options=transreid()),
+    "transreid_vit_tiny_patch16": partial(build_mip, backbone=TINY, cameras=CAMERAS, options=transreid()),
+    "vit_base_patch16_reid": partial(build_mip, backbone=BACKBONE, options=vit_reid()),
+    "vit_small_patch16_reid": partial(build_mip, backbone=SMALL, options=vit_reid()),
+    "vit_tiny_patch16_reid": partial(build_mip, backbone=TINY, options=vit_reid()),
+}

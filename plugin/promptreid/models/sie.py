@@ -1,0 +1,61 @@
+"""Side information embeddings (SIE) of TransReID."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from torch import Tensor, nn
+
+from promptreid.models.inputs import UNKNOWN_CAMERA, being_traced
+
+_logger = logging.getLogger(__name__)
+
+
+class SideInformation(nn.Module):
+    """One learned vector per camera (or modality), scaled, to be added to all tokens.
+
+    An unknown id gets the neutral vector, the mean of the table: it favours no camera, and equals what the trained
+    vectors have in common. ``UNKNOWN_CAMERA`` asks for it; any other id outside the table is an error in training
+    and, with one warning, neutral in evaluation, where galleries may hold new cameras.
+
+    Args:
+        count: Rows of the table.
+        dim: D.
+        weight: Scale lambda; 3.0 in TransReID and MIP.
+
+    References:
+        He et al., TransReID: Transformer-based Object Re-Identification, ICCV 2021, equation 3.
+    """
+
+    def __init__(self, count: int, dim: int, weight: float = 3.0) -> None:
+        super().__init__()
+        if count < 1:
+            raise ValueError(f"side information needs at least one row, got count={count}")
+        self.weight = weight
+        self.table = nn.Parameter(torch.empty(count, dim))
+        nn.init.trunc_normal_(self.table, std=0.02)
+        self._strangers: set[int] = set()  # a set, so that DataParallel's replicas share it and warn once
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Look up ids (B,); returns (B, 1, D).
+
+        Raises:
+            ValueError: In training, an id that is neither in the table nor ``UNKNOWN_CAMERA``.
+        """
+        count = self.table.shape[0]
+        known = (ids >= 0) & (ids < count)
+        self._check(ids[~known & (ids != UNKNOWN_CAMERA)] if not being_traced() else ids[:0])
+        table = torch.cat([self.table, self.table.mean(dim=0, keepdim=True)])
+        return self.weight * table[torch.where(known, ids, count)].unsqueeze(1)
+
+    def _check(self, strangers: Tensor) -> None:
+        if not len(strangers):
+            return
+        found = set(strangers.tolist())
+        message = f"camera ids {sorted(found)} are outside the table of {self.table.shape[0]}"
+        if self.training:
+            raise ValueError(f"{message}; build the model with more cameras, or mark them {UNKNOWN_CAMERA} (unknown)")
+        if not self._strangers:
+            _logger.warning("%s: they, and any others, get the mean camera embedding", message)
+        self._strangers |= found

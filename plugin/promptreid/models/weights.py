@@ -1,0 +1,255 @@
+"""Reading weight files: the one place in this package that does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from promptreid.models.position import resample_positions
+from promptreid.models.vit import import_timm
+
+_logger = logging.getLogger(__name__)
+_PICKLED = (".pth", ".pt", ".bin", ".tar")
+StateDict = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of the tensors of a weight file. (What a model needs and the file lacks is an error.)
+
+    Attributes:
+        used: Names in the file that were used.
+        unused: Names in the file that were not, each with the reason.
+    """
+
+    used: list[str] = field(default_factory=list)
+    unused: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.used)} tensors used, {len(self.unused)} not"]
+        return "\n".join(lines + [f"  {name}: {reason}" for name, reason in self.unused.items()])
+
+
+def read_state_dict(path: str | Path) -> StateDict:
+    """Read the tensors of a ``.safetensors`` or ``.pth`` file.
+
+    Pickled files are read with ``weights_only=True`` and never otherwise. An outer ``state_dict`` or ``model`` and the
+    prefix ``module.`` of DataParallel are taken off.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Another kind of file, or one that is not just tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no weight file at {path}")
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return strip_module(load_file(path))
+    if path.suffix not in _PICKLED and ".pth" not in path.suffixes:
+        raise ValueError(f"{path}: weight files end in .safetensors, {', '.join(_PICKLED)}, or .npz for a timm ViT")
+    return strip_module(_tensors(read_pickle(path), path))
+
+
+def read_pickle(path: Path) -> Any:
+    """Read a file that ``torch.save`` wrote, onto the CPU: tensors and Python primitives, never code.
+
+    Raises:
+        ValueError: The file is broken, or holds other Python objects.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"{path} cannot be read as plain tensors ({type(error).__name__}); it is broken or holds Python objects, "
+            "which are not loaded because they can run code: save its state_dict() alone, best as .safetensors"
+        ) from error
+
+
+def _tensors(content: Any, path: Path) -> Mapping[str, Tensor]:
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{path} holds no state_dict: expected a mapping of names to tensors")
+    return content
+
+
+def strip_module(state: Mapping[str, Tensor]) -> StateDict:
+    """Take the prefix ``module.`` off all names, if all have it."""
+    prefix = "module."
+    if state and all(name.startswith(prefix) for name in state):
+        return {name[len(prefix) :]: value for name, value in state.items()}
+    return dict(state)
+
+
+def load_matching(model: nn.Module, state: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> LoadReport:
+    """Fill a model with the tensors whose names and shapes are its own.
+
+    Args:
+        model: Any module.
+        state: Tensors by name.
+        source: Where they come from, for messages.
+        strict: Refuse tensors that fit nowhere, and entries of the model that stay empty.
+
+    Raises:
+        ValueError: Nothing fits; or not everything does, if ``strict``.
+    """
+    own = model.state_dict()
+    fitting = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
+    unused = {name: _misfit(name, value, own) for name, value in state.items() if name not in fitting}
+    report = LoadReport(list(fitting), unused, [name for name in own if name not in fitting])
+    if not fitting or (strict and (report.unused or report.missing)):
+        raise ValueError(f"{source} does not fit the model; build it as it was trained. {_shortened(report)}")
+    model.load_state_dict(fitting, strict=False)
+    if report.unused or report.missing:
+        _logger.warning("%s fills the model in part: %s", source, report)
+    return report
+
+
+def _misfit(name: str, value: Tensor, own: StateDict) -> str:
+    if name not in own:
+        return "no such entry in the model"
+    return f"shape {tuple(value.shape)}, the model's is {tuple(own[name].shape)}"
+
+
+def _shortened(report: LoadReport, most: int = 3) -> str:
+    unused = [f"{name}: {reason}" for name, reason in list(report.unused.items())[:most]]
+    return f"Not fitting: {'; '.join(unused) or 'none'}. Missing: {', '.join(report.missing[:most]) or 'none'}"
+
+
+def load_backbone(vit: Any, state: Mapping[str, Tensor]) -> LoadReport:
+    """Copy backbone weights, named as timm names them, into a timm ViT.
+
+    Position embeddings of another square grid are resampled bilinearly to the ViT's own.
+
+    Raises:
+        ValueError: A tensor is missing or has another shape.
+    """
+    own: StateDict = vit.state_dict()
+    found = {name: value for name, value in state.items() if name in own}
+    if "pos_embed" in found:
+        found["pos_embed"] = _fit_positions(vit, found["pos_embed"])
+    wrong = [f"{n} is {tuple(v.shape)}, not {tuple(own[n].shape)}" for n, v in found.items() if v.shape != own[n].shape]
+    missing = [name for name in own if name not in found]
+    if wrong or missing:
+        raise ValueError(f"the weights do not fit the backbone; wrong shapes: {wrong}; missing: {missing}")
+    vit.load_state_dict(found)
+    unused = {name: "not part of a ViT without classifier" for name in state if name not in own}
+    return LoadReport(used=list(found), unused=unused)
+
+
+def _fit_positions(vit: Any, positions: Tensor) -> Tensor:
+    grid = tuple(vit.patch_embed.grid_size)
+    prefix = vit.pos_embed.shape[1] - grid[0] * grid[1]
+    side = round((positions.shape[1] - prefix) ** 0.5)
+    if positions.shape == vit.pos_embed.shape or side * side + prefix != positions.shape[1]:
+        return positions
+    return resample_positions(positions, (side, side), grid)
+
+
+def load_pretrained(
+    vit: Any, name: str, weights: str | Path | None = None, *, strict: bool = False, allow_download: bool = False
+) -> LoadReport | None:
+    """Fill a timm ViT with pretrained weights: from a file, else from timm's cache, else, if allowed, by download.
+
+    Args:
+        vit: The model, without classifier.
+        name: Its timm name; the tag chooses the weights.
+        weights: A ``.safetensors``, ``.pth`` or (Google's) ``.npz`` file.
+        strict: Raise where there are no weights, instead of a warning.
+        allow_download: Let timm fetch what is not in its cache. Without it, the network is never touched.
+
+    Returns:
+        What was loaded; None if nothing was, or if the file was an ``.npz``, which timm reads without a report.
+
+    Raises:
+        FileNotFoundError: ``weights`` names no file.
+        ValueError: The weights do not fit; or there are none, if ``strict``.
+    """
+    source = Path(weights) if weights is not None else cached_weights(name)
+    if source is None and not allow_download:
+        _go_without(name, strict)
+        return None
+    if source is not None and source.suffix == ".npz":
+        _load_npz(vit, source)
+        return None
+    state = (
+        import_timm().create_model(name, pretrained=True).state_dict() if source is None else read_state_dict(source)
+    )
+    report = load_backbone(vit, state)
+    _logger.info("backbone %s from %s: %s", name, source or "timm's download", report)
+    return report
+
+
+def _go_without(name: str, strict: bool) -> None:
+    message = (
+        f"no pretrained weights for {name}: none in timm's cache, and downloads are off; "
+        "give a file (weights=...) or allow the download (allow_download=True)"
+    )
+    if strict:
+        raise ValueError(message)
+    _logger.warning("%s. The backbone is randomly initialised", message)
+
+
+def _load_npz(vit: Any, path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"no weight file at {path}")
+    vit.load_pretrained(str(path))
+    _logger.info("backbone from %s, read by timm", path)
+
+
+def cached_weights(name: str) -> Path | None:
+    """The weight file of a timm model in the caches of Hugging Face and torch, looked up without the network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = import_timm().get_pretrained_cfg(name)
+    if config is None:
+        return None
+    places: list[Any] = []
+    if config.hf_hub_id:
+        places += [
+            try_to_load_from_cache(config.hf_hub_id, file) for file in ("model.safetensors", "pytorch_model.bin")
+        ]
+    if config.url:
+        places.append(Path(torch.hub.get_dir(), "checkpoints", config.url.rsplit("/", 1)[-1]))
+    # A place may also be Hugging Face's mark for "known not to exist".
+    return next((Path(place) for place in places if isinstance(place, (str, Path)) and Path(place).is_file()), None)
+
+
+def load_matching(model: nn.Module, state: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> LoadReport:
+    """Load a state dict with the model's own names.
+
+    Args:
+        model: What is filled.
+        state: Names with or without the prefix ``module.``.
+        source: Where the state is from, for messages.
+        strict: Refuse a state that does not fill the whole model. Else the tensors that fit are taken, and the log
+            tells what was not: a model for other identities keeps its new classifiers.
+
+    Raises:
+        ValueError: Strict and something is missing or has another shape, or nothing fits at all.
+    """
+    own, state = model.state_dict(), strip_module(state)
+    unused = {name: "not in the model" for name in state if name not in own}
+    unused |= {
+        name: f"shape {tuple(state[name].shape)}, the model has {tuple(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in state and state[name].shape != tensor.shape
+    }
+    fitting = {name: tensor for name, tensor in state.items() if name not in unused}
+    unfilled = [name for name in own if name not in fitting]
+    if (strict and unfilled) or not fitting:
+        raise ValueError(f"{source} does not fill {unfilled} of the model; not usable in it: {unused}")
+    model.load_state_dict(fitting, strict=False)
+    report = LoadReport(used=list(fitting), unused=unused)
+    if unfilled or unused:
+        _logger.warning("%s: %s; kept as they were: %s", source, report, unfilled)
+    return report

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from promptreid import host
+from promptreid.config.defaults import default_config
+from promptreid.config.kwargs import datamanager_kwargs, engine_run_kwargs, lr_scheduler_kwargs, optimizer_kwargs
+from promptreid.config.merge import merged
+
+PAIRS = {
+    "datamanager": (datamanager_kwargs, host.ImageDataManager.__init__, {"self"}),
+    "optimizer": (optimizer_kwargs, host.optim.build_optimizer, {"model"}),
+    "lr_scheduler": (lr_scheduler_kwargs, host.optim.build_lr_scheduler, {"optimizer"}),
+    "engine_run": (engine_run_kwargs, host.engine.Engine.run, {"self"}),
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+def test_every_argument_of_torchreid_is_given_and_no_other(pair: tuple[Callable, Callable, set[str]]):
+    ours, theirs, objects = pair
+    assert set(ours(default_config())) == set(inspect.signature(theirs).parameters) - objects
+
+
+def test_each_argument_takes_its_own_key():
+    values: dict[str, Any] = {
+        "data.height": 1,
+        "data.width": 2,
+        "train.batch_size": 3,
+        "test.batch_size": 4,
+        "sampler.train_sampler": "a",
+        "sampler.train_sampler_t": "b",
+        "cuhk03.labeled_images": True,
+        "adam.beta1": 0.1,
+        "adam.beta2": 0.2,
+        "sgd.dampening": 0.3,
+        "train.stepsize": [5, 6],
+        "train.max_epoch": 7,
+        "test.evaluate": True,
+        "test.visrank_topk": 8,
+    }
+    cfg = merged(default_config(), values)
+    data = datamanager_kwargs(cfg, use_gpu=False)
+    names = ["height", "width", "batch_size_train", "batch_size_test", "train_sampler", "train_sampler_t", "use_gpu"]
+    assert [data[name] for name in names] == [1, 2, 3, 4, "a", "b", False]
+    assert (data["cuhk03_labeled"], data["cuhk03_classic_split"]) == (True, False)
+    optimizer = optimizer_kwargs(cfg)
+    assert [optimizer[name] for name in ("adam_beta1", "adam_beta2", "sgd_dampening")] == [0.1, 0.2, 0.3]
+    assert lr_scheduler_kwargs(cfg) == {"lr_scheduler": "single_step", "stepsize": [5, 6], "gamma": 0.1, "max_epoch": 7}
+    run = engine_run_kwargs(cfg)
+    assert (run["max_epoch"], run["test_only"], run["visrank_topk"]) == (7, True, 8)
+
+
+def test_torchreid_builds_from_them():
+    import torch
+
+    optimizer = host.optim.build_optimizer(torch.nn.Linear(2, 2), **optimizer_kwargs(default_config()))
+    scheduler = host.optim.build_lr_scheduler(optimizer, **lr_scheduler_kwargs(default_config()))
+    assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
+    assert scheduler.step_size == 20

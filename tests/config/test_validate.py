@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from yacs.config import CfgNode
+
+from promptreid import host
+from promptreid.config.defaults import default_config
+from promptreid.config.keys import flatten
+from promptreid.config.load import load_config
+from promptreid.config.merge import merged
+from promptreid.config.ranges import CHOICES, RANGES
+from promptreid.config.validate import validate
+
+PROMPT = {"loss.name": "prompt", "sampler.train_sampler": "RandomIdentitySampler"}
+WARMUP = {"train.lr_scheduler": "mip_cosine"}
+
+
+def config(*values: dict[str, Any]) -> CfgNode:
+    return merged(default_config(), {key: value for some in values for key, value in some.items()})
+
+
+def test_the_defaults_are_valid():
+    validate(default_config())
+
+
+def test_a_torchreid_file_is_valid(request: pytest.FixtureRequest):
+    validate(load_config(request.path.with_name("osnet_softmax.yaml")), host.model_names(), host.dataset_names())
+
+
+@pytest.mark.parametrize("values", [PROMPT, {**PROMPT, **WARMUP}, {"train.optim": "adamw"}, {"loss.name": "triplet"}])
+def test_ordinary_settings_are_valid(values: dict[str, Any]):
+    validate(config(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data.transforms": ["random_flip", "random_erasing"]}, "data.transforms: unknown name 'random_erasing'; did "
+         "you mean 'random_erase'? (one of random_flip, random_crop, random_patch, color_jitter, random_erase)"),
+        ({"train.optim": "adamW"}, "train.optim: unknown name 'adamW'; did you mean 'adamw'?"),
+        ({"train.lr_scheduler": "step"}, "train.lr_scheduler: unknown name 'step'"),
+        ({"loss.name": "prompts"}, "loss.name: unknown name 'prompts'; did you mean 'prompt'?"),
+        ({"sampler.train_sampler": "IdentitySampler"}, "did you mean 'RandomIdentitySampler'?"),
+        ({"test.dist_metric": "cos"}, "test.dist_metric: unknown name 'cos'"),
+        ({"mip.preset": "mip"}, "mip.preset: unknown name 'mip' (one of mip_paper, mip_release)"),
+        ({"mip.query": "none"}, 'mip.query: unknown name \'none\' (one of "", learned, zero)'),
+        ({"train.batch_size": 0}, "train.batch_size 0 is out of range: it must be at least 1"),
+        ({"train.lr": 0.0}, "train.lr 0.0 is out of range: it must be above 0"),
+        ({"train.lr": float("nan")}, "train.lr nan is out of range"),
+        ({"train.lr": float("inf")}, "train.lr inf is out of range"),
+        ({"train.max_epoch": 0}, "train.max_epoch 0"),
+        ({"train.stepsize": [0]}, "train.stepsize 0 is out of range"),
+        ({"train.gamma": 0.0}, "train.gamma 0.0 is out of range: it must be above 0 and at most 1"),
+        ({"adam.beta1": 1.0}, "adam.beta1 1.0 is out of range: it must be at least 0 and below 1"),
+        ({"mip.drop_path": 1.0}, "mip.drop_path 1.0"),
+        ({"mip.vit.depth": 0}, "mip.vit.depth 0"),
+        ({"data.workers": -1}, "data.workers -1 is out of range: it must be at least 0"),
+        ({"train.stepsize": []}, "train.stepsize is empty"),
+        ({"data.sources": []}, "data.sources is empty"),
+        ({"data.type": "video"}, "tools/run_host.py"),
+        ({"data.k_tfm": 2}, "data.k_tfm 2"),
+        ({"data.norm_mean": [0.5]}, "data.norm_mean [0.5] has 1 values: it needs 3"),
+        ({"data.norm_std": [0.5, 0.5, 0.0]}, "data.norm_std 0.0 is out of range"),
+        ({"data.synthetic.size": [64]}, "data.synthetic.size [64] has 1 values: it needs 2"),
+        ({"data.load_train_targets": True}, "data.load_train_targets: ['market1501'] is both in"),
+        ({**PROMPT, "train.batch_size": 30, "sampler.num_instances": 8},
+         "train.batch_size 30 is not a multiple of sampler.num_instances 8: choose e.g. 24 or 32"),
+        ({**PROMPT, "train.batch_size": 6, "sampler.num_instances": 8}, "choose e.g. 8"),
+        ({**PROMPT, "train.batch_size": 8, "sampler.num_instances": 8}, "choose at least 16"),
+        ({"loss.name": "prompt"}, "sampler.train_sampler RandomSampler doesn't group identities"),
+        ({"train.start_epoch": 60}, "train.start_epoch 60"),
+        ({"train.fixbase_epoch": 61}, "train.fixbase_epoch 61 is above train.max_epoch 60"),
+        ({"train.stepsize": [20, 40]}, "train.stepsize [20, 40]: single_step takes one"),
+        ({"train.lr_scheduler": "multi_step", "train.stepsize": [40, 20]}, "train.stepsize [40, 20] must rise"),
+        ({**WARMUP, "train.max_epoch": 5}, "train.warmup_epochs 5 must be below train.max_epoch 5"),
+        ({**WARMUP, "train.warmup_lr": 1.0}, "train.warmup_lr 1.0 is above train.lr 0.0003"),
+        ({**WARMUP, "train.cosine.min_lr": 0.1}, "train.cosine.min_lr 0.1 is above train.lr 0.0003"),
+        ({"train.optim": "sgd", "sgd.nesterov": True, "sgd.dampening": 0.1}, "sgd.nesterov needs"),
+        ({"loss.name": "triplet", "train.fixbase_epoch": 5}, "train.fixbase_epoch: loss.triplet.weight_x 0 gives the "
+         "classifier no gradient"),
+        ({**PROMPT, "loss.prompt.weight_x": 0.0, "loss.prompt.weight_t": 0.0}, "nothing would be learnt"),
+        ({"model.pretrained": False, "mip.weights": "vit.pth"}, "model.pretrained False wouldn't read it"),
+        ({"mip.vit.embed_dim": 100, "mip.vit.num_heads": 3}, "mip.vit.embed_dim 100 can't be split"),
+        ({"test.visrank": True}, "test.visrank draws rank lists only when nothing is trained"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_refused_with_its_key(values: dict[str, Any], message: str):
+    with pytest.raises(ValueError) as caught:
+        validate(config(values))
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_all_problems_are_told_at_once():
+    with pytest.raises(ValueError) as caught:
+        validate(config({"train.lr": -1.0, "loss.name": "none", "model.name": "resnet5"}), models=["resnet50"])
+    assert [line.split(":")[0].split()[0] for line in str(caught.value).splitlines()] == [
+        "loss.name",
+        "model.name",
+        "train.lr",
+    ]
+
+
+@pytest.mark.parametrize("key", ["data.sources", "data.targets"])
+def test_an_unknown_dataset_brings_the_nearest(key: str):
+    cfg = config({"data.sources": ["sysu_mm01"], "data.targets": ["sysu_mm01"]}, {key: ["sysu_mm1"]})
+    with pytest.raises(ValueError, match=rf"{key}: 'sysu_mm1' isn't registered; did you mean 'sysu_mm01'\?"):
+        validate(cfg, datasets=["market1501", "sysu_mm01"])
+
+
+def test_an_unknown_model_brings_the_nearest():
+    with pytest.raises(ValueError, match=r"model\.name: 'osnet_1_0' isn't registered; did you mean 'osnet_x1_0'\?"):
+        validate(config({"model.name": "osnet_1_0"}), models=host.model_names())
+
+
+def test_random_sampling_needs_no_multiple():
+    validate(config({"train.batch_size": 30, "sampler.num_instances": 8}))
+
+
+@pytest.mark.parametrize("key", sorted(RANGES))
+def test_every_range_is_of_a_number_and_holds_its_default(key: str):
+    value = flatten(default_config())[key]
+    for number in value if isinstance(value, list) else [value]:
+        assert number is None or (type(number) in (int, float) and number in RANGES[key])
+
+
+def test_every_number_has_a_range():
+    free = {"data.norm_mean"}
+    numbers = {
+        key
+        for key, value in flatten(default_config()).items()
+        if type(value[0] if isinstance(value, list) and value else value) in (int, float, type(None))
+    }
+    assert numbers - set(RANGES) == free | {"mip.iael"}
+
+
+@pytest.mark.parametrize("key", sorted(CHOICES))
+def test_every_choice_holds_its_default(key: str):
+    value = flatten(default_config())[key]
+    assert set(value if isinstance(value, list) else [value]) <= set(CHOICES[key])
+
+
+def test_the_names_are_torchreids_and_ours():
+    samplers = host.data.sampler.AVAI_SAMPLERS
+    assert set(CHOICES["sampler.train_sampler"]) == set(samplers)
+    assert set(CHOICES["train.optim"]) == {*host.optim.optimizer.AVAI_OPTIMS, "adamw"}
+    assert set(CHOICES["train.lr_scheduler"]) == {*host.optim.lr_scheduler.AVAI_SCH, "warmup_cosine", "mip_cosine"}
+
+
+@pytest.mark.parametrize("name", CHOICES["data.transforms"])
+def test_torchreid_knows_each_transform(name: str):
+    train, _ = host.data.transforms.build_transforms(8, 8, transforms=[name])
+    plain, _ = host.data.transforms.build_transforms(8, 8, transforms=[])
+    assert len(train.transforms) > len(plain.transforms)

@@ -1,0 +1,85 @@
+"""Who may import whom, and other rules that a reviewer should not have to check by hand."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import promptreid
+
+ROOT = Path(promptreid.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+LAYERS = {
+    0: ("host", "compat", "command"),
+    1: ("data", "config"),
+    2: ("models", "losses", "evaluation", "datasets"),
+    3: ("engine", "retrieval", "visual"),
+}
+LEVEL = {name: level for level, names in LAYERS.items() for name in names}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, at its top or inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} uses a relative import"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def package_of(path: Path) -> str:
+    relative = path.relative_to(ROOT)
+    return relative.parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_host_imports_torchreid(path: Path) -> None:
+    users = [name for name in imports(path) if name.split(".")[0] == "torchreid"]
+    assert not users or path.name == "host.py"
+
+
+def test_host_imports_it_in_one_place() -> None:
+    assert "import_module(\"torchreid\")" in (ROOT / "host.py").read_text()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_arrows_point_one_way(path: Path) -> None:
+    if path == ROOT / "__init__.py":
+        return
+    level = LEVEL[package_of(path)]
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "promptreid" and len(parts) > 1 and parts[1] in LEVEL:
+            assert LEVEL[parts[1]] <= level, f"{path.relative_to(ROOT)} imports {name}, which lies above it"
+
+
+@pytest.mark.parametrize("package", ["models", "losses", "evaluation"])
+def test_pure_packages_know_neither_host_nor_config_nor_data(package: str) -> None:
+    for path in (ROOT / package).rglob("*.py"):
+        for name in imports(path):
+            assert not name.startswith(("promptreid.host", "promptreid.config", "promptreid.data", "yacs")), path
+
+
+def test_weight_files_are_read_in_one_place() -> None:
+    readers = {"torch.load", "load_file", "safe_open", "load_state_dict_from_url"}
+    for path in FILES:
+        calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+        found = {call for call in calls if call in readers or call.rpartition(".")[2] in readers - {"torch.load"}}
+        assert not found or path == ROOT / "models" / "weights.py", (path, found)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_small_and_public_functions_typed(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            bare = [a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")]
+            assert not bare, f"{path.name}:{node.lineno} {node.name} has no type for {bare}"
+            assert node.returns is not None, f"{path.name}:{node.lineno} {node.name} has no return type"

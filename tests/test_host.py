@@ -1,0 +1,123 @@
+"""The bridge to torchreid: registration, its own checkpoints, both layouts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import promptreid
+from promptreid import host
+
+
+def python(code: str, **environment: str) -> str:
+    """Run ``code`` in a fresh interpreter; its standard output and error."""
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True,
+                          env={**os.environ, **environment}, check=False)  # fmt: skip
+    return done.stdout + done.stderr
+
+
+def test_import_registers_every_name_and_is_quiet() -> None:
+    output = python(
+        """
+        import torch, time
+        start = time.perf_counter()
+        import promptreid, torchreid
+        print(time.perf_counter() - start < 60)
+        names = vars(torchreid.models)["__model_factory"]
+        assert set(promptreid.MODELS) <= set(names)
+        assert set(promptreid.DATASETS) <= set(vars(torchreid.data.datasets)["__image_datasets"])
+        assert all(getattr(torchreid.losses, loss.__name__) is loss for loss in promptreid.LOSSES.values())
+        """
+    )
+    assert output == "True\n"
+
+
+def test_registration_is_idempotent() -> None:
+    before = host.model_names(), host.dataset_names()
+    promptreid.register_all()
+    assert (host.model_names(), host.dataset_names()) == before
+
+
+def test_nothing_of_torchreid_is_overwritten() -> None:
+    with pytest.raises(ValueError, match="already has a model named 'resnet50'"):
+        host.register_model("resnet50", lambda **kwargs: nn.Identity())
+    with pytest.raises(ValueError, match="already has a dataset named 'market1501'"):
+        host.register_dataset("market1501", partial(dict))
+    with pytest.raises(ValueError, match=r"torchreid.losses already has 'TripletLoss'"):
+        host.register_loss(type("TripletLoss", (nn.Module,), {}))
+
+
+def test_names_are_lower_case_identifiers() -> None:
+    with pytest.raises(ValueError, match="lower-case"):
+        host.register_model("My-Model", lambda **kwargs: nn.Identity())
+
+
+def test_only_own_models_can_be_bound_to_a_configuration() -> None:
+    with pytest.raises(ValueError, match="not a model of promptreid"):
+        host.replace_model("resnet50", lambda **kwargs: nn.Identity())
+
+
+@pytest.mark.parametrize("scalar", [np.float32(0.5), np.float64(0.25)])
+def test_torchreid_reads_its_own_checkpoint(tmp_path: Path, scalar: np.floating) -> None:
+    host.allow_host_checkpoints()
+    model = nn.Linear(2, 2)
+    host.utils.save_checkpoint({"state_dict": model.state_dict(), "epoch": 3, "rank1": scalar}, str(tmp_path))
+    assert host.utils.resume_from_checkpoint(str(tmp_path / "model.pth.tar-3"), nn.Linear(2, 2)) == 3
+
+
+def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
+    class Payload:
+        def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save({"state_dict": Payload()}, tmp_path / "evil")
+    with pytest.raises(Exception, match="(?i)weights.only"):
+        host.utils.load_checkpoint(str(tmp_path / "evil"))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_github_layout(tmp_path: Path) -> None:
+    """The registry's code with its packages moved up one level is GitHub's layout."""
+    source = Path(host.torchreid.__file__).parent
+    if host.LAYOUT == "github":
+        pytest.skip("the installed torchreid has GitHub's layout already")
+    target = tmp_path / "torchreid"
+    shutil.copytree(source / "reid", target, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in target.rglob("*.py"):
+        file.write_text(file.read_text().replace("torchreid.reid", "torchreid"))
+    (target / "__init__.py").write_text(
+        "__version__ = '1.4.0'\nfrom torchreid import data, engine, losses, metrics, models, optim, utils\n"
+    )
+    output = python(
+        """
+        import promptreid, torchreid
+        from promptreid import host
+        from torchreid.utils import FeatureExtractor
+        print(host.LAYOUT, torchreid.__version__, "sysu_mm01" in host.dataset_names())
+        """,
+        PYTHONPATH=os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+    )
+    assert output == "github 1.4.0 True\n"
+
+
+def test_alias_modules_gives_the_same_objects() -> None:
+    output = python(
+        """
+        from promptreid import host
+        host.alias_modules()
+        from torchreid.utils import FeatureExtractor
+        import torchreid.data.datasets.image.market1501 as market
+        print(FeatureExtractor is host.utils.FeatureExtractor, market.Market1501 is host.data.datasets.Market1501)
+        """
+    )
+    assert output == "True True\n"
