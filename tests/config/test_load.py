@@ -134,15 +134,15 @@ def test_a_fault_in_a_base_names_the_base(configs: Path):
         load_config(write(configs / "a.yaml", "_BASE_: base.yaml\n"))
 
 
-def test_a_file_may_be_reached_twice_but_not_in_a_circle(configs: Path):
+def test_bases_in_a_circle(configs: Path):
     write(configs / "b.yaml", "_BASE_: c.yaml\n")
     write(configs / "c.yaml", "_BASE_: b.yaml\n")
-    with pytest.raises(ValueError, match=r"circle: a\.yaml -> b\.yaml -> c\.yaml -> b\.yaml"):
+    with pytest.raises(ValueError, match=r"circle: a\.yaml -> b\.yaml -> c\.yaml -> b\.yaml$"):
         load_config(write(configs / "a.yaml", "_BASE_: b.yaml\n"))
 
 
 def test_a_file_that_is_its_own_base(configs: Path):
-    with pytest.raises(ValueError, match=r"circle: a\.yaml -> a\.yaml"):
+    with pytest.raises(ValueError, match=r"circle: a\.yaml -> a\.yaml$"):
         load_config(write(configs / "a.yaml", "_BASE_: ./a.yaml\n"))
 
 

@@ -23,6 +23,8 @@ def relative_difference(a, b):
 
 
 def outputs_and_gradients(model, batch, pids):
+    if model.prompt_head is not None:
+        model.prompt_head.necks.eval()  # batch statistics would make the gradient of any shift before them zero
     output = model(batch)
     named = {f"feature {i}": tensor for i, tensor in enumerate(output["features"])}
     named |= {f"logits {i}": tensor for i, tensor in enumerate(output["logits"] + output["prompt_logits"])}

@@ -20,6 +20,8 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
         "weights": "",  # file with the backbone's weights; "": timm's cache, if model.pretrained
         "allow_download": False,  # may timm fetch weights that its cache lacks?
         "stride": 12,  # of the 16 x 16 patches, pixels; the authors overlap them
+        "modality_prompts": True,  # MPL; off for an ablation
+        "instance_prompts": True,  # IPG; off for an ablation, then IAEL must be off too
         "prompt_length": 16,  # modality prompts (MPL) per layer, and as many instance prompts (IPG)
         "depth": None,  # prompted blocks; None: the preset's (paper: all before the head block, release: 10)
         "query": "",  # learned or zero queries of the generator; "": the preset's (paper: learned, release: zero)

@@ -125,7 +125,12 @@ class ModalDataset(host.ImageDataset):  # type: ignore[misc]
         return merged
 
     def show_summary(self) -> None:
-        """Log identities, images and cameras per split and modality (torchreid prints; a library should not)."""
+        """Log identities, images and cameras per split and modality (torchreid prints; a library should not).
+
+        torchreid builds each data set once per split; the table comes with the first of them.
+        """
+        if self.mode != "train":
+            return
         for split in ("train", "query", "gallery"):
             records = getattr(self, split)
             counts = Counter(self._label(record[0]) for record in records)

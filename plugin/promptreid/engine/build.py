@@ -27,6 +27,8 @@ def mip_options(cfg: Any) -> MIPOptions:
     """The options of ``cfg.mip``: those of its preset, with the keys that are set replacing the preset's."""
     mip = cfg.mip
     given = {
+        "modality_prompts": mip.modality_prompts,
+        "instance_prompts": mip.instance_prompts,
         "prompt_length": mip.prompt_length,
         "prompt_depth": mip.depth,
         "queries": mip.query or None,

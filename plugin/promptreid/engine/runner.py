@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def run(cfg: Any, *, eval_only: bool = False, resume: str | None = None) -> dict
     folder = Path(cfg.data.save_dir)
     with run_log() as log:
         use_gpu = torch.cuda.is_available()
+        use_deterministic_kernels(cfg.train.deterministic)
         render_if_absent(cfg)
         seed_everything(cfg.train.seed)
         datamanager = build_datamanager(cfg, use_gpu)
@@ -77,6 +79,17 @@ def render_if_absent(cfg: Any) -> None:
     logger.info("rendering %d identities into %s", wanted.ids, folder)
     synthetic.write_tree(wanted.like, folder, ids=wanted.ids, seed=wanted.seed, frames=wanted.frames,
                          size=tuple(wanted.size))  # fmt: skip
+
+
+def use_deterministic_kernels(wanted: bool) -> None:
+    """Let torch use only kernels that give the same bits each time (``train.deterministic``), or all again."""
+    torch.use_deterministic_algorithms(wanted)
+    torch.backends.cudnn.benchmark = not wanted
+    # The fused attention kernels of CUDA accumulate gradients in no fixed order.
+    torch.backends.cuda.enable_flash_sdp(not wanted)
+    torch.backends.cuda.enable_mem_efficient_sdp(not wanted)
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def _build_initial_model(cfg: Any, datamanager: Any, use_gpu: bool, weights_follow: bool) -> nn.Module:

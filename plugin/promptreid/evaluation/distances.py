@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from promptreid.evaluation.features import Array, as_tensor
 
 METRICS = ("euclidean", "cosine")
+_BACKENDS: Any = torch.backends  # its attributes differ between the supported versions
 
 
 class DistanceRows(Protocol):
@@ -174,7 +175,7 @@ def _squared_norms(name: str, features: torch.Tensor) -> torch.Tensor:
 def _full_precision(device: torch.device) -> Iterator[None]:
     """float32 products even under autocast or with TF32 switched on: ranks need the last bits."""
     with torch.autocast(device.type, enabled=False):
-        if not hasattr(torch.backends, "fp32_precision"):  # torch before 2.9
+        if not hasattr(_BACKENDS, "fp32_precision"):  # torch before 2.9
             precision = torch.get_float32_matmul_precision()
             torch.set_float32_matmul_precision("highest")
             try:
@@ -182,7 +183,7 @@ def _full_precision(device: torch.device) -> Iterator[None]:
             finally:
                 torch.set_float32_matmul_precision(precision)
             return
-        backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
+        backends: tuple[Any, ...] = (_BACKENDS.cuda.matmul, _BACKENDS.mkldnn.matmul)
         precisions = [backend.fp32_precision for backend in backends]
         try:
             for backend in backends:

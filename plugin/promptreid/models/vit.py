@@ -44,7 +44,7 @@ def create_vit(name: str, drop_path: float = 0.1, **overrides: Any) -> nn.Module
 
 
 def _check_vit(vit: Any, name: str) -> None:
-    from timm.models.vision_transformer import Attention, Block, VisionTransformer
+    from timm.models.vision_transformer import Attention, Block, PatchEmbed, VisionTransformer
 
     def refuse(reason: str) -> None:
         raise ValueError(f"{name!r} cannot be prompted: {reason}; use a plain ViT such as vit_base_patch16_224")
@@ -55,6 +55,8 @@ def _check_vit(vit: Any, name: str) -> None:
         refuse("it does not have exactly one class token before the patches")
     if vit.pos_embed is None or isinstance(vit.norm, nn.Identity):
         refuse("it lacks learned positions or the final norm")
+    if type(vit.patch_embed) is not PatchEmbed:
+        refuse(f"its patch embedding is a {type(vit.patch_embed).__name__}")
     block = vit.blocks[-1]
     extras = [part for part in ("norm", "gate") if not isinstance(getattr(block.attn, part, None), _NOTHING)]
     if type(block) is not Block or type(block.attn) is not Attention or extras:

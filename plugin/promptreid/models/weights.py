@@ -21,19 +21,23 @@ StateDict = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of the tensors of a weight file. (What a model needs and the file lacks is an error.)
+    """What became of the tensors of a weight file.
 
     Attributes:
         used: Names in the file that were used.
         unused: Names in the file that were not, each with the reason.
+        missing: Names in the model that the file has nothing for.
     """
 
     used: list[str] = field(default_factory=list)
     unused: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        lines = [f"{len(self.used)} tensors used, {len(self.unused)} not"]
-        return "\n".join(lines + [f"  {name}: {reason}" for name, reason in self.unused.items()])
+        lines = [f"{len(self.used)} tensors used, {len(self.unused)} unused, {len(self.missing)} missing"]
+        lines += [f"  unused {name}: {reason}" for name, reason in self.unused.items()]
+        lines += [f"  missing {name}" for name in self.missing]
+        return "\n".join(lines)
 
 
 def read_state_dict(path: str | Path) -> StateDict:
@@ -222,34 +226,3 @@ def cached_weights(name: str) -> Path | None:
         places.append(Path(torch.hub.get_dir(), "checkpoints", config.url.rsplit("/", 1)[-1]))
     # A place may also be Hugging Face's mark for "known not to exist".
     return next((Path(place) for place in places if isinstance(place, (str, Path)) and Path(place).is_file()), None)
-
-
-def load_matching(model: nn.Module, state: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> LoadReport:
-    """Load a state dict with the model's own names.
-
-    Args:
-        model: What is filled.
-        state: Names with or without the prefix ``module.``.
-        source: Where the state is from, for messages.
-        strict: Refuse a state that does not fill the whole model. Else the tensors that fit are taken, and the log
-            tells what was not: a model for other identities keeps its new classifiers.
-
-    Raises:
-        ValueError: Strict and something is missing or has another shape, or nothing fits at all.
-    """
-    own, state = model.state_dict(), strip_module(state)
-    unused = {name: "not in the model" for name in state if name not in own}
-    unused |= {
-        name: f"shape {tuple(state[name].shape)}, the model has {tuple(tensor.shape)}"
-        for name, tensor in own.items()
-        if name in state and state[name].shape != tensor.shape
-    }
-    fitting = {name: tensor for name, tensor in state.items() if name not in unused}
-    unfilled = [name for name in own if name not in fitting]
-    if (strict and unfilled) or not fitting:
-        raise ValueError(f"{source} does not fill {unfilled} of the model; not usable in it: {unused}")
-    model.load_state_dict(fitting, strict=False)
-    report = LoadReport(used=list(fitting), unused=unused)
-    if unfilled or unused:
-        _logger.warning("%s: %s; kept as they were: %s", source, report, unfilled)
-    return report

@@ -11,7 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from promptreid.datasets.synthetic.draws import between, keyed, pick, whole
-from promptreid.datasets.synthetic.materials import BANDS, TINTS
+from promptreid.datasets.synthetic.materials import BANDS, DYES
 
 BACKDROP = (1.25, 4.0)  # the scene's height and width, in those of a picture
 
@@ -25,7 +25,7 @@ class Block:
 
     @classmethod
     def draw(cls, rng: Generator, box: tuple[float, float, float, float]) -> Block:
-        tint = pick(rng, TINTS)
+        tint, _ = pick(rng, DYES)
         level = between(rng, 60, 200)
         values = [tuple(min(255, max(0, int(level + offset / 2))) for offset in tint)]
         values += [(int(between(rng, 50, 180)),) * 3, (int(between(rng, 40, 110)),) * 3]
@@ -83,10 +83,10 @@ class Viewpoint:
     @classmethod
     def draw(cls, rng: Generator) -> Viewpoint:
         return cls(
-            scale=between(rng, 0.84, 0.92),
+            scale=between(rng, 0.86, 0.92),
             widen=between(rng, 0.94, 1.1),
-            taper=between(rng, -0.05, 0.2),
-            pitch=between(rng, -0.05, 0.15),
+            taper=between(rng, -0.02, 0.12),
+            pitch=between(rng, -0.03, 0.09),
             shear=between(rng, -0.03, 0.03),
         )
 
@@ -104,7 +104,7 @@ class Sensor:
     def draw(cls, rng: Generator, band: str) -> Sensor:
         contrast, offset = between(rng, 0.75, 1.1), between(rng, -18, 18)
         white = (between(rng, 0.88, 1.12), between(rng, 0.94, 1.06), between(rng, 0.88, 1.12))
-        noise = between(rng, 10, 24) if band == "visible" else between(rng, 16, 34)
+        noise = between(rng, 8, 20) if band == "visible" else between(rng, 14, 28)
         return cls(contrast, offset, white if band == "visible" else (1.0, 1.0, 1.0), noise)
 
 

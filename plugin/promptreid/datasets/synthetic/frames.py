@@ -29,7 +29,7 @@ class Pose:
             swing=(between(rng, -0.02, 0.06), between(rng, -0.02, 0.06)),
             elbow=(between(rng, 0.0, 0.03), between(rng, 0.0, 0.03)),
             lean=between(rng, -0.025, 0.025),
-            turn=between(rng, 0.86, 1.04),
+            turn=between(rng, 0.9, 1.04),
         )
 
 
@@ -70,8 +70,8 @@ class Frame:
         """A moment from the generator keyed by seed, id, camera and frame number."""
         return cls(
             pose=Pose.draw(rng),
-            shift=(between(rng, -0.05, 0.05), between(rng, -0.025, 0.025)),
-            zoom=between(rng, 0.95, 1.05),
+            shift=(between(rng, -0.035, 0.035), between(rng, -0.02, 0.02)),
+            zoom=between(rng, 0.97, 1.03),
             mirror=chance(rng, 0.5),
             from_behind=chance(rng, 0.4),
             backdrop=(rng.random(), rng.random()),

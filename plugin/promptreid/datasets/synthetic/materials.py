@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from promptreid.datasets.synthetic.draws import between, pick
 
 BANDS = ("visible", "near_infrared", "thermal_infrared")
-NEAR_INFRARED_FOLLOWS = 0.35
+NEAR_INFRARED_FOLLOWS = 0.6
 CONTRAST = {"visible": 60, "near_infrared": 60, "thermal_infrared": 40}
 
 
@@ -51,10 +51,13 @@ CLOTHES: tuple[tuple[Part, Part], ...] = (
     (Part.SCARF, Part.UPPER),
 )
 
-# Offsets of R, G, B from the grey of the same brightness.
-TINTS = (
-    (0, 0, 0), (0, 0, 0), (6, 0, -8), (-8, 0, 10), (70, -28, -30), (46, -20, -8), (40, 2, -50), (18, 10, -60),
-    (-30, 28, -34), (-40, 24, 10), (-44, 6, 50), (-30, -8, 66), (24, -22, 34), (50, -24, 24), (26, 0, -30), (-14, 10, -16),
+# Dyes: the offsets of R, G, B from the grey of the same brightness, and the near-infrared level the dye is known for.
+# Reds and yellows are bright there, blues and greens dark; greys and blacks can be either (None).
+Tint = tuple[int, int, int]
+DYES: tuple[tuple[Tint, int | None], ...] = (
+    ((0, 0, 0), None), ((8, 0, -10), None), ((80, -32, -34), 215), ((56, -26, -8), 195), ((48, 4, -62), 205),
+    ((26, 14, -70), 225), ((-34, 34, -38), 95), ((-48, 28, 14), 60), ((-50, 6, 58), 45), ((-36, -10, 78), 30),
+    ((26, -26, 40), 120), ((62, -32, 32), 165), ((34, 0, -40), 150), ((-20, 14, -24), 110),
 )  # fmt: skip
 
 SKIN_LEVELS = {"visible": (95, 195), "near_infrared": (150, 190), "thermal_infrared": (205, 230)}
@@ -74,24 +77,26 @@ def stand_out(level: float, rival: float, gap: float, low: float, high: float) -
     return down if down >= low else min(up, high)
 
 
-def _levels(rng: Generator, band: str, follow: dict[Part, float] | None) -> dict[Part, float]:
+def _levels(rng: Generator, band: str, dyes: dict[Part, int | None] | None = None) -> dict[Part, float]:
+    """A level for each part; those that ``dyes`` knows are drawn towards it."""
     levels = {Part.SKIN: between(rng, *SKIN_LEVELS[band])}
     for part, rival in CLOTHES:
         low, high = (HAIR_LEVELS if part == Part.HAIR else CLOTH_LEVELS)[band]
         level = between(rng, low, high)
-        if follow is not None:
-            level += NEAR_INFRARED_FOLLOWS * (follow[part] - level)
+        known = None if dyes is None else dyes[part]
+        if known is not None:
+            level += NEAR_INFRARED_FOLLOWS * (known - level)
         levels[part] = stand_out(level, levels[rival], CONTRAST[band], low, high)
     return levels
 
 
-def _tint(rng: Generator, part: Part) -> tuple[int, int, int]:
+def _dye(rng: Generator, part: Part) -> tuple[Tint, int | None]:
     if part == Part.SKIN:
-        return (34, -4, -26)
-    return (12, 0, -10) if part == Part.HAIR else pick(rng, TINTS)
+        return (34, -4, -26), None
+    return ((12, 0, -10), None) if part == Part.HAIR else pick(rng, DYES)
 
 
-def _table(levels: dict[Part, float], tints: dict[Part, tuple[int, int, int]] | None) -> NDArray[np.uint8]:
+def _table(levels: dict[Part, float], tints: dict[Part, Tint] | None) -> NDArray[np.uint8]:
     table = np.zeros((len(Part), 3), dtype=np.uint8)
     for part, level in levels.items():
         tint = (0, 0, 0) if tints is None else tints[part]
@@ -101,10 +106,11 @@ def _table(levels: dict[Part, float], tints: dict[Part, tuple[int, int, int]] | 
 
 def draw_palette(rng: Generator) -> Palette:
     """For each band a (parts, 3) uint8 table of values in RGB; the infrared bands have three equal columns."""
-    visible = _levels(rng, "visible", None)
-    tints = {part: _tint(rng, part) for part in visible}
+    visible = _levels(rng, "visible")
+    dyes = {part: _dye(rng, part) for part in visible}
+    near = _levels(rng, "near_infrared", {part: level for part, (_, level) in dyes.items()})
     return {
-        "visible": _table(visible, tints),
-        "near_infrared": _table(_levels(rng, "near_infrared", visible), None),
-        "thermal_infrared": _table(_levels(rng, "thermal_infrared", None), None),
+        "visible": _table(visible, {part: tint for part, (tint, _) in dyes.items()}),
+        "near_infrared": _table(near, None),
+        "thermal_infrared": _table(_levels(rng, "thermal_infrared"), None),
     }

@@ -121,7 +121,7 @@ def render(
     empty = parts == Part.BACKGROUND
     painted[empty] = _crop(camera, frame, band, *parts.shape)[empty]
     small = cv2.resize(painted, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-    light = 96 + _shade(frame, size).astype(np.uint16) // 4
+    light = 80 + (_shade(frame, size).astype(np.uint16) * 3 >> 3)
     lit = np.minimum((small.astype(np.uint16) * light[..., None]) >> 7, 255).astype(np.uint8)
     if frame.blur:
         lit = cv2.GaussianBlur(lit, (frame.blur, frame.blur), 0)

@@ -1,0 +1,189 @@
+"""Whole runs: what is written, that they repeat, resume and evaluate, and what bad input does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from promptreid.config import load_config
+from promptreid.engine import checkpoint
+from promptreid.engine.runner import run
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICKSTART = ROOT / "configs" / "mip" / "quickstart.yaml"
+
+
+def config(root: Path, save_dir: Path, **changes: Any) -> Any:
+    tiny = {
+        "data.root": str(root), "data.save_dir": str(save_dir), "data.synthetic.like": "", "data.workers": 0,
+        "data.height": 64, "data.width": 32, "mip.vit.depth": 2, "mip.vit.embed_dim": 24, "mip.vit.num_heads": 2,
+        "mip.prompt_length": 2, "mip.stride": 8, "train.max_epoch": 2, "train.warmup_epochs": 1,
+        "train.batch_size": 16, "train.print_freq": 1,
+    }  # fmt: skip
+    return load_config(QUICKSTART, overrides={**tiny, **changes})
+
+
+def weights(save_dir: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load(checkpoint.checkpoints(save_dir / "model")[0])["state_dict"]
+
+
+def assert_equal_weights(first: Path, second: Path) -> None:
+    a, b = weights(first), weights(second)
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(scope="module")
+def finished(sysu_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    save_dir = tmp_path_factory.mktemp("runs") / "first"
+    run(config(sysu_root, save_dir))
+    return save_dir
+
+
+def test_writes_config_log_scalars_results_and_checkpoints(finished: Path) -> None:
+    assert load_config(finished / "config.yaml").train.max_epoch == 2
+    log = (finished / "log.txt").read_text()
+    assert "epoch 2/2" in log
+    assert "sysu-python all 1-shot (10 trials): R1" in log
+    assert "chance: R1" in log
+    results = json.loads((finished / "results-sysu_mm01.json").read_text())["results"]
+    assert [result["protocol"] for result in results] == [
+        "sysu-python all 1-shot", "sysu-python all 10-shot", "sysu-python indoor 1-shot", "sysu-python indoor 10-shot",
+    ]  # fmt: skip
+    events = EventAccumulator(str(finished)).Reload()
+    tags = events.Tags()["scalars"]
+    assert {"Train/loss", "Train/identity", "Train/triplet", "Train/iael", "Train/acc", "Train/lr"} <= set(tags)
+    assert {"Test/sysu_mm01/rank1", "Test/sysu_mm01/sysu-python_indoor_1-shot/mINP"} <= set(tags)
+    assert [path.name for path in checkpoint.checkpoints(finished / "model")] == ["model.pth.tar-2", "model.pth.tar-1"]
+
+
+def test_the_same_seed_gives_the_same_run(finished: Path, sysu_root: Path, tmp_path: Path) -> None:
+    run(config(sysu_root, tmp_path / "again"))
+    assert_equal_weights(finished, tmp_path / "again")
+    run(config(sysu_root, tmp_path / "other", **{"train.seed": 2}))
+    assert not torch.equal(*(weights(path)["classifier.0.weight"] for path in (finished, tmp_path / "other")))
+
+
+def test_a_resumed_run_ends_like_an_uninterrupted_one(finished: Path, sysu_root: Path, tmp_path: Path) -> None:
+    save_dir = tmp_path / "run"
+    shutil.copytree(finished, save_dir)
+    (save_dir / "model" / "model.pth.tar-2").unlink()
+    run(config(sysu_root, save_dir), resume="auto")
+    assert_equal_weights(finished, save_dir)
+
+
+def test_auto_resume_without_a_checkpoint_starts_anew(finished: Path, sysu_root: Path, tmp_path: Path) -> None:
+    run(config(sysu_root, tmp_path / "run"), resume="auto")
+    assert_equal_weights(finished, tmp_path / "run")
+
+
+def test_a_finished_run_is_not_resumed(finished: Path, sysu_root: Path) -> None:
+    with pytest.raises(ValueError, match="has finished its 2 epochs"):
+        run(config(sysu_root, finished), resume="auto")
+
+
+def test_eval_only_repeats_the_final_test(finished: Path, sysu_root: Path, tmp_path: Path) -> None:
+    trained = json.loads((finished / "results-sysu_mm01.json").read_text())["results"]
+    file = checkpoint.checkpoints(finished / "model")[0]
+    tested = run(config(sysu_root, tmp_path / "eval", **{"model.load_weights": str(file)}), eval_only=True)
+    assert [result.as_dict() for result in tested["sysu_mm01"]] == trained
+    assert not list((tmp_path / "eval").glob("model"))
+
+
+def test_eval_only_of_a_run_needs_no_path(finished: Path, sysu_root: Path, tmp_path: Path) -> None:
+    save_dir = tmp_path / "run"
+    shutil.copytree(finished, save_dir)
+    assert run(config(sysu_root, save_dir), eval_only=True)["sysu_mm01"][0].num_valid > 0
+
+
+def test_an_earlier_run_is_moved_aside(sysu_root: Path, tmp_path: Path) -> None:
+    save_dir = tmp_path / "run"
+    save_dir.mkdir()
+    (save_dir / "config.yaml").write_text("old")
+    run(config(sysu_root, save_dir, **{"train.max_epoch": 1, "train.warmup_epochs": 0}))
+    assert (tmp_path / "run.1" / "config.yaml").read_text() == "old"
+
+
+def test_chosen_protocols_only(sysu_root: Path, finished: Path, tmp_path: Path) -> None:
+    chosen = {"test.protocols": ["sysu-python indoor 1-shot"], "model.load_weights": str(finished / "model/model.pth.tar-2")}
+    results = run(config(sysu_root, tmp_path / "eval", **chosen), eval_only=True)["sysu_mm01"]
+    assert [result.protocol for result in results] == chosen["test.protocols"]
+    with pytest.raises(ValueError, match=r"test\.protocols: 'nonsense'.*sysu-python all 1-shot"):
+        run(config(sysu_root, tmp_path / "eval", **{**chosen, "test.protocols": ["nonsense"]}), eval_only=True)
+
+
+def tool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(ROOT / "tools" / "train_net.py"), *arguments], capture_output=True,
+                          text=True, timeout=120, check=False)  # fmt: skip
+
+
+def quick(root: Path, save_dir: Path, *more: str) -> list[str]:
+    cfg = ["data.root", str(root), "data.save_dir", str(save_dir), "data.synthetic.like", "", "data.workers", "0"]
+    small = ["mip.vit.depth", "2", "mip.vit.embed_dim", "24", "mip.vit.num_heads", "2", "data.height", "64", "data.width",
+             "32", "train.max_epoch", "3", "train.warmup_epochs", "1", "train.batch_size", "16", "mip.stride", "8"]  # fmt: skip
+    return ["--config-file", str(QUICKSTART), *cfg, *small, *more]
+
+
+BAD = {
+    "unknown key": (["train.learning_rate", "1"], "train.learning_rate"),
+    "unknown model": (["model.name", "mip_vit_tini_patch16"], "mip_vit_tiny_patch16"),
+    "unknown data set": (["data.sources", "['sysu_mm02']"], "sysu_mm01"),
+    "P x K": (["train.batch_size", "30"], "train.batch_size 30 is not a multiple of sampler.num_instances 8"),
+    "missing folder": (["data.root", "/nonexistent"], "/nonexistent"),
+    "missing checkpoint": (["model.resume", "/nonexistent"], "/nonexistent"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(case: str, sysu_root: Path, tmp_path: Path) -> None:
+    more, expected = BAD[case]
+    done = tool(*quick(sysu_root, tmp_path / "run", *more))
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert expected in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_truncated_image_ends_the_run_with_its_name(noise_tree: Path, tmp_path: Path, workers: str) -> None:
+    for path in (noise_tree / "cam1").rglob("*.jpg"):
+        path.write_bytes(path.read_bytes()[:300])
+    done = tool(*quick(noise_tree.parent, tmp_path / "run", "data.workers", workers))
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert ".jpg: cannot be decoded" in done.stderr
+
+
+def test_missing_id_list_from_the_tool(noise_tree: Path, tmp_path: Path) -> None:
+    (noise_tree / "exp" / "test_id.txt").unlink()
+    done = tool(*quick(noise_tree.parent, tmp_path / "run"))
+    assert (done.returncode, "test_id.txt: no such id list" in done.stderr) == (2, True)
+
+
+def test_a_killed_run_resumes_to_the_same_weights(sysu_root: Path, tmp_path: Path) -> None:
+    """SIGKILL after the first epoch's checkpoint, then --resume, against a run left alone."""
+    arguments = quick(sysu_root, tmp_path / "killed", "train.max_epoch", "3", "train.print_freq", "1")
+    command = [sys.executable, str(ROOT / "tools" / "train_net.py"), *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while not checkpoint.checkpoints(tmp_path / "killed" / "model") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    done = tool(*quick(sysu_root, tmp_path / "killed", "train.max_epoch", "3"), "--resume")
+    if "has finished" not in done.stderr:
+        assert done.returncode == 0, done.stderr
+    assert tool(*quick(sysu_root, tmp_path / "whole", "train.max_epoch", "3")).returncode == 0
+    assert_equal_weights(tmp_path / "whole", tmp_path / "killed")
