@@ -15,7 +15,7 @@ def test_ranks_equal_a_stable_sort(dtype: torch.dtype) -> None:
     matches = torch.stack([torch.randperm(300, generator=generator)[:7] for _ in range(13)])
     matches[4, 3:] = -1
     matches[5] = -1
-    places = distances.sort(1, stable=True).indices.argsort(1) + 1
+    places = distances.sort(dim=1, stable=True).indices.argsort(1) + 1
     expected = places.gather(1, matches.clamp(min=0)).masked_fill(matches < 0, 0)
     assert torch.equal(stable_ranks(distances, matches), expected)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from promptreid.evaluation.parallel import for_each
 
 
 @pytest.fixture(params=[1, 3])
-def threads(request: pytest.FixtureRequest) -> object:
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param
@@ -28,7 +29,7 @@ def test_every_item_once_with_serial_operations(threads: int) -> None:
             seen.append(item)
             inside.add(torch.get_num_threads())
 
-    for_each(work, range(50), torch.device("cpu"))
+    for_each(work, zip(range(50), strict=True), torch.device("cpu"))
     assert sorted(seen) == list(range(50)) and inside == {1}
     assert torch.get_num_threads() == threads
 
@@ -38,5 +39,5 @@ def test_errors_come_out(threads: int) -> None:
         raise KeyError(item)
 
     with pytest.raises(KeyError):
-        for_each(work, range(3), torch.device("cpu"))
+        for_each(work, [(1,), (2,)], torch.device("cpu"))
     assert torch.get_num_threads() == threads

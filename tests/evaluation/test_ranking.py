@@ -168,6 +168,16 @@ def test_features_of_any_precision_rank_in_float32(dtype: torch.dtype) -> None:
     assert_same(rank_features(query, gallery, *labels, metric="cosine"), outcomes(expected))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_gpu_ranks_alike(level: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, gallery = (torch.randint(-3, 4, (n, 5), generator=generator).float() for n in (40, 300))
+    labels: Any = (torch.arange(40) % 7, torch.arange(300) % 9, torch.arange(40) % 3, torch.arange(300) % 2)
+    found = rank_features(query.cuda(), gallery.cuda(), *labels, level=level)
+    assert_same(found, outcomes(rank_features(query, gallery, *labels, level=level)))
+
+
 def test_given_float64_distances_keep_their_precision() -> None:
     # The two differ by less than float32 resolves; ranked in float32 the wrong one would win by its index.
     ranks = rank_distances(np.array([[0.5 + 1e-12, 0.5]]), [1], [0, 1], [0], [1, 1])
@@ -217,7 +227,8 @@ def test_inputs_are_not_changed() -> None:
         ({"q_camids": [[0], [0]]}, "q_camids: expected a flat list"),
         ({"distances": np.ones(3)}, "distances: expected a real Q x G matrix"),
         ({"distances": np.array([[1, 2, np.nan], [1, 2, 3]])}, "distances: NaN or infinite"),
-        ({"distances": np.array([[1, 2, np.inf], [1, 2, 3]])}, "distances: NaN or infinite"),
+        ({"distances": np.array([[1, 2, 3], [1, 2, np.inf]])}, "distances: NaN or infinite"),
+        ({"distances": np.array([[1, 2, 3], [np.nan, 2, 3]]), "q_pids": [1, 9]}, "distances: NaN or infinite"),
         ({"rule": "market"}, "rule: 'market' is not one of"),
         ({"level": "pixel"}, "level: 'pixel' is not one of"),
     ],

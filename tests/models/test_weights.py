@@ -83,6 +83,9 @@ def test_files_that_are_no_state_dict(tmp_path):
     torch.save([torch.ones(1)], tmp_path / "list.pth")
     with pytest.raises(ValueError, match="no state_dict"):
         read_state_dict(tmp_path / "list.pth")
+    (tmp_path / "torn.safetensors").write_bytes(b"torn")
+    with pytest.raises(ValueError, match=r"torn\.safetensors is not a valid"):
+        read_state_dict(tmp_path / "torn.safetensors")
     (tmp_path / "weights.onnx").touch()
     with pytest.raises(ValueError, match=r"end in \.safetensors"):
         read_state_dict(tmp_path / "weights.onnx")

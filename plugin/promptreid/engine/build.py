@@ -60,7 +60,6 @@ def _bound_builder(cfg: Any, datamanager: Any) -> partial[nn.Module]:
     dataset = datamanager.train_loader.dataset
     chosen = {name: value for name, value in cfg.mip.vit.items() if value is not None}
     settings: dict[str, Any] = {
-        "options": mip_options(cfg),
         "cameras": getattr(dataset, "num_cameras", 0) or datamanager.num_train_cams,
         "modalities": getattr(dataset, "modalities", ("visible",)),
         "stride": cfg.mip.stride,
@@ -71,20 +70,22 @@ def _bound_builder(cfg: Any, datamanager: Any) -> partial[nn.Module]:
         "allow_download": cfg.mip.allow_download,
         "vit": chosen,
     }
+    if cfg.model.name.startswith("mip_"):
+        settings["options"] = mip_options(cfg)
     if cfg.mip.backbone:
         settings["backbone"] = cfg.mip.backbone
     return partial(MODELS[cfg.model.name], **settings)
 
 
-def build_criterion(cfg: Any) -> nn.Module | None:
-    """The loss on a ``PromptOutput``; None where torchreid's own losses are asked for."""
+def build_criterion(cfg: Any, model: nn.Module) -> nn.Module | None:
+    """The loss on the ``PromptOutput`` of a model; None where torchreid's own losses are asked for."""
     if cfg.loss.name != "prompt":
         return None
     loss = cfg.loss.prompt
     return MIPLoss(
         identity_weight=loss.weight_x,
         triplet_weight=loss.weight_t,
-        iael_weight=loss.weight_iael if mip_options(cfg).iael else 0.0,
+        iael_weight=loss.weight_iael if model.options.iael else 0.0,
         msel_weight=loss.weight_msel if loss.use_msel else 0.0,
         msel_start_epoch=loss.msel_start_epoch,
         margin=loss.margin or None,
@@ -98,7 +99,7 @@ def build_engine(cfg: Any, datamanager: Any, model: nn.Module, use_gpu: bool = T
         datamanager,
         model,
         optimizer,
-        criterion=build_criterion(cfg),
+        criterion=build_criterion(cfg, model),
         scheduler=build_scheduler(optimizer, cfg),
         use_gpu=use_gpu,
         protocols=cfg.test.protocols,

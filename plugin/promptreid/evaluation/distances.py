@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from promptreid.evaluation.features import Array, as_tensor
 
 METRICS = ("euclidean", "cosine")
+_CHECK_ROWS = 256
 _BACKENDS: Any = torch.backends  # its attributes differ between the supported versions
 
 
@@ -106,7 +107,7 @@ class GivenDistances:
         distances: (Q, G) finite floats. float64 keeps its precision, shorter floats are ranked in float32.
 
     Raises:
-        ValueError: not a two-dimensional floating-point or integer array. (Values are checked while they are read.)
+        ValueError: not a two-dimensional real array, or NaN or infinity in it.
     """
 
     def __init__(self, distances: Array) -> None:
@@ -114,6 +115,8 @@ class GivenDistances:
         self._columns: torch.Tensor | None = None
         if self._matrix.ndim != 2 or self._matrix.is_complex():
             raise ValueError(f"distances: expected a real Q x G matrix, got {tuple(self._matrix.shape)}")
+        if not all(torch.isfinite(rows).all() for rows in self._matrix.split(_CHECK_ROWS)):
+            raise ValueError("distances: NaN or infinite values cannot be ranked; check the features behind them")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -128,21 +131,22 @@ class GivenDistances:
     def columns(self, index: np.ndarray) -> GivenDistances:
         """The same rows, restricted to these gallery items."""
         chosen = torch.from_numpy(index).to(self.device)
-        part = GivenDistances(self._matrix)
+        part = copy(self)
         part._columns = chosen if self._columns is None else self._columns[chosen]
         return part
 
     def transposed(self) -> GivenDistances:
         """Gallery against queries."""
-        return GivenDistances((self._matrix if self._columns is None else self._matrix[:, self._columns]).T)
+        swapped = copy(self)
+        swapped._matrix = (self._matrix if self._columns is None else self._matrix[:, self._columns]).T
+        swapped._columns = None
+        return swapped
 
     def rows(self, index: torch.Tensor) -> torch.Tensor:
         """(len(index), G) copies of these rows, in float32 or float64."""
         block = self._matrix[index]
         if self._columns is not None:
             block = block.index_select(1, self._columns)
-        if not torch.isfinite(block).all():
-            raise ValueError("distances: NaN or infinite values cannot be ranked; check the features behind them")
         # Integers may exceed float32's 24 bits, which would invent ties.
         exact = block.dtype == torch.float64 or not block.is_floating_point()
         return block.to(torch.float64 if exact else torch.float32)

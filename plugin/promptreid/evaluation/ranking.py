@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import torch
@@ -142,12 +141,12 @@ def rank_subsets(
         ranks.num_kept[:] = table.num_kept
     for rows in _blocks(tables, len(gallery), block_rows):
         block = distances.rows(torch.from_numpy(rows).to(distances.device))
-
-        def work(part: tuple[slice, int], block: torch.Tensor = block, rows: np.ndarray = rows) -> None:
-            span, trial = part
-            _rank_block(block[span], tables[trial], level, rows[span], outcomes[trial])
-
-        for_each(work, product(_spans(block), range(len(tables))), distances.device)
+        parts = (
+            (block[span], table, level, rows[span], ranks)
+            for span in _spans(block)
+            for table, ranks in zip(tables, outcomes, strict=True)
+        )
+        for_each(_rank_part, parts, distances.device)
     return outcomes
 
 
@@ -180,7 +179,7 @@ def _spans(block: torch.Tensor) -> list[slice]:
     return [slice(start, start + step) for start in range(0, len(block), step)]
 
 
-def _rank_block(block: torch.Tensor, table: MatchTable, level: str, rows: np.ndarray, ranks: Ranks) -> None:
+def _rank_part(block: torch.Tensor, table: MatchTable, level: str, rows: np.ndarray, ranks: Ranks) -> None:
     """Write the outcomes of the queries ``rows``, whose distances to the pool are ``block``."""
     distances, matches = table.exclude(block, rows)
     if not matches.shape[1]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class GlobalLocalLoss(nn.Module):
-    """A criterion on the global head, plus its mean over the local heads (TransReID; MIP, equations 7, 8, 10).
+    """A criterion on the global head, plus its mean over the local heads, as in TransReID and MIP.
 
     ``w * criterion(global) + (1 - w) * mean_k criterion(local_k)``; the criterion alone where there are no local heads.
 

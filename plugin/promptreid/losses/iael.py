@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class InstanceAwareEnhancementLoss(nn.Module):
-    """IAEL: the instance prompts of every layer should tell the identity (MIP, equation 9).
+    """IAEL: the instance prompts of every layer should tell the identity.
 
     The mean over layers of the cross-entropy of each layer's logits. How prompts become logits (pooling, BNNeck and
     classifier per layer) belongs to the model; this loss takes the logits.

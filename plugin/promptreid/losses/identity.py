@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class IdentityLoss(nn.Module):
-    """Cross-entropy of identity logits, by default without label smoothing (MIP, equation 7).
+    """Cross-entropy of identity logits, by default without label smoothing, as MIP uses it.
 
     Attributes:
         label_smoothing: Share of the target spread evenly over all classes, in [0, 1).

@@ -16,7 +16,7 @@ from promptreid.losses.triplet import BatchHardTripletLoss
 
 
 class MIPLoss(nn.Module):
-    """Identity + triplet + MSEL + IAEL, weighted (MIP, equation 11). The defaults are :meth:`paper`.
+    """Identity + triplet + MSEL + IAEL, weighted. The defaults are :meth:`paper`.
 
     - [0]: Wu et al., Enhancing Visible-Infrared Person Re-identification with Modality- and Instance-aware Visual
       Prompt Learning, ICMR 2024

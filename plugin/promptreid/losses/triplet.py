@@ -10,7 +10,7 @@ from promptreid.losses.distance import check_batch, pairwise_euclidean, zero_of
 
 
 class BatchHardTripletLoss(nn.Module):
-    """Batch-hard triplet loss on Euclidean distances of unnormalised features (MIP, equation 8).
+    """Batch-hard triplet loss on Euclidean distances of unnormalised features.
 
     For each anchor, with its farthest positive at d_ap and its nearest negative at d_an: ``log(1 + exp(d_ap - d_an))``
     with the soft margin, ``max(0, d_ap - d_an + margin)`` else; the mean over anchors. Modalities are not told apart.

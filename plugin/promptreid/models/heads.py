@@ -76,7 +76,7 @@ class JigsawHead(nn.Module):
         divide: Runs; patches beyond the last full run are not used.
 
     References:
-        He et al., TransReID: Transformer-based Object Re-Identification, ICCV 2021, section 3.2.
+        He et al., TransReID: Transformer-based Object Re-Identification, ICCV 2021.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ def jigsaw_runs(patches: Tensor, shift: int, groups: int, divide: int) -> Tensor
 
 
 class PromptHead(nn.Module):
-    """The identity heads of the instance prompts, one BNNeck and classifier per layer (IAEL; MIP, equation 9).
+    """The identity heads of the instance prompts, one BNNeck and classifier per layer (for IAEL).
 
     Args:
         layers: N_p.

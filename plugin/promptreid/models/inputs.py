@@ -95,7 +95,9 @@ def _from_mapping(inputs: Mapping[str, Tensor]) -> Inputs:
         ("present", present, (batch, count)),
     ):
         if tuple(tensor.shape) != shape:
-            raise ValueError(f"{field} has shape {tuple(tensor.shape)}, expected {shape} for images {images.shape}")
+            raise ValueError(
+                f"{field} has shape {tuple(tensor.shape)}, expected {shape} for images {tuple(images.shape)}"
+            )
     return Inputs(images, modality.long(), camera.long(), present.bool())
 
 

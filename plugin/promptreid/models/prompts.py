@@ -11,7 +11,7 @@ from promptreid.models.blocks import BlockFunction, Context, context_block, fres
 
 
 class ModalityPrompts(nn.Module):
-    """Modality-aware prompt learning (MPL): a library of prompts, projected by one shared map (MIP, equations 2, 3).
+    """Modality-aware prompt learning (MPL): a library of prompts, projected by one map that all layers share.
 
     ``library`` is initialised uniformly in [-s v, s v] with v = sqrt(6 / (3 p^2 + D)) (deep visual prompt tuning; p is
     the patch size), the projection by Kaiming normal, fan-out.
@@ -51,7 +51,7 @@ class ModalityPrompts(nn.Module):
 
 
 class InstancePromptGenerator(nn.Module):
-    """IPG: queries read the patch tokens through one block, shared by all layers (MIP, equation 4).
+    """IPG: queries read the patch tokens through one block that all layers share.
 
     Args:
         block: A block of the backbone, for its shape; the generator's own is newly initialised.

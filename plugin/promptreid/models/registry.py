@@ -11,7 +11,7 @@ from promptreid.models.baseline import transreid, vit_reid
 from promptreid.models.mip import BACKBONE, build_mip
 
 # torchreid gives a builder no camera count, so these names have room for the largest of the usual sets (MSMT17: 15).
-# A run that knows its data builds its own partial with the exact count.
+# Rows of cameras that a set lacks stay as initialised. A run that knows its data binds the exact count.
 CAMERAS = 16
 SMALL = "vit_small_patch16_224.augreg_in21k_ft_in1k"
 TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"

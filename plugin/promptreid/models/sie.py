@@ -25,7 +25,7 @@ class SideInformation(nn.Module):
         weight: Scale lambda; 3.0 in TransReID and MIP.
 
     References:
-        He et al., TransReID: Transformer-based Object Re-Identification, ICCV 2021, equation 3.
+        He et al., TransReID: Transformer-based Object Re-Identification, ICCV 2021.
     """
 
     def __init__(self, count: int, dim: int, weight: float = 3.0) -> None:

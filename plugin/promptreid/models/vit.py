@@ -64,7 +64,7 @@ def _check_vit(vit: Any, name: str) -> None:
 
 
 class Backbone(nn.Module):
-    """Patch embedding, position and side information, and the first blocks of a ViT (MIP, equation 1).
+    """Patch embedding, position and side information, and the first blocks of a ViT.
 
     Args:
         vit: From :func:`create_vit`; its parts are taken over, not copied.

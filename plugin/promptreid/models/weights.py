@@ -54,12 +54,20 @@ def read_state_dict(path: str | Path) -> StateDict:
     if not path.is_file():
         raise FileNotFoundError(f"no weight file at {path}")
     if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return strip_module(load_file(path))
+        return strip_module(_read_safetensors(path))
     if path.suffix not in _PICKLED and ".pth" not in path.suffixes:
         raise ValueError(f"{path}: weight files end in .safetensors, {', '.join(_PICKLED)}, or .npz for a timm ViT")
     return strip_module(_tensors(read_pickle(path), path))
+
+
+def _read_safetensors(path: Path) -> StateDict:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a valid .safetensors file ({error}); copy or download it again") from error
 
 
 def read_pickle(path: Path) -> Any:

@@ -55,12 +55,19 @@ class Protocol:
         return self._results(GivenDistances(distances), query, gallery)
 
     def rank(self, distances: DistanceRows, query: FeatureSet, gallery: FeatureSet) -> list[Ranks]:
-        """The outcome of every query in every trial."""
+        """The outcome of every query in every trial.
+
+        Raises:
+            ValueError: the labels do not fit the protocol.
+        """
+        self._check(query, gallery)
+        return self._rank(distances, query, gallery)
+
+    def _rank(self, distances: DistanceRows, query: FeatureSet, gallery: FeatureSet) -> list[Ranks]:
         labels = self._labels(query), self._labels(gallery)
         return rank_subsets(distances, *labels, rule=self.rule, level=self.level, subsets=self.trials(gallery))
 
     def _results(self, distances: DistanceRows, query: FeatureSet, gallery: FeatureSet) -> Results:
-        self._check(query, gallery)
         return Results.of(self.name, self.rank(distances, query, gallery), self._note(gallery))
 
     def _labels(self, images: FeatureSet) -> FeatureSet:

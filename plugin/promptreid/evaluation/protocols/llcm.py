@@ -49,10 +49,9 @@ class LLCMProtocol(Protocol):
         cells = cells_of(gallery, _CAMERAS)
         return [draw_by_seed(cells, 1, trial) for trial in range(self.num_trials)]
 
-    def rank(self, distances: DistanceRows, query: FeatureSet, gallery: FeatureSet) -> list[Ranks]:
-        """The outcome of every query in every trial; in the transposed variant the drawn images are the queries."""
+    def _rank(self, distances: DistanceRows, query: FeatureSet, gallery: FeatureSet) -> list[Ranks]:
         if not self.transposed:
-            return super().rank(distances, query, gallery)
+            return super()._rank(distances, query, gallery)
         whole = rank_subsets(distances.transposed(), gallery, query, rule=self.rule, level=self.level)[0]
         return [whole.select(drawn) for drawn in self.trials(gallery)]
 
