@@ -44,7 +44,7 @@ def test_only_host_imports_torchreid(path: Path) -> None:
 
 
 def test_host_imports_it_in_one_place() -> None:
-    assert "import_module(\"torchreid\")" in (ROOT / "host.py").read_text()
+    assert 'import_module("torchreid")' in (ROOT / "host.py").read_text()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

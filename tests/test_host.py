@@ -21,8 +21,13 @@ from promptreid import host
 
 def python(code: str, **environment: str) -> str:
     """Run ``code`` in a fresh interpreter; its standard output and error."""
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True,
-                          env={**os.environ, **environment}, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
     return done.stdout + done.stderr
 
 
@@ -81,7 +86,7 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
             return Path.touch, (tmp_path / "ran",)
 
     torch.save({"state_dict": Payload()}, tmp_path / "evil")
-    with pytest.raises(Exception, match="(?i)weights.only"):
+    with pytest.raises(Exception, match=r"(?i)weights.only"):
         host.utils.load_checkpoint(str(tmp_path / "evil"))
     assert not (tmp_path / "ran").exists()
 

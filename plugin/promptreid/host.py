@@ -156,7 +156,8 @@ def allow_host_checkpoints() -> None:
     scalar_types = (np.dtype, *{type(np.dtype(kind)) for kind in (np.float32, np.float64)})
     # A file written under numpy 1 names the module numpy.core, one written under numpy 2 numpy._core.
     names = [(scalar, f"{module}.multiarray.scalar") for module in ("numpy.core", "numpy._core")]
-    torch.serialization.add_safe_globals([*names, *scalar_types])
+    allowed: list[Any] = [*names, *scalar_types]
+    torch.serialization.add_safe_globals(allowed)
 
 
 def alias_modules() -> None:

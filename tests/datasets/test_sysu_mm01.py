@@ -54,9 +54,17 @@ def test_items_are_modal_batches(noise_tree: Path) -> None:
 
 
 def test_data_manager_gives_balanced_batches(noise_tree: Path) -> None:
-    manager = host.ImageDataManager(root=str(noise_tree.parent), sources="sysu_mm01", height=32, width=16, workers=0,
-                                    batch_size_train=16, num_instances=8, train_sampler="RandomIdentitySampler",
-                                    use_gpu=False)  # fmt: skip
+    manager = host.ImageDataManager(
+        root=str(noise_tree.parent),
+        sources="sysu_mm01",
+        height=32,
+        width=16,
+        workers=0,
+        batch_size_train=16,
+        num_instances=8,
+        train_sampler="RandomIdentitySampler",
+        use_gpu=False,
+    )
     batches = list(manager.train_loader)
     assert batches
     for batch in batches:
@@ -66,8 +74,13 @@ def test_data_manager_gives_balanced_batches(noise_tree: Path) -> None:
 
 def test_sum_with_a_data_set_of_torchreid(noise_tree: Path) -> None:
     ours = load(noise_tree)
-    theirs = host.ImageDataset([(str(path), pid, camid) for path, pid, camid, _ in ours.train], ours.query,
-                               ours.gallery, transform=ToTensor(), verbose=False)  # fmt: skip
+    theirs = host.ImageDataset(
+        [(str(path), pid, camid) for path, pid, camid, _ in ours.train],
+        ours.query,
+        ours.gallery,
+        transform=ToTensor(),
+        verbose=False,
+    )
     merged = sum([ours, theirs])
     assert type(merged) is SYSUMM01
     assert (merged.num_train_pids, merged.num_datasets, len(merged)) == (8, 2, 96)

@@ -52,7 +52,7 @@ def test_code_is_neither_run_nor_loaded(tmp_path: Path) -> None:
             return Path.touch, (tmp_path / "ran",)
 
     torch.save({"state_dict": {}, "epoch": 1, "x": Payload()}, tmp_path / "model.pth.tar-1")
-    with pytest.raises(ValueError, match="model.pth.tar-1"):
+    with pytest.raises(ValueError, match=r"model\.pth\.tar-1"):
         checkpoint.load(tmp_path / "model.pth.tar-1")
     assert not (tmp_path / "ran").exists()
 

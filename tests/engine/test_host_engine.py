@@ -14,9 +14,17 @@ import promptreid  # noqa: F401  (this import is what makes the names below know
 
 def manager(root: Path) -> torchreid.data.ImageDataManager:
     return torchreid.data.ImageDataManager(
-        root=str(root), sources="sysu_mm01", height=64, width=32, batch_size_train=16, batch_size_test=64, workers=0,
-        num_instances=8, train_sampler="RandomIdentitySampler", use_gpu=False,
-    )  # fmt: skip
+        root=str(root),
+        sources="sysu_mm01",
+        height=64,
+        width=32,
+        batch_size_train=16,
+        batch_size_test=64,
+        workers=0,
+        num_instances=8,
+        train_sampler="RandomIdentitySampler",
+        use_gpu=False,
+    )
 
 
 def test_mip_trains_and_tests_under_the_triplet_engine(sysu_root: Path, tmp_path: Path, capsys) -> None:
@@ -52,7 +60,9 @@ def test_softmax_engine(sysu_root: Path) -> None:
 
 
 def test_feature_extractor(sysu_root: Path) -> None:
-    extractor = torchreid.utils.FeatureExtractor("mip_vit_tiny_patch16", image_size=(64, 32), device="cpu", verbose=False)
+    extractor = torchreid.utils.FeatureExtractor(
+        "mip_vit_tiny_patch16", image_size=(64, 32), device="cpu", verbose=False
+    )
     paths = [str(path) for path in sorted((sysu_root / "SYSU-MM01").rglob("*.jpg"))[:3]]
     assert extractor(paths).shape == (3, 5 * 192)
 

@@ -26,11 +26,22 @@ QUICKSTART = ROOT / "configs" / "mip" / "quickstart.yaml"
 
 def config(root: Path, save_dir: Path, **changes: Any) -> Any:
     tiny = {
-        "data.root": str(root), "data.save_dir": str(save_dir), "data.synthetic.like": "", "data.workers": 0,
-        "data.height": 64, "data.width": 32, "mip.vit.depth": 2, "mip.vit.embed_dim": 24, "mip.vit.num_heads": 2,
-        "mip.prompt_length": 2, "mip.stride": 8, "train.max_epoch": 2, "train.warmup_epochs": 1,
-        "train.batch_size": 16, "train.print_freq": 1,
-    }  # fmt: skip
+        "data.root": str(root),
+        "data.save_dir": str(save_dir),
+        "data.synthetic.like": "",
+        "data.workers": 0,
+        "data.height": 64,
+        "data.width": 32,
+        "mip.vit.depth": 2,
+        "mip.vit.embed_dim": 24,
+        "mip.vit.num_heads": 2,
+        "mip.prompt_length": 2,
+        "mip.stride": 8,
+        "train.max_epoch": 2,
+        "train.warmup_epochs": 1,
+        "train.batch_size": 16,
+        "train.print_freq": 1,
+    }
     return load_config(QUICKSTART, overrides={**tiny, **changes})
 
 
@@ -59,8 +70,11 @@ def test_writes_config_log_scalars_results_and_checkpoints(finished: Path) -> No
     assert "chance: R1" in log
     results = json.loads((finished / "results-sysu_mm01.json").read_text())["results"]
     assert [result["protocol"] for result in results] == [
-        "sysu-python all 1-shot", "sysu-python all 10-shot", "sysu-python indoor 1-shot", "sysu-python indoor 10-shot",
-    ]  # fmt: skip
+        "sysu-python all 1-shot",
+        "sysu-python all 10-shot",
+        "sysu-python indoor 1-shot",
+        "sysu-python indoor 10-shot",
+    ]
     events = EventAccumulator(str(finished)).Reload()
     tags = events.Tags()["scalars"]
     assert {"Train/loss", "Train/identity", "Train/triplet", "Train/iael", "Train/acc", "Train/lr"} <= set(tags)
@@ -116,7 +130,10 @@ def test_an_earlier_run_is_moved_aside(sysu_root: Path, tmp_path: Path) -> None:
 
 
 def test_chosen_protocols_only(sysu_root: Path, finished: Path, tmp_path: Path) -> None:
-    chosen = {"test.protocols": ["sysu-python indoor 1-shot"], "model.load_weights": str(finished / "model/model.pth.tar-2")}
+    chosen = {
+        "test.protocols": ["sysu-python indoor 1-shot"],
+        "model.load_weights": str(finished / "model/model.pth.tar-2"),
+    }
     results = run(config(sysu_root, tmp_path / "eval", **chosen), eval_only=True)["sysu_mm01"]
     assert [result.protocol for result in results] == chosen["test.protocols"]
     with pytest.raises(ValueError, match=r"test\.protocols: 'nonsense'.*sysu-python all 1-shot"):
@@ -124,14 +141,37 @@ def test_chosen_protocols_only(sysu_root: Path, finished: Path, tmp_path: Path) 
 
 
 def tool(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(ROOT / "tools" / "train_net.py"), *arguments], capture_output=True,
-                          text=True, timeout=120, check=False)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "train_net.py"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def quick(root: Path, save_dir: Path, *more: str) -> list[str]:
     cfg = ["data.root", str(root), "data.save_dir", str(save_dir), "data.synthetic.like", "", "data.workers", "0"]
-    small = ["mip.vit.depth", "2", "mip.vit.embed_dim", "24", "mip.vit.num_heads", "2", "data.height", "64", "data.width",
-             "32", "train.max_epoch", "3", "train.warmup_epochs", "1", "train.batch_size", "16", "mip.stride", "8"]  # fmt: skip
+    small = [
+        "mip.vit.depth",
+        "2",
+        "mip.vit.embed_dim",
+        "24",
+        "mip.vit.num_heads",
+        "2",
+        "data.height",
+        "64",
+        "data.width",
+        "32",
+        "train.max_epoch",
+        "3",
+        "train.warmup_epochs",
+        "1",
+        "train.batch_size",
+        "16",
+        "mip.stride",
+        "8",
+    ]
     return ["--config-file", str(QUICKSTART), *cfg, *small, *more]
 
 

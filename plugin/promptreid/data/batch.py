@@ -28,9 +28,7 @@ class ModalBatch(dict[str, Any]):
     """
 
     @classmethod
-    def sample(
-        cls, images: Tensor, modality: list[int], camera: int, present: list[bool] | None = None
-    ) -> ModalBatch:
+    def sample(cls, images: Tensor, modality: list[int], camera: int, present: list[bool] | None = None) -> ModalBatch:
         """One sample.
 
         Args:
@@ -39,8 +37,9 @@ class ModalBatch(dict[str, Any]):
             camera: 0-based camera.
             present: M flags; all true when omitted.
         """
-        return cls.of(images, torch.tensor(modality), torch.tensor(camera),
-                      None if present is None else torch.tensor(present))  # fmt: skip
+        return cls.of(
+            images, torch.tensor(modality), torch.tensor(camera), None if present is None else torch.tensor(present)
+        )
 
     @classmethod
     def of(cls, images: Tensor, modality: Tensor, camera: Tensor, present: Tensor | None = None) -> ModalBatch:
@@ -67,9 +66,13 @@ class ModalBatch(dict[str, Any]):
         """Like ``Tensor.to``; a floating dtype is applied to the images alone."""
         device, dtype, non_blocking, _ = torch._C._nn._parse_to(*args, **kwargs)
         return type(self)(
-            {key: value.to(device=device, dtype=dtype if value.is_floating_point() else None,
-                           non_blocking=non_blocking) for key, value in self.items()}
-        )  # fmt: skip
+            {
+                key: value.to(
+                    device=device, dtype=dtype if value.is_floating_point() else None, non_blocking=non_blocking
+                )
+                for key, value in self.items()
+            }
+        )
 
     def cuda(self, *args: Any, **kwargs: Any) -> ModalBatch:
         """Like ``Tensor.cuda``, for every field."""

@@ -22,7 +22,7 @@ Record = tuple[Any, ...]
 """``(path, pid, camid)`` or ``(path, pid, camid, dsetid)``, torchreid's own form, with a PathBundle as path."""
 
 
-class ModalDataset(host.ImageDataset):  # type: ignore[misc]
+class ModalDataset(host.ImageDataset):
     """A data set whose samples are images of one or more modalities.
 
     Items are torchreid's (``img``, ``pid``, ``camid``, ``impath``, ``dsetid``), with ``img`` a ``ModalBatch``. A record
@@ -76,9 +76,10 @@ class ModalDataset(host.ImageDataset):  # type: ignore[misc]
         """Draws K images of each modality per identity; see :class:`ModalityBalancer`."""
         if self._balancer is None:
             self._balancer = ModalityBalancer(
-                [record[1] for record in self.data], [self.modality_of(record[0]) for record in self.data],
+                [record[1] for record in self.data],
+                [self.modality_of(record[0]) for record in self.data],
                 len(self.modalities),
-            )  # fmt: skip
+            )
         return self._balancer
 
     def modality_of(self, path: str) -> int:
@@ -136,9 +137,13 @@ class ModalDataset(host.ImageDataset):  # type: ignore[misc]
             counts = Counter(self._label(record[0]) for record in records)
             logger.info(
                 "%s %-7s %5d ids  %6d images  (%s)  %d cameras",
-                type(self).__name__, split, self.get_num_pids(records), len(records),
-                ", ".join(f"{count} {name}" for name, count in sorted(counts.items())), self.get_num_cams(records),
-            )  # fmt: skip
+                type(self).__name__,
+                split,
+                self.get_num_pids(records),
+                len(records),
+                ", ".join(f"{count} {name}" for name, count in sorted(counts.items())),
+                self.get_num_cams(records),
+            )
 
     def _label(self, path: str) -> str:
         return "+".join(path.paths) if isinstance(path, PathBundle) else self.modalities[0]
@@ -154,8 +159,8 @@ class ModalDataset(host.ImageDataset):  # type: ignore[misc]
             for modality, name in enumerate(self.modalities):
                 if (pid, modality) not in seen:
                     raise ValueError(
-                        f"{type(self).__name__}: the identity of {path} has no {name} image; cross-modal training "
-                        f"needs both modalities of each identity: add the images, or take the identity off the train list"
+                        f"{type(self).__name__}: the identity of {path} has no {name} image; cross-modal "
+                        "training needs both modalities of each identity: add them, or take the identity off the train list"
                     )
 
 

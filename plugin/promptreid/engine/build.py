@@ -77,7 +77,7 @@ def _bound_builder(cfg: Any, datamanager: Any) -> partial[nn.Module]:
     return partial(MODELS[cfg.model.name], **settings)
 
 
-def build_criterion(cfg: Any, model: nn.Module) -> nn.Module | None:
+def build_criterion(cfg: Any, model: Any) -> nn.Module | None:
     """The loss on the ``PromptOutput`` of a model; None where torchreid's own losses are asked for."""
     if cfg.loss.name != "prompt":
         return None

@@ -54,7 +54,9 @@ def save(state: dict[str, Any], folder: Path, keep: int = 2) -> Path:
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a folder, newest epoch first."""
-    found = [(int(match[1]), path) for path in folder.glob("model.pth.tar-*") if (match := PATTERN.fullmatch(path.name))]
+    found = [
+        (int(match[1]), path) for path in folder.glob("model.pth.tar-*") if (match := PATTERN.fullmatch(path.name))
+    ]
     return [path for _, path in sorted(found, reverse=True)]
 
 

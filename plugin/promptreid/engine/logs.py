@@ -81,7 +81,7 @@ def _tqdm_safe_handler() -> logging.Handler:
 
     stream = sys.stdout
 
-    class Handler(logging.StreamHandler):  # type: ignore[type-arg]
+    class Handler(logging.StreamHandler):
         def emit(self, record: logging.LogRecord) -> None:
             tqdm.write(self.format(record), file=stream)
             stream.flush()

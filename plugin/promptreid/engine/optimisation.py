@@ -25,8 +25,12 @@ def parameter_roles(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]
     released code.
     """
     libraries = {id(module.library) for module in model.modules() if isinstance(module, ModalityPrompts)}
-    generators = {id(parameter) for module in model.modules() if isinstance(module, InstancePromptGenerator)
-                  for parameter in module.parameters()}  # fmt: skip
+    generators = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, InstancePromptGenerator)
+        for parameter in module.parameters()
+    }
     for name, parameter in model.named_parameters():
         if id(parameter) in libraries:
             yield name, parameter, "prompts"
@@ -60,8 +64,13 @@ def build_optimizer(model: nn.Module, cfg: Any) -> torch.optim.Optimizer:
     groups = parameter_groups(model, cfg.train.lr, dict(cfg.train.lr_mult))
     decay, betas = cfg.train.weight_decay, (cfg.adam.beta1, cfg.adam.beta2)
     if cfg.train.optim == "sgd":
-        return torch.optim.SGD(groups, momentum=cfg.sgd.momentum, dampening=cfg.sgd.dampening,
-                               nesterov=cfg.sgd.nesterov, weight_decay=decay)  # fmt: skip
+        return torch.optim.SGD(
+            groups,
+            momentum=cfg.sgd.momentum,
+            dampening=cfg.sgd.dampening,
+            nesterov=cfg.sgd.nesterov,
+            weight_decay=decay,
+        )
     if cfg.train.optim == "rmsprop":
         return torch.optim.RMSprop(groups, alpha=cfg.rmsprop.alpha, momentum=cfg.sgd.momentum, weight_decay=decay)
     kinds: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "radam": torch.optim.RAdam}

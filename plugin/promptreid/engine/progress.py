@@ -40,8 +40,13 @@ class EpochMeter:
 
     def watch(self, loader: Iterable[Any]) -> Iterator[Any]:
         """The loader's batches, timed."""
-        self._bar = tqdm(total=self.num_batches, desc=f"epoch {self.epoch + 1}/{self.max_epoch}", leave=False,
-                         disable=not sys.stderr.isatty(), dynamic_ncols=True)  # fmt: skip
+        self._bar = tqdm(
+            total=self.num_batches,
+            desc=f"epoch {self.epoch + 1}/{self.max_epoch}",
+            leave=False,
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+        )
         with self._bar:
             waiting = time.perf_counter()
             for batch in loader:
@@ -59,8 +64,17 @@ class EpochMeter:
         self._bar.set_postfix_str(f"{self.speed():.0f} img/s, eta {self.eta()}")
         if self.batches % self.print_freq == 0 or self.batches == self.num_batches:
             losses = "  ".join(f"{name} {value:.3f}" for name, value in self.averages().items())
-            logger.info("epoch %d/%d  batch %d/%d  %s  lr %.2e  %.0f img/s  eta %s", self.epoch + 1, self.max_epoch,
-                        self.batches, self.num_batches, losses, lr, self.speed(), self.eta())  # fmt: skip
+            logger.info(
+                "epoch %d/%d  batch %d/%d  %s  lr %.2e  %.0f img/s  eta %s",
+                self.epoch + 1,
+                self.max_epoch,
+                self.batches,
+                self.num_batches,
+                losses,
+                lr,
+                self.speed(),
+                self.eta(),
+            )
 
     def averages(self) -> dict[str, float]:
         """Mean of each part of the loss over the epoch so far, and of the seconds waited for data."""

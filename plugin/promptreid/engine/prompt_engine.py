@@ -21,12 +21,13 @@ from promptreid.engine import checkpoint
 from promptreid.engine.progress import EpochMeter, progress
 from promptreid.evaluation.protocols import FeatureSet
 from promptreid.evaluation.results import Results
+from promptreid.losses.mip import MIPLoss
 from promptreid.models.weights import load_matching, read_state_dict
 
 logger = logging.getLogger(__name__)
 
 
-class PromptEngine(host.ImageTripletEngine):  # type: ignore[misc]
+class PromptEngine(host.ImageTripletEngine):
     """Trains and tests prompted models; for ordinary models and data it does what torchreid's engine does.
 
     Args:
@@ -58,8 +59,17 @@ class PromptEngine(host.ImageTripletEngine):  # type: ignore[misc]
         weight_x: float = 1.0,
         label_smooth: bool = True,
     ) -> None:
-        super().__init__(datamanager, model, optimizer, margin=margin, weight_t=weight_t, weight_x=weight_x,
-                         scheduler=scheduler, use_gpu=use_gpu, label_smooth=label_smooth)  # fmt: skip
+        super().__init__(
+            datamanager,
+            model,
+            optimizer,
+            margin=margin,
+            weight_t=weight_t,
+            weight_x=weight_x,
+            scheduler=scheduler,
+            use_gpu=use_gpu,
+            label_smooth=label_smooth,
+        )
         self.criterion = criterion.cuda() if criterion is not None and self.use_gpu else criterion
         self.protocols = tuple(protocols)
         self.chance = chance
@@ -80,7 +90,7 @@ class PromptEngine(host.ImageTripletEngine):  # type: ignore[misc]
             seed_everything(self.seed, self.epoch)
         self.set_model_mode("train")
         self.two_stepped_transfer_learning(self.epoch, fixbase_epoch, open_layers)
-        if hasattr(self.criterion, "set_epoch"):
+        if isinstance(self.criterion, MIPLoss):
             self.criterion.set_epoch(self.epoch + 1)
         self.num_batches = len(self.train_loader)
         if self.num_batches == 0:
@@ -89,11 +99,15 @@ class PromptEngine(host.ImageTripletEngine):  # type: ignore[misc]
                 f"{self.train_loader.batch_size}; use a smaller batch or more data"
             )
         meter = EpochMeter(self.epoch, self.max_epoch, self.num_batches, print_freq)
-        for self.batch_idx, batch in enumerate(meter.watch(self.train_loader)):
+        for batch_idx, batch in enumerate(meter.watch(self.train_loader)):
+            self.batch_idx = batch_idx
             summary = self.forward_backward(batch)
             meter.update(len(batch["pid"]), summary, self.get_current_lr())
-            self._write_scalars("Train", {**meter.averages(), "lr": self.get_current_lr()},
-                                self.epoch * self.num_batches + self.batch_idx)  # fmt: skip
+            self._write_scalars(
+                "Train",
+                {**meter.averages(), "lr": self.get_current_lr()},
+                self.epoch * self.num_batches + self.batch_idx,
+            )
         self.update_lr()
         if self.save_dir is not None:
             self.save_model(self.epoch, self.rank1, str(self.save_dir))
@@ -137,9 +151,14 @@ class PromptEngine(host.ImageTripletEngine):  # type: ignore[misc]
         """
         protocols = self._protocols_of(query_loader.dataset)
         if not protocols or kwargs.get("rerank") or kwargs.get("visrank"):
-            return super()._evaluate(dataset_name=dataset_name, query_loader=query_loader,
-                                     gallery_loader=gallery_loader, dist_metric=dist_metric,
-                                     normalize_feature=normalize_feature, **kwargs)  # fmt: skip
+            return super()._evaluate(
+                dataset_name=dataset_name,
+                query_loader=query_loader,
+                gallery_loader=gallery_loader,
+                dist_metric=dist_metric,
+                normalize_feature=normalize_feature,
+                **kwargs,
+            )
         query = self.features_of(query_loader, normalize_feature, "query")
         gallery = self.features_of(gallery_loader, normalize_feature, "gallery")
         results = [protocol.evaluate(query, gallery, metric=dist_metric) for protocol in protocols]
@@ -208,8 +227,10 @@ class PromptEngine(host.ImageTripletEngine):  # type: ignore[misc]
             self.model.load_state_dict(state["state_dict"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
-            raise ValueError(f"{path}: belongs to another model or optimiser ({str(error).splitlines()[-1].strip()}); "
-                             "resume with the configuration that wrote it") from None  # fmt: skip
+            raise ValueError(
+                f"{path}: belongs to another model or optimiser ({str(error).splitlines()[-1].strip()}); "
+                "resume with the configuration that wrote it"
+            ) from None
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         logger.info("resumed from %s after epoch %d", path, state["epoch"])
@@ -232,8 +253,12 @@ class PromptEngine(host.ImageTripletEngine):  # type: ignore[misc]
     def _save_results(self, dataset_name: str) -> None:
         if self.save_dir is None:
             return
-        record = {"epoch": self.epoch, "time": time.strftime("%Y-%m-%dT%H:%M:%S"), "dataset": dataset_name,
-                  "results": [result.as_dict() for result in self.results[dataset_name]]}  # fmt: skip
+        record = {
+            "epoch": self.epoch,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
+            "dataset": dataset_name,
+            "results": [result.as_dict() for result in self.results[dataset_name]],
+        }
         with checkpoint.atomic_write(self.save_dir / f"results-{dataset_name}.json") as file:
             file.write(json.dumps(record, indent=1).encode())
 

@@ -73,12 +73,14 @@ def render_if_absent(cfg: Any) -> None:
         return
     folder = Path(cfg.data.root) / synthetic.FOLDERS[wanted.like]
     if folder.exists():
-        synthetic.check_manifest(folder, wanted.like, ids=wanted.ids, seed=wanted.seed, frames=wanted.frames,
-                                 size=tuple(wanted.size))  # fmt: skip
+        synthetic.check_manifest(
+            folder, wanted.like, ids=wanted.ids, seed=wanted.seed, frames=wanted.frames, size=tuple(wanted.size)
+        )
         return
     logger.info("rendering %d identities into %s", wanted.ids, folder)
-    synthetic.write_tree(wanted.like, folder, ids=wanted.ids, seed=wanted.seed, frames=wanted.frames,
-                         size=tuple(wanted.size))  # fmt: skip
+    synthetic.write_tree(
+        wanted.like, folder, ids=wanted.ids, seed=wanted.seed, frames=wanted.frames, size=tuple(wanted.size)
+    )
 
 
 def use_deterministic_kernels(wanted: bool) -> None:

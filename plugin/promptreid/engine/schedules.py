@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -39,14 +40,16 @@ class WarmupCosineRestarts(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         if cycle < 1 or min(warmup_epochs, warmup_lr, decay, floor) < 0:
-            raise ValueError(f"warm-up ({warmup_epochs}, {warmup_lr}), decay {decay} and floor {floor} must not be "
-                             f"negative, and the cycle ({cycle}) at least 1")  # fmt: skip
+            raise ValueError(
+                f"warm-up ({warmup_epochs}, {warmup_lr}), decay {decay} and floor {floor} must not be "
+                f"negative, and the cycle ({cycle}) at least 1"
+            )
         self.warmup_epochs, self.warmup_lr = warmup_epochs, warmup_lr
         self.cycle, self.decay, self.floor = cycle, decay, floor
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:  # type: ignore[override]
-        return [self._rate(base) for base in self.base_lrs]
+    def get_lr(self) -> list[float | Tensor]:
+        return [self._rate(float(base)) for base in self.base_lrs]
 
     def _rate(self, base: float) -> float:
         epoch = self.last_epoch + 1

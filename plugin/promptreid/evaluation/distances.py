@@ -62,10 +62,10 @@ class FeatureDistances:
         self._query, self._gallery = _as_features("query", query), _as_features("gallery", gallery)
         if self._query.shape[1] != self._gallery.shape[1]:
             raise ValueError(f"query: {self._query.shape[1]} features per image, gallery: {self._gallery.shape[1]}")
-        if metric == "cosine":
-            self._query, self._gallery = F.normalize(self._query), F.normalize(self._gallery)
         self._query_norms = _squared_norms("query", self._query)
         self._gallery_norms = _squared_norms("gallery", self._gallery)
+        if metric == "cosine":
+            self._query, self._gallery = F.normalize(self._query), F.normalize(self._gallery)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -162,15 +162,16 @@ def _as_features(name: str, features: Array) -> torch.Tensor:
     tensor = as_tensor(features)
     if tensor.ndim != 2 or not tensor.is_floating_point():
         raise ValueError(f"{name}: expected an N x D matrix of floats, got {tensor.dtype} {tuple(tensor.shape)}")
-    if not torch.isfinite(tensor).all():
-        raise ValueError(f"{name}: the features hold NaN or infinite values")
     return tensor.float()
 
 
 def _squared_norms(name: str, features: torch.Tensor) -> torch.Tensor:
-    norms = features.square().sum(1)
-    # A squared distance is at most twice the sum of two squared norms.
-    if len(norms) and norms.max() > torch.finfo(torch.float32).max / 4:
+    with _full_precision(features.device):
+        norms = torch.einsum("nd,nd->n", features, features)
+    # A squared distance is at most twice the sum of two squared norms. NaN compares as not smaller.
+    if not (norms < torch.finfo(torch.float32).max / 4).all():
+        if not torch.isfinite(features).all():
+            raise ValueError(f"{name}: the features hold NaN or infinite values")
         raise ValueError(f"{name}: features so large that their squared distances overflow float32; normalise them")
     return norms
 

@@ -1,0 +1,34 @@
+"""What the README tells a user to type works."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_python_example_runs(sysu_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    (tmp_path / "reid-data").mkdir()
+    (tmp_path / "reid-data" / "quickstart").symlink_to(sysu_root)
+    monkeypatch.chdir(tmp_path)
+    code = code.replace("height=128, width=64", "height=64, width=32").replace("workers=2", "workers=0")
+    exec(compile(code, "README.md", "exec"), {})
+    assert (tmp_path / "log" / "torchreid" / "model" / "model.pth.tar-1").is_file()
+
+
+def test_every_file_it_names_exists() -> None:
+    named = re.findall(r"(?:tools|configs|docs)/[\w/]+\.(?:py|yaml|md)", README)
+    assert len(named) > 5
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_model_it_names_is_registered() -> None:
+    from promptreid import MODELS
+
+    patterns = re.findall(r"`(\w+)\{base,small,tiny\}(\w+)`", README)
+    assert sorted(f"{a}{size}{b}" for a, b in patterns for size in ("base", "small", "tiny")) == sorted(MODELS)
