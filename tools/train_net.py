@@ -7,6 +7,7 @@ import argparse
 from promptreid.command import run_tool
 from promptreid.config import load_config
 from promptreid.engine.runner import run
+from promptreid.engine.splits import parse_splits, run_splits
 
 
 def parse() -> argparse.Namespace:
@@ -17,8 +18,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--transforms", nargs="+", metavar="NAME", help="augmentations (data.transforms)")
     parser.add_argument("--root", metavar="DIR", help="folder of the data sets (data.root)")
     parser.add_argument("--eval-only", action="store_true", help="test model.load_weights, or the run's own checkpoint")
-    parser.add_argument("--resume", nargs="?", const="auto", metavar="PATH",
-                        help="continue a run's folder or checkpoint; without PATH, that of data.save_dir")  # fmt: skip
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="PATH",
+        help="continue a run's folder or checkpoint; without PATH, that of data.save_dir",
+    )
+    parser.add_argument(
+        "--splits", metavar="A-B", help="train and test on each of these splits (RegDB: 1-10), then average"
+    )
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="any key of the configuration")
     return parser.parse_args()
 
@@ -32,7 +41,13 @@ def main() -> None:
         "data.root": args.root,
     }
     overrides = {key: value for key, value in given.items() if value is not None}
-    run(load_config(args.config_file, args.opts, overrides), eval_only=args.eval_only, resume=args.resume)
+    cfg = load_config(args.config_file, args.opts, overrides)
+    if args.splits is None:
+        run(cfg, eval_only=args.eval_only, resume=args.resume)
+    elif args.eval_only:
+        raise ValueError("--splits trains; test one split's model with --eval-only data.split_id K-1 data.save_dir ...")
+    else:
+        run_splits(cfg, parse_splits(args.splits))
 
 
 if __name__ == "__main__":

@@ -102,9 +102,14 @@ def test_auto_resume_without_a_checkpoint_starts_anew(finished: Path, sysu_root:
     assert_equal_weights(finished, tmp_path / "run")
 
 
-def test_a_finished_run_is_not_resumed(finished: Path, sysu_root: Path) -> None:
-    with pytest.raises(ValueError, match="has finished its 2 epochs"):
-        run(config(sysu_root, finished), resume="auto")
+def test_a_run_killed_before_its_final_test_is_only_tested(finished: Path, sysu_root: Path, tmp_path: Path) -> None:
+    save_dir = tmp_path / "run"
+    shutil.copytree(finished, save_dir)
+    before = json.loads((save_dir / "results-sysu_mm01.json").read_text())["results"]
+    (save_dir / "results-sysu_mm01.json").unlink()
+    run(config(sysu_root, save_dir), resume="auto")
+    assert json.loads((save_dir / "results-sysu_mm01.json").read_text())["results"] == before
+    assert_equal_weights(finished, save_dir)
 
 
 def test_eval_only_repeats_the_final_test(finished: Path, sysu_root: Path, tmp_path: Path) -> None:
@@ -222,8 +227,7 @@ def test_a_killed_run_resumes_to_the_same_weights(sysu_root: Path, tmp_path: Pat
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    done = tool(*quick(sysu_root, tmp_path / "killed", "train.max_epoch", "3"), "--resume")
-    if "has finished" not in done.stderr:
-        assert done.returncode == 0, done.stderr
+    done = tool("--resume", *quick(sysu_root, tmp_path / "killed", "train.max_epoch", "3"))
+    assert done.returncode == 0, done.stderr
     assert tool(*quick(sysu_root, tmp_path / "whole", "train.max_epoch", "3")).returncode == 0
     assert_equal_weights(tmp_path / "whole", tmp_path / "killed")

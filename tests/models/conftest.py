@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,8 @@ import torch
 from torch import Tensor
 
 from promptreid.models.mip import MIP, build_mip
+
+sys.path.append(str(Path(__file__).parent))  # for the helper modules of this folder
 
 TINY_VIT = {"depth": 4, "embed_dim": 32, "num_heads": 2, "patch_size": 8, "img_size": (64, 32)}
 PEOPLE, CAMERAS = 7, 6

@@ -35,6 +35,24 @@ def test_presets_take_changes():
         ({"prompt_dropout": 1.0}, "prompt_dropout must be in"),
         ({"prompt_scale": 0.0}, "prompt_scale must be positive"),
         ({"instance_prompts": False}, "iael=True supervises"),
+        ({"generator": "gan"}, "generator must be one of"),
+        (
+            {"generator": "bank", "instance_prompts": False, "iael": False},
+            "generator='bank' makes the instance prompts",
+        ),
+        ({"instance_depth": 0}, "instance_depth must be at least 1"),
+        (
+            {"instance_depth": 1, "instance_prompts": False, "iael": False},
+            "instance_depth=1 limits the instance prompts",
+        ),
+        ({"instance_depth": 3, "prompt_depth": 2}, "instance_depth=3 is more than prompt_depth=2"),
+        ({"naive_prompts": True, "modality_prompts": False}, "naive_prompts=True is a kind of modality prompts"),
+        ({"modality_embedding": True}, "modality_embedding=True stands in for the modality prompts"),
+        ({"modality_embedding": True, "modality_prompts": False, "sie": "modality"}, "two vectors per modality"),
+        (
+            {"prompt_adapters": True, "modality_prompts": False, "instance_prompts": False, "iael": False},
+            "prompt_adapters=True needs prompts",
+        ),
     ],
 )
 def test_bad_choices_are_refused(change, message):

@@ -239,3 +239,16 @@ def test_matching_loosely_takes_what_fits_and_says_so(caplog):
     assert set(report.unused) == {"weight", "other"}
     assert report.missing == ["weight"]
     assert "old.pth fills the model in part" in caplog.text
+
+
+def test_matching_strictly_lets_what_is_optional_stay_out(caplog):
+    model = torch.nn.ModuleDict({"body": torch.nn.Linear(3, 2), "head": torch.nn.Linear(2, 5)})
+    state = {**model.state_dict(), "head.weight": torch.zeros(9, 2), "head.extra": torch.ones(1)}
+    del state["head.bias"]
+    with caplog.at_level(logging.INFO):
+        report = load_matching(model, state, "old.pth", optional=("head.",))
+    assert report.used == ["body.weight", "body.bias"]
+    assert "unused head.weight: shape (9, 2), the model's is (5, 2)" in caplog.text
+    assert {record.levelname for record in caplog.records} == {"INFO"}
+    with pytest.raises(ValueError, match=r"Missing: body\.bias$"):
+        load_matching(model, {"body.weight": state["body.weight"]}, "old.pth", optional=("head.",))

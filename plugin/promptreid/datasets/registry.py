@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from promptreid.data.dataset import DatasetFactory
+from promptreid.datasets.llcm import LLCM
+from promptreid.datasets.regdb import RegDB
 from promptreid.datasets.sysu_mm01 import SYSUMM01
 
 DATASETS: dict[str, DatasetFactory] = {
@@ -12,4 +14,12 @@ DATASETS: dict[str, DatasetFactory] = {
     "sysu_mm01_multishot": partial(SYSUMM01, shots=10),
     "sysu_mm01_indoor": partial(SYSUMM01, search="indoor"),
     "sysu_mm01_indoor_multishot": partial(SYSUMM01, search="indoor", shots=10),
+    # Both directions are tested in any case; the name says which one comes first.
+    "regdb": RegDB,
+    "regdb_v2i": partial(RegDB, direction="visible-infrared"),
+    "regdb_i2v": partial(RegDB, direction="infrared-visible"),
+    "llcm": LLCM,
+    "llcm_i2v": partial(LLCM, direction="infrared-visible"),
+    "llcm_v2i": partial(LLCM, direction="visible-infrared"),
+    "llcm_v2i_readme_2023": partial(LLCM, direction="visible-infrared", variant="llcm-readme-2023"),
 }

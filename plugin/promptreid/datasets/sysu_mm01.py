@@ -55,7 +55,9 @@ class SYSUMM01(ModalDataset):
         train = scan(folder, train_ids, range(1, 7))
         absent = set(train_ids) - {pid for _, pid, _ in train}
         if absent:
-            raise ValueError(f"{folder}: no image of identity {min(absent)}, which exp/train_id.txt or val_id.txt names")
+            raise ValueError(
+                f"{folder}: no image of identity {min(absent)}, which exp/train_id.txt or val_id.txt names"
+            )
         labels = {pid: label for label, pid in enumerate(train_ids)}
         gallery_cameras = VISIBLE_CAMERAS if search == "all" else VISIBLE_CAMERAS[:2]
         super().__init__(

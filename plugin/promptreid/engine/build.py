@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from promptreid import host
-from promptreid.config.kwargs import datamanager_kwargs
+from promptreid.config.kwargs import augmentation_kwargs, datamanager_kwargs, modal_datamanager_kwargs
+from promptreid.data.manager import ModalDataManager
+from promptreid.data.transforms import Augmentation
 from promptreid.engine.optimisation import build_optimizer, build_scheduler
 from promptreid.engine.prompt_engine import PromptEngine
 from promptreid.losses.mip import MIPLoss
@@ -19,12 +26,23 @@ PRESETS = {"mip_paper": mip_paper, "mip_release": mip_release}
 
 
 def build_datamanager(cfg: Any, use_gpu: bool = True) -> Any:
-    """torchreid's ``ImageDataManager`` for ``cfg.data``."""
-    return host.ImageDataManager(**datamanager_kwargs(cfg, use_gpu))
+    """torchreid's ``ImageDataManager`` for ``cfg.data``, with what ours adds; this process's share under torchrun."""
+    grouped = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return ModalDataManager(
+        **datamanager_kwargs(cfg, use_gpu),
+        **modal_datamanager_kwargs(cfg),
+        augment=Augmentation(**augmentation_kwargs(cfg)),
+        rank=torch.distributed.get_rank() if grouped else 0,
+        world_size=torch.distributed.get_world_size() if grouped else 1,
+    )
 
 
 def mip_options(cfg: Any) -> MIPOptions:
-    """The options of ``cfg.mip``: those of its preset, with the keys that are set replacing the preset's."""
+    """The options of ``cfg.mip``: those of its preset, with the keys that are set replacing the preset's.
+
+    Raises:
+        ValueError: keys that contradict each other.
+    """
     mip = cfg.mip
     given = {
         "modality_prompts": mip.modality_prompts,
@@ -37,23 +55,49 @@ def mip_options(cfg: Any) -> MIPOptions:
         "jpm": mip.jpm,
         "sie": "camera" if mip.sie_weight else "none",
         "sie_weight": mip.sie_weight or None,
+        "generator": mip.generator,
+        "instance_depth": mip.instance_depth,
+        "naive_prompts": mip.naive_prompts,
+        "modality_embedding": mip.modality_embedding,
+        "prompt_adapters": mip.prompt_adapters,
+        "modality_bn": mip.modality_bn,
     }
-    return PRESETS[mip.preset](**{name: value for name, value in given.items() if value is not None})
+    try:
+        return PRESETS[mip.preset](**{name: value for name, value in given.items() if value is not None})
+    except ValueError as error:
+        raise ValueError(f"mip: {error}") from None
 
 
 def build_model(cfg: Any, datamanager: Any, use_gpu: bool = True) -> nn.Module:
     """The model of ``cfg.model``, through torchreid's own factory; ours is bound to the rest of the tree first."""
     name = cfg.model.name
-    if name in MODELS:
-        host.replace_model(name, _bound_builder(cfg, datamanager))
-    model: nn.Module = host.models.build_model(
-        name=name,
-        num_classes=datamanager.num_train_pids,
-        loss=cfg.loss.name,
-        pretrained=cfg.model.pretrained,
-        use_gpu=use_gpu,
-    )
+    with host.bound_model(name, _bound_builder(cfg, datamanager)) if name in MODELS else nullcontext():
+        model: nn.Module = host.models.build_model(
+            name=name,
+            num_classes=datamanager.num_train_pids,
+            loss=cfg.loss.name,
+            pretrained=cfg.model.pretrained,
+            use_gpu=use_gpu,
+        )
+    if cfg.train.compile:
+        compile_model(model)
     return model
+
+
+def compile_model(model: nn.Module, backend: str | Callable[..., Any] = "inductor") -> None:
+    """Compile the forward pass in place (``train.compile``): names in the state dict stay as they are.
+
+    Args:
+        model: any module.
+        backend: torch.compile's.
+
+    Raises:
+        ValueError: inductor without the C++ compiler that it needs.
+    """
+    compilers = (os.environ.get("CXX", "c++"), "g++", "clang++")
+    if backend == "inductor" and not any(shutil.which(name) for name in compilers):
+        raise ValueError("train.compile needs a C++ compiler: install g++, or set train.compile False")
+    model.compile(backend=backend)
 
 
 def _bound_builder(cfg: Any, datamanager: Any) -> partial[nn.Module]:

@@ -13,6 +13,7 @@ from promptreid import host
 from promptreid.config import lr_scheduler_kwargs, optimizer_kwargs
 from promptreid.engine.schedules import WarmupCosineRestarts
 from promptreid.models.prompts import InstancePromptGenerator, ModalityPrompts
+from promptreid.models.variants import PromptBank
 
 ROLES = ("base", "bias", "prompts", "generator")
 
@@ -20,11 +21,11 @@ ROLES = ("base", "bias", "prompts", "generator")
 def parameter_roles(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]:
     """Each parameter with the role that decides its learning rate.
 
-    ``prompts`` is the library of modality prompts, ``generator`` the whole instance prompt generator (its biases
-    too), ``bias`` every other bias, ``base`` the rest; the projection of the prompts counts as base, as in MIP's
-    released code.
+    ``prompts`` is the library of modality prompts or of a prompt bank, ``generator`` the whole instance prompt
+    generator (its biases too), ``bias`` every other bias, ``base`` the rest; the projection of the prompts counts as
+    base, as in MIP's released code.
     """
-    libraries = {id(module.library) for module in model.modules() if isinstance(module, ModalityPrompts)}
+    libraries = {id(module.library) for module in model.modules() if isinstance(module, (ModalityPrompts, PromptBank))}
     generators = {
         id(parameter)
         for module in model.modules()

@@ -22,7 +22,7 @@ from promptreid.engine.progress import EpochMeter, progress
 from promptreid.evaluation.protocols import FeatureSet
 from promptreid.evaluation.results import Results
 from promptreid.losses.mip import MIPLoss
-from promptreid.models.weights import load_matching, read_state_dict
+from promptreid.models.weights import load_matching, read_state_dict, strip_module
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,8 @@ class PromptEngine(host.ImageTripletEngine):
         datamanager, model, optimizer, scheduler, use_gpu, margin, weight_t, weight_x, label_smooth: torchreid's own.
         criterion: a loss on the model's ``PromptOutput`` that returns the total and a dict of its parts, such as
             ``promptreid.losses.MIPLoss``. Without one, torchreid's triplet + cross-entropy is used.
-        protocols: names of the data set's protocols to test; all of them when empty.
+        protocols: names of the data set's protocols to test, or the first words of several; its standard ones when
+            empty.
         chance: log what a random ranking would score beside each result.
         seed: each epoch starts from random states derived from (seed, epoch), so that a resumed run continues
             exactly like an uninterrupted one. None leaves the random state alone.
@@ -92,6 +93,8 @@ class PromptEngine(host.ImageTripletEngine):
         self.two_stepped_transfer_learning(self.epoch, fixbase_epoch, open_layers)
         if isinstance(self.criterion, MIPLoss):
             self.criterion.set_epoch(self.epoch + 1)
+        if hasattr(self.datamanager, "set_epoch"):
+            self.datamanager.set_epoch(self.epoch)
         self.num_batches = len(self.train_loader)
         if self.num_batches == 0:
             raise ValueError(
@@ -197,6 +200,7 @@ class PromptEngine(host.ImageTripletEngine):
                 "rank1": float(rank1),
                 "optimizer": self._optims[name].state_dict(),
                 "scheduler": {} if scheduler is None else scheduler.state_dict(),
+                "split": _split_of(self.train_loader.dataset),
             }
             checkpoint.save(state, Path(save_dir) / name)
 
@@ -205,15 +209,19 @@ class PromptEngine(host.ImageTripletEngine):
 
         Args:
             path: file or run folder.
-            strict: refuse a file that does not fill the whole model. Otherwise the tensors that fit are taken and the
-                others reported, as a model for other identities needs it.
+            strict: refuse a file that does not fill all that descriptors are made with; the classifiers, which only
+                training uses, may be for other identities. Otherwise the tensors that fit are taken and the others
+                reported, as a model to be trained on other data needs it.
         """
         if path.is_dir():
             path, state = checkpoint.load_newest(path / "model")
-            weights = state["state_dict"]
+        elif checkpoint.PATTERN.fullmatch(path.name):
+            state = checkpoint.load(path)
         else:
-            weights = read_state_dict(path)
-        load_matching(self.model, weights, path, strict)
+            state = {"state_dict": read_state_dict(path)}
+        self._check_split(state, path)
+        optional = getattr(self.model, "training_only", ("classifier.",))
+        load_matching(self.model, strip_module(state["state_dict"]), path, strict, optional)
         logger.info("weights from %s", path)
 
     def resume(self, path: Path) -> int:
@@ -223,6 +231,7 @@ class PromptEngine(host.ImageTripletEngine):
             the epoch (0-based) to go on with.
         """
         path, state = (path, checkpoint.load(path)) if path.is_file() else checkpoint.load_newest(path / "model")
+        self._check_split(state, path)
         try:
             self.model.load_state_dict(state["state_dict"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -236,12 +245,30 @@ class PromptEngine(host.ImageTripletEngine):
         logger.info("resumed from %s after epoch %d", path, state["epoch"])
         return int(state["epoch"])
 
+    def _check_split(self, state: dict[str, Any], path: Path) -> None:
+        """Refuse to test on the identities of another split: some of them were trained on."""
+        trained = state.get("split", "")
+        for loaders in self.test_loader.values():
+            tested = _split_of(loaders["query"].dataset)
+            if trained and tested and trained != tested:
+                raise ValueError(
+                    f"{path} was trained on {trained}, and {tested} tests identities of that training set: its numbers "
+                    "would be far too good; set data.split_id to the model's own split"
+                )
+
     def _protocols_of(self, dataset: Any) -> list[Any]:
-        known = {protocol.name: protocol for protocol in getattr(dataset, "protocols", ())}
-        unknown = [name for name in self.protocols if name not in known]
-        if known and unknown:
-            raise ValueError(f"test.protocols: {unknown[0]!r} is not one of {sorted(known)}")
-        return [known[name] for name in self.protocols or known] if known else []
+        standard = {protocol.name: protocol for protocol in getattr(dataset, "protocols", ())}
+        if not standard or not self.protocols:
+            return list(standard.values())
+        named = {protocol.name: protocol for protocol in getattr(dataset, "named_protocols", ())}
+        known = standard | named
+        chosen: list[Any] = []
+        for wanted in self.protocols:
+            found = [known[name] for name in known if name == wanted or name.startswith(f"{wanted} ")]
+            if not found:
+                raise ValueError(f"test.protocols: {wanted!r} is not one of {sorted(known)}")
+            chosen += [protocol for protocol in found if protocol not in chosen]
+        return chosen
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast("cuda" if self.use_gpu else "cpu", dtype=torch.bfloat16, enabled=self.amp)
@@ -282,6 +309,10 @@ def _in_float32(output: Any) -> Any:
 
 def _scalars(result: Results) -> dict[str, float]:
     return {"rank1": result.rank(1), "mAP": result.mAP, "mINP": result.mINP}
+
+
+def _split_of(dataset: Any) -> str:
+    return str(getattr(dataset, "split", ""))
 
 
 def _tag(result: Results) -> str:

@@ -35,6 +35,7 @@ def run(cfg: Any, *, eval_only: bool = False, resume: str | None = None) -> dict
         cfg: a tree from ``load_config``.
         eval_only: test ``model.load_weights``, or else the run's newest checkpoint.
         resume: a checkpoint file or a run's folder; ``"auto"`` continues ``data.save_dir`` where it has a checkpoint.
+            A run that has all its epochs is tested once more.
 
     Returns:
         the last results of each target data set, the headline protocol first.
@@ -114,8 +115,7 @@ def _restore(engine: PromptEngine, cfg: Any, folder: Path, eval_only: bool, resu
         if source == "auto" and not checkpoint.checkpoints(folder / "model"):
             return 0
         done = engine.resume(path)
-        if done >= cfg.train.max_epoch and not eval_only:
-            raise ValueError(f"{path}: has finished its {done} epochs; raise train.max_epoch, or test it (--eval-only)")
+        engine.epoch = done - 1  # torchreid names a finished run's final test and checkpoint after this epoch
         return done
     if cfg.model.load_weights:
         engine.load_weights(Path(cfg.model.load_weights), strict=eval_only)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from promptreid.models.outputs import PromptOutput
 from promptreid.models.position import Grid
 from promptreid.models.prompts import InstancePromptGenerator, ModalityPrompts
 from promptreid.models.sie import SideInformation
+from promptreid.models.variants import ModalityBNNeck, PromptAdapter, PromptBank
 from promptreid.models.vit import Backbone, create_vit
 from promptreid.models.weights import load_pretrained
 
@@ -50,6 +52,9 @@ class MIP(nn.Module):
         Learning, ICMR 2024.
     """
 
+    #: Prefixes of what a descriptor does not use; of these, evaluation takes a checkpoint with others, or none.
+    training_only = ("classifier.", "prompt_head.")
+
     def __init__(
         self,
         vit: Any,
@@ -71,23 +76,33 @@ class MIP(nn.Module):
         dim, last, norm = vit.embed_dim, vit.blocks[-1], vit.norm
         apply = plain_context_block if reference else context_block
         self.backbone = Backbone(vit, _trunk_depth(len(vit.blocks), options), stride, image_size)
-        self.sie = _side_information(options, cameras, len(self.modalities), dim)
+        count = len(self.modalities)
+        self.sie = _side_information(options, cameras, count, dim)
+        self.modality_embedding = (
+            SideInformation(count, dim, options.sie_weight) if options.modality_embedding else None
+        )
 
         depth = self.prompt_depth = _prompt_depth(len(self.backbone.blocks), options)
+        self.instance_depth = _instance_depth(depth, options)
         length = options.prompt_length
         self.modality_prompts = self.instance_prompts = self.prompt_head = None
         if options.modality_prompts:
             patch = vit.patch_embed.proj.kernel_size
             scale, dropout = options.prompt_scale, options.prompt_dropout
-            self.modality_prompts = ModalityPrompts(depth, len(self.modalities), length, dim, patch, scale, dropout)
+            sets = 1 if options.naive_prompts else count
+            self.modality_prompts = ModalityPrompts(depth, sets, length, dim, patch, scale, dropout)
         if options.instance_prompts:
-            self.instance_prompts = InstancePromptGenerator(last, length, dim, options.queries == "learned", apply)
+            self.instance_prompts = _generator(options, last, dim, apply)
         if options.iael:
-            self.prompt_head = PromptHead(depth, length, num_classes, options.iael_pooling, last, norm, dim, apply)
+            pooling = options.iael_pooling
+            self.prompt_head = PromptHead(self.instance_depth, length, num_classes, pooling, last, norm, dim, apply)
+        prompted = depth if options.modality_prompts else self.instance_depth
+        self.prompt_adapters = _adapters(prompted, dim) if options.prompt_adapters else None
 
         self.apply_block = apply
         self.head = _feature_head(options, last, norm, apply)
-        self.necks = nn.ModuleList(BNNeck(dim) for _ in range(self.head.count))
+        neck = partial(ModalityBNNeck, dim, count) if options.modality_bn else partial(BNNeck, dim)
+        self.necks = nn.ModuleList(neck() for _ in range(self.head.count))
         self.classifier = nn.ModuleList(identity_classifier(dim, num_classes) for _ in range(self.head.count))
 
     def forward(self, inputs: Tensor | Mapping[str, Tensor]) -> Any:
@@ -96,8 +111,9 @@ class MIP(nn.Module):
             return self.descriptor(inputs)
         if self.loss == "prompt":
             return self.outputs(inputs)
-        features = self.features(*unpack_single(inputs, len(self.modalities)))[0]
-        logits = self.classify(features)
+        images, modality, camera = unpack_single(inputs, len(self.modalities))
+        features = self.features(images, modality, camera)[0]
+        logits = self.classify(features, modality)
         return logits if self.loss == "softmax" else (logits, features)
 
     def outputs(self, inputs: Tensor | Mapping[str, Tensor]) -> PromptOutput:
@@ -105,7 +121,7 @@ class MIP(nn.Module):
         images, modality, camera = unpack_single(inputs, len(self.modalities))
         features, prompts = self.features(images, modality, camera)
         return PromptOutput(
-            logits=self.classify(features),
+            logits=self.classify(features, modality),
             features=features,
             prompt_logits=[] if self.prompt_head is None else self.prompt_head(prompts),
             prompts=[layer.expanded().detach() for layer in prompts],
@@ -114,9 +130,10 @@ class MIP(nn.Module):
 
     def descriptor(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
         """What retrieval compares, (B, 5 D) with four local heads."""
-        features, _ = self.features(*unpack_single(inputs, len(self.modalities)))
+        images, modality, camera = unpack_single(inputs, len(self.modalities))
+        features, _ = self.features(images, modality, camera)
         if self.options.after_bn:
-            features = [neck(feature) for neck, feature in zip(self.necks, features, strict=True)]
+            features = self._normalised(features, modality)
         parts = len(features) - 1
         joined = torch.cat([features[0], *(local / parts for local in features[1:])], dim=1)
         return joined.float() if joined.dtype in (torch.float16, torch.bfloat16) else joined
@@ -129,25 +146,45 @@ class MIP(nn.Module):
             modality: Shape (B,).
             camera: Shape (B,).
         """
-        side = None
-        if self.sie is not None:
-            side = self.sie(camera if self.options.sie == "camera" else modality)
-        tokens = self.backbone.embed(images, side)
-        chosen = [] if self.modality_prompts is None else self.modality_prompts(modality)
+        tokens = self.backbone.embed(images, self._side(modality, camera))
+        chosen = self._chosen(modality)
         generated: list[Context] = []
         for layer, block in enumerate(self.backbone.blocks):
-            context = []
-            if layer < len(chosen):
-                context.append(Context(chosen[layer]))
-            if self.instance_prompts is not None and layer < self.prompt_depth:
-                generated.append(self.instance_prompts(tokens[:, 1:]))
-                context.append(generated[-1])
+            context = chosen[layer : layer + 1]
+            if self.instance_prompts is not None and layer < self.instance_depth:
+                generated.append(self._adapted(layer, self.instance_prompts(tokens[:, 1:])))
+                context = [*context, generated[-1]]
             tokens = self.apply_block(block, tokens, context, 1)
         return self.head(tokens), generated
 
-    def classify(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Logits (B, C) of each feature (B, D)."""
-        return [fc(neck(f)) for fc, neck, f in zip(self.classifier, self.necks, features, strict=True)]
+    def classify(self, features: Sequence[Tensor], modality: Tensor) -> list[Tensor]:
+        """Logits (B, C) of each feature (B, D); modality (B,)."""
+        return [fc(f) for fc, f in zip(self.classifier, self._normalised(features, modality), strict=True)]
+
+    def _normalised(self, features: Sequence[Tensor], modality: Tensor) -> list[Tensor]:
+        """Each feature after its BNNeck."""
+        arguments = (modality,) if self.options.modality_bn else ()
+        return [neck(feature, *arguments) for neck, feature in zip(self.necks, features, strict=True)]
+
+    def _side(self, modality: Tensor, camera: Tensor) -> Tensor | None:
+        """What is added to all tokens, (B, 1, D)."""
+        side = None
+        if self.sie is not None:
+            side = self.sie(camera if self.options.sie == "camera" else modality)
+        if self.modality_embedding is not None:
+            embedding = self.modality_embedding(modality)
+            side = embedding if side is None else side + embedding
+        return side
+
+    def _chosen(self, modality: Tensor) -> list[Context]:
+        """The modality prompts of each prompted layer; none where there is no library."""
+        if self.modality_prompts is None:
+            return []
+        prompts = self.modality_prompts(torch.zeros_like(modality) if self.options.naive_prompts else modality)
+        return [self._adapted(layer, Context(tokens)) for layer, tokens in enumerate(prompts)]
+
+    def _adapted(self, layer: int, prompts: Context) -> Context:
+        return prompts if self.prompt_adapters is None else self.prompt_adapters[layer](prompts)
 
 
 def _trunk_depth(blocks: int, options: MIPOptions) -> int:
@@ -165,6 +202,26 @@ def _prompt_depth(trunk: int, options: MIPOptions) -> int:
     if options.prompt_depth > trunk:
         raise ValueError(f"prompt_depth={options.prompt_depth} is more than the {trunk} blocks before the head block")
     return options.prompt_depth
+
+
+def _instance_depth(depth: int, options: MIPOptions) -> int:
+    if not options.instance_prompts:
+        return 0
+    if options.instance_depth is not None and options.instance_depth > depth:
+        raise ValueError(f"instance_depth={options.instance_depth} is more than the {depth} prompted blocks")
+    return options.instance_depth or depth
+
+
+def _generator(
+    options: MIPOptions, block: nn.Module, dim: int, apply: BlockFunction
+) -> InstancePromptGenerator | PromptBank:
+    if options.generator == "bank":
+        return PromptBank(options.prompt_length, dim)
+    return InstancePromptGenerator(block, options.prompt_length, dim, options.queries == "learned", apply)
+
+
+def _adapters(layers: int, dim: int) -> nn.ModuleList:
+    return nn.ModuleList(PromptAdapter(dim) for _ in range(layers))
 
 
 def _feature_head(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ _CHOICES = {
     "queries": ("learned", "zero"),
     "iael_pooling": ("mean", "flatten", "query"),
     "sie": ("camera", "modality", "none"),
+    "generator": ("ipg", "bank"),
 }
 
 
@@ -37,6 +39,20 @@ class MIPOptions:
         sie: Side information added to all tokens, a vector per ``camera``, per ``modality``, or ``none``.
         sie_weight: Scale of the side information.
         after_bn: The descriptor is made of features after the BNNecks instead of before.
+        generator: Where instance prompts come from: ``ipg``, the block that the paper proposes, or ``bank``, a bank of
+            64 entries fused by softmax weights (:class:`~promptreid.models.variants.PromptBank`); ``queries`` are
+            the block's alone.
+        instance_depth: How many blocks, from the first, get instance prompts; None for as many as ``prompt_depth``.
+            The authors' code has a variant with 1. As with all prompts here, their outputs are dropped after the block
+            (that this variant does so too is reconstructed).
+        naive_prompts: The modality prompts become naive: one set for all modalities. Like in the authors' code; that
+            nothing but the selection falls away is reconstructed.
+        modality_embedding: Instead of modality prompts, a learned vector per modality is added to all tokens, beside
+            the side information. The authors' code has such a variant; that the vector is made and scaled like the
+            side information (``sie_weight``) is reconstructed.
+        prompt_adapters: A residual adapter on the prompts of each layer
+            (:class:`~promptreid.models.variants.PromptAdapter`).
+        modality_bn: A BNNeck per modality (:class:`~promptreid.models.variants.ModalityBNNeck`).
 
     Raises:
         ValueError: A value out of range, or choices that contradict each other.
@@ -59,6 +75,12 @@ class MIPOptions:
     sie: str = "camera"
     sie_weight: float = 3.0
     after_bn: bool = False
+    generator: str = "ipg"
+    instance_depth: int | None = None
+    naive_prompts: bool = False
+    modality_embedding: bool = False
+    prompt_adapters: bool = False
+    modality_bn: bool = False
 
     def __post_init__(self) -> None:
         for field, choices in _CHOICES.items():
@@ -67,18 +89,43 @@ class MIPOptions:
         for field, least in (("prompt_length", 1), ("jpm_shift", 1), ("jpm_groups", 1), ("jpm_divide", 1)):
             self._at_least(field, least)
         self._at_least("skipped_blocks", 0)
-        if self.prompt_depth is not None:
-            self._at_least("prompt_depth", 1)
+        for field in ("prompt_depth", "instance_depth"):
+            if getattr(self, field) is not None:
+                self._at_least(field, 1)
         if not 0 <= self.prompt_dropout < 1:
             raise ValueError(f"prompt_dropout must be in [0, 1), got {self.prompt_dropout}")
         if self.prompt_scale <= 0:
             raise ValueError(f"prompt_scale must be positive, got {self.prompt_scale}")
-        if self.iael and not self.instance_prompts:
-            raise ValueError("iael=True supervises the instance prompts, which instance_prompts=False removes")
+        for contradiction, message in self._contradictions():
+            if contradiction:
+                raise ValueError(message)
 
     def _at_least(self, field: str, least: int) -> None:
         if getattr(self, field) < least:
             raise ValueError(f"{field} must be at least {least}, got {getattr(self, field)}")
+
+    def _contradictions(self) -> Iterator[tuple[bool, str]]:
+        without = not self.instance_prompts
+        removed = "the instance prompts, which instance_prompts=False removes"
+        yield self.iael and without, f"iael=True supervises {removed}"
+        yield self.generator != "ipg" and without, f"generator={self.generator!r} makes {removed}"
+        yield self.instance_depth is not None and without, f"instance_depth={self.instance_depth} limits {removed}"
+        if self.instance_depth is not None and self.prompt_depth is not None:
+            deeper = self.instance_depth > self.prompt_depth
+            yield deeper, f"instance_depth={self.instance_depth} is more than prompt_depth={self.prompt_depth}"
+        yield (
+            self.naive_prompts and not self.modality_prompts,
+            "naive_prompts=True is a kind of modality prompts, which modality_prompts=False removes",
+        )
+        yield (
+            self.modality_embedding and self.modality_prompts,
+            "modality_embedding=True stands in for the modality prompts; set modality_prompts=False",
+        )
+        yield (
+            self.modality_embedding and self.sie == "modality",
+            "modality_embedding=True and sie='modality' would add two vectors per modality; keep one",
+        )
+        yield self.prompt_adapters and not self.prompted, "prompt_adapters=True needs prompts, and both kinds are off"
 
     @property
     def prompted(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,13 @@ def strip_module(state: Mapping[str, Tensor]) -> StateDict:
     return dict(state)
 
 
-def load_matching(model: nn.Module, state: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> LoadReport:
+def load_matching(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    source: str | Path,
+    strict: bool = True,
+    optional: Sequence[str] = (),
+) -> LoadReport:
     """Fill a model with the tensors whose names and shapes are its own.
 
     Args:
@@ -110,6 +116,7 @@ def load_matching(model: nn.Module, state: Mapping[str, Tensor], source: str | P
         state: Tensors by name.
         source: Where they come from, for messages.
         strict: Refuse tensors that fit nowhere, and entries of the model that stay empty.
+        optional: Prefixes of names that may stay out even so.
 
     Raises:
         ValueError: Nothing fits; or not everything does, if ``strict``.
@@ -118,12 +125,20 @@ def load_matching(model: nn.Module, state: Mapping[str, Tensor], source: str | P
     fitting = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
     unused = {name: _misfit(name, value, own) for name, value in state.items() if name not in fitting}
     report = LoadReport(list(fitting), unused, [name for name in own if name not in fitting])
-    if not fitting or (strict and (report.unused or report.missing)):
-        raise ValueError(f"{source} does not fit the model; build it as it was trained. {_shortened(report)}")
+    essential = _without(report, tuple(optional))
+    incomplete = bool(essential.unused or essential.missing)
+    if not fitting or (strict and incomplete):
+        raise ValueError(f"{source} does not fit the model; build it as it was trained. {_shortened(essential)}")
     model.load_state_dict(fitting, strict=False)
     if report.unused or report.missing:
-        _logger.warning("%s fills the model in part: %s", source, report)
+        level = logging.WARNING if incomplete else logging.INFO
+        _logger.log(level, "%s fills the model in part: %s", source, report)
     return report
+
+
+def _without(report: LoadReport, prefixes: tuple[str, ...]) -> LoadReport:
+    unused = {name: reason for name, reason in report.unused.items() if not name.startswith(prefixes)}
+    return LoadReport(report.used, unused, [name for name in report.missing if not name.startswith(prefixes)])
 
 
 def _misfit(name: str, value: Tensor, own: StateDict) -> str:

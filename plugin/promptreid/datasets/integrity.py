@@ -1,0 +1,90 @@
+"""Are the image files of a data set readable, and are they the same files as on another machine?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image
+
+from promptreid.data.images import FORMATS, MAX_PIXELS, read_image
+
+T = TypeVar("T")
+_BATCH = 256  # files per task, so that handing out tasks costs nothing beside the files
+_CHUNK = 1 << 20
+
+
+def find_bad_images(paths: Sequence[Path], decode: bool = False, workers: int = 8) -> list[str]:
+    """What is wrong with those files that cannot be read, one text per file, in the order given.
+
+    Args:
+        paths: image files.
+        decode: decode every image completely, which also finds truncated ones; otherwise headers alone are read.
+        workers: threads.
+    """
+    problems = _map(_decoding_problem if decode else _header_problem, paths, workers)
+    return [problem for problem in problems if problem]
+
+
+def manifest(folder: Path, paths: Iterable[Path], content: bool = False, workers: int = 8) -> str:
+    """One sha256 over the sorted relative paths and sizes of files, to compare two copies of a data set.
+
+    Args:
+        folder: what the paths are relative to; where it lies does not matter.
+        paths: files below ``folder``; one that is given twice counts once.
+        content: hash the bytes of every file, too.
+        workers: threads.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+    """
+    files = {path.relative_to(folder).as_posix(): path for path in paths}
+    names = sorted(files)
+    details = _map(_size_and_digest if content else _size, [files[name] for name in names], workers)
+    digest = hashlib.sha256()
+    for name, detail in zip(names, details, strict=True):
+        digest.update(f"{name}\t{detail}\n".encode())
+    return digest.hexdigest()
+
+
+def _map(function: Callable[[Path], T], paths: Sequence[Path], workers: int) -> list[T]:
+    batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
+    with ThreadPoolExecutor(workers) as pool:
+        return [
+            result for results in pool.map(lambda batch: [function(p) for p in batch], batches) for result in results
+        ]
+
+
+def _header_problem(path: Path) -> str:
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            pixels = image.width * image.height
+    except Exception as error:  # a broken file may provoke anything, and each is a finding
+        return f"{path}: {error}"
+    return f"{path}: {pixels} pixels; the limit for a crop is {MAX_PIXELS}" if pixels > MAX_PIXELS else ""
+
+
+def _decoding_problem(path: Path) -> str:
+    try:
+        read_image(str(path))
+    except Exception as error:  # as above
+        return str(error) if str(path) in str(error) else f"{path}: {error}"
+    return ""
+
+
+def _size(path: Path) -> str:
+    return str(path.stat().st_size)
+
+
+def _size_and_digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return f"{_size(path)}\t{digest.hexdigest()}"

@@ -1,0 +1,155 @@
+"""Text files that say which images a data set consists of: lists of ``path label`` lines, and lists of ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """One line of a list.
+
+    Attributes:
+        place: list file and line number, for messages.
+        file: the image.
+        person: number of the person's folder, which holds across lists.
+        label: 0-based class, which holds within one training or test half.
+    """
+
+    place: str
+    file: Path
+    person: int
+    label: int
+
+
+def find_folder(root: str | Path, what: str, folders: Sequence[str], wanted: Sequence[str]) -> Path:
+    """The data set's folder: ``root`` itself or the first of ``folders`` in it that has all of ``wanted``.
+
+    Raises:
+        FileNotFoundError: neither has.
+    """
+    base = Path(root).expanduser()
+    for folder in (base, *(base / name for name in folders)):
+        if all((folder / name).exists() for name in wanted):
+            return folder
+    raise FileNotFoundError(
+        f"{what} not found at {base} (looked for {', '.join(wanted)} there and in {', '.join(folders)}); "
+        "set data.root to the folder that holds it"
+    )
+
+
+def read_ids(path: Path) -> list[int]:
+    """The ids of a file with comma-separated integers, in file order.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: something else is in it, or an id twice.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such id list; it comes with the data set")
+    try:
+        ids = [int(item) for item in path.read_text(encoding="utf-8").replace("\n", ",").split(",") if item.strip()]
+    except ValueError as error:
+        raise ValueError(f"{path}: expected one line of comma-separated ids ({error})") from None
+    if not ids or len(set(ids)) != len(ids):
+        raise ValueError(f"{path}: {'names an id twice' if ids else 'holds no id'}")
+    return ids
+
+
+def read_list(root: Path, name: str, folder: str) -> list[Entry]:
+    """The entries of ``root/idx/name``, whose lines read ``folder/<person>/<file> <label>``.
+
+    Raises:
+        FileNotFoundError: the list, or an image that it names, is missing.
+        ValueError: a line that reads otherwise, or an image named twice.
+    """
+    path = root / "idx" / name
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such list; it comes with the data set in its folder idx")
+    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    entries = [_parse(root, folder, f"{path}:{number}", line) for number, line in lines if line.strip()]
+    if not entries:
+        raise ValueError(f"{path}: holds no line")
+    _check_files(entries)
+    return entries
+
+
+def check_labels(lists: Sequence[Sequence[Entry]]) -> None:
+    """Refuse lists, one per modality, that disagree about the identities.
+
+    Raises:
+        ValueError: a label that belongs to two persons or a person with two labels, a label that only one list has, or
+            labels that are not 0..N-1.
+    """
+    first_of_label: dict[int, Entry] = {}
+    first_of_person: dict[int, Entry] = {}
+    for entry in (entry for part in lists for entry in part):
+        label, person = first_of_label.setdefault(entry.label, entry), first_of_person.setdefault(entry.person, entry)
+        for first in (label, person):
+            if (first.label, first.person) != (entry.label, entry.person):
+                raise ValueError(
+                    f"{entry.place}: person {entry.person} has label {entry.label} here, but {first.place} gives label "
+                    f"{first.label} to person {first.person}; a label stands for one person in all lists"
+                )
+    _check_complete(lists, first_of_label)
+
+
+def _check_complete(lists: Sequence[Sequence[Entry]], first_of_label: dict[int, Entry]) -> None:
+    for part in lists:
+        lacking = sorted(set(first_of_label) - {entry.label for entry in part})
+        if lacking:
+            place = first_of_label[lacking[0]].place
+            raise ValueError(f"{_file_of(part[0])}: no line has label {lacking[0]}, which {place} has; "
+                             "cross-modal data needs every person in every modality")  # fmt: skip
+    gaps = set(range(len(first_of_label))) - set(first_of_label)
+    if gaps:
+        raise ValueError(f"{_file_of(lists[0][0])}: no line has label {min(gaps)}; labels have to be "
+                         f"0..{len(first_of_label) - 1}, as there are {len(first_of_label)}")  # fmt: skip
+
+
+def check_disjoint(train: Iterable[Entry], test: Iterable[Entry]) -> None:
+    """Raise ``ValueError`` when a person is both trained and tested on."""
+    trained = places_of_persons(train)
+    for entry in test:
+        if entry.person in trained:
+            raise ValueError(f"{entry.place}: person {entry.person} is trained on too ({trained[entry.person]})")
+
+
+def places_of_persons(entries: Iterable[Entry]) -> dict[int, str]:
+    """Where each person is listed first."""
+    places: dict[int, str] = {}
+    for entry in entries:
+        places.setdefault(entry.person, entry.place)
+    return places
+
+
+def _parse(root: Path, folder: str, place: str, line: str) -> Entry:
+    relative, _, label = line.strip().rpartition(" ")
+    parts = relative.strip().split("/")
+    if len(parts) != 3 or parts[0] != folder or not (parts[1].isdecimal() and label.isdecimal()):
+        raise ValueError(f"{place}: expected '{folder}/<person>/<file> <label>', found {line.strip()!r}")
+    return Entry(place, root.joinpath(*parts), int(parts[1]), int(label))
+
+
+def _check_files(entries: list[Entry]) -> None:
+    first: dict[Path, str] = {}
+    for entry in entries:
+        if first.setdefault(entry.file, entry.place) != entry.place:
+            raise ValueError(f"{entry.place}: {entry.file} is named twice, first in {first[entry.file]}")
+    # One listing per folder: asking for every file by itself takes minutes on a network file system.
+    present = {folder: _names_in(folder) for folder in {entry.file.parent for entry in entries}}
+    missing = [entry for entry in entries if entry.file.name not in present[entry.file.parent]]
+    if missing:
+        raise FileNotFoundError(
+            f"{missing[0].place}: {missing[0].file}: no such image file ({len(missing)} of this list are missing); "
+            "is the data set complete?"
+        )
+
+
+def _names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _file_of(entry: Entry) -> str:
+    return entry.place.rpartition(":")[0]

@@ -1,0 +1,80 @@
+"""The command line of the check: what it prints and its exit codes."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[2]
+TOOL = REPO / "tools" / "check_dataset.py"
+sys.path += [str(REPO / "tests" / "datasets"), str(REPO / "tests" / "evaluation")]
+
+from fake_trees import write_regdb  # noqa: E402  (found through the line above)
+
+
+@pytest.fixture(scope="module")
+def regdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_regdb(tmp_path_factory.mktemp("reid-data") / "RegDB")
+
+
+def run(*args: str | Path) -> int:
+    """The tool's ``main`` in this process."""
+    return int(runpy.run_path(str(TOOL))["main"]([str(arg) for arg in args]))
+
+
+def test_a_complete_data_set(regdb: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("regdb", regdb.parent, "--workers", "2") == 0
+    printed = capsys.readouterr().out
+    assert "split 10 test    infrared            206    206     2060     2060\n" in printed
+    assert "all splits       visible               -      -     4120     4120\n" in printed
+    assert "sha256 " in printed
+    assert printed.endswith("complete and readable\n")
+
+
+def test_other_counts_and_bad_files(noise_tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in sorted((noise_tree / "cam6").glob("*/*.jpg")) + sorted((noise_tree / "cam5").glob("*/*.jpg")):
+        path.write_bytes(path.read_bytes()[:-20])
+    assert run("sysu_mm01", noise_tree) == 1
+    assert "bad:" not in capsys.readouterr().out
+    assert run("sysu_mm01", noise_tree, "--decode", "--content") == 1
+    printed = capsys.readouterr().out
+    assert "query            cam3                 93      2     1883        4  MISMATCH" in printed
+    assert printed.count("bad: ") == 21
+    assert "bad: 4 more\n" in printed
+    assert "(paths, sizes, contents)" in printed
+    assert printed.endswith("NOT as published\n")
+
+
+def test_a_data_set_that_cannot_be_parsed(noise_tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (noise_tree / "exp" / "val_id.txt").unlink()
+    assert run("sysu_mm01", noise_tree) == 1
+    assert "val_id.txt: no such id list" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["market1501", "."], "invalid choice: 'market1501'"),
+        (["regdb", ".", "--workers", "0"], "0 is below 1"),
+        (["regdb"], "required: root"),
+    ],
+)
+def test_wrong_use(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(*arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_no_data_set_there_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, str(TOOL), "llcm", "nowhere"], cwd=tmp_path, env=environment,
+                          capture_output=True, text=True, timeout=120, check=False)  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: LLCM not found at nowhere")
+    assert done.stderr.count("\n") == 1
