@@ -67,9 +67,13 @@ def test_names_are_lower_case_identifiers() -> None:
         host.register_model("My-Model", lambda **kwargs: nn.Identity())
 
 
-def test_only_own_models_can_be_bound_to_a_configuration() -> None:
-    with pytest.raises(ValueError, match="not a model of promptreid"):
-        host.replace_model("resnet50", lambda **kwargs: nn.Identity())
+def test_a_model_name_is_bound_to_a_configuration_for_a_while() -> None:
+    plain = host.models.build_model("vit_tiny_patch16_reid", 3, pretrained=False)
+    with host.bound_model("vit_tiny_patch16_reid", lambda **kwargs: nn.Identity()):
+        assert isinstance(host.models.build_model("vit_tiny_patch16_reid", 3), nn.Identity)
+    assert type(host.models.build_model("vit_tiny_patch16_reid", 3, pretrained=False)) is type(plain)
+    with pytest.raises(ValueError, match="not a model of promptreid"), host.bound_model("resnet50", nn.Identity):
+        pass
 
 
 @pytest.mark.parametrize("scalar", [np.float32(0.5), np.float64(0.25)])

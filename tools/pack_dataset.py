@@ -26,7 +26,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--interpolation", choices=INTERPOLATIONS, default=PLAIN, help=f"default: {PLAIN}")
     args = parser.parse_args()
     if min(args.size) < 1:
-        parser.error(f"--size {args.size[0]} {args.size[1]}: both must be at least 1")
+        parser.error(f"argument --size: {args.size[0]} {args.size[1]} isn't a size, both must be at least 1")
     return args
 
 
@@ -36,17 +36,16 @@ def files(name: str, root: str) -> list[str]:
         raise ValueError(f"no data set is called {name!r}{did_you_mean(name, host.dataset_names())}")
     dataset = host.data.datasets.init_image_dataset(name, root=root)
     if not isinstance(dataset, ModalDataset):
-        raise ValueError(f"{name} is a data set of torchreid's own, which always decodes; only multi-modal ones are packed")
+        raise ValueError(f"{name} is a data set of torchreid's own, which always decodes; it can't be packed")
     return files_of([*dataset.train, *dataset.query, *dataset.gallery])
 
 
 def main() -> None:
     args = parse()
+    height, width = args.size
     images = list(dict.fromkeys(path for name in args.names for path in files(name, args.root)))
-    write_pack(
-        args.out, args.root, images, *args.size, args.interpolation, watch=lambda paths: progress(paths, "packing")
-    )
-    print(f"{len(images)} images of {args.size[0]} x {args.size[1]} in {args.out}, {args.out.stat().st_size / 1e6:.1f} MB")
+    write_pack(args.out, args.root, images, height, width, args.interpolation, lambda paths: progress(paths, "packing"))
+    print(f"{len(images)} images of {height} x {width} in {args.out}, {args.out.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -5,14 +5,14 @@ Importing it adds the data sets, models and losses to torchreid's registries; no
 
 from __future__ import annotations
 
-from promptreid import host
+from promptreid import compat, host  # compat first: it has to come before torch
 from promptreid.data.batch import ModalBatch, PathBundle
 from promptreid.datasets.registry import DATASETS
 from promptreid.losses.registry import LOSSES
 from promptreid.models.registry import MODELS
 
 __version__ = "0.1.0"
-__all__ = ["DATASETS", "LOSSES", "MODELS", "ModalBatch", "PathBundle", "register_all"]
+__all__ = ["DATASETS", "LOSSES", "MODELS", "ModalBatch", "PathBundle", "compat", "host", "register_all"]
 
 
 def register_all() -> None:

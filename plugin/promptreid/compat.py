@@ -1,4 +1,7 @@
-"""What a CPU-only machine needs before torchvision can be imported.
+"""What a CPU-only machine needs before torch and torchvision are imported.
+
+OpenMP's threads spin while they wait for each other. Beside loader workers, or anything else that wants the cores,
+this made a training step on two cores five times slower; threads that sleep cost nothing measurable when alone.
 
 A plain ``pip install`` there can pair a CPU build of torch with a torchvision built for CUDA. Its native library
 then doesn't load, and ``import torchvision`` ends with ``operator torchvision::nms does not exist``, because it
@@ -9,10 +12,14 @@ re-identification calls them.
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
-import torch
+# Read when torch loads its OpenMP library; where torch was imported before, this has no effect.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch  # noqa: E402
 
 _SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",

@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -105,16 +106,21 @@ def register_model(name: str, builder: Callable[..., torch.nn.Module]) -> None:
         _MODELS[name] = builder
 
 
-def replace_model(name: str, builder: Callable[..., torch.nn.Module]) -> None:
-    """Bind a model name of ours to a configured builder for this process (``tools/train_net.py`` does, per run).
+@contextmanager
+def bound_model(name: str, builder: Callable[..., torch.nn.Module]) -> Iterator[None]:
+    """For the duration of the block, let a model name of ours mean a builder that a configuration is bound to.
 
     Raises:
         ValueError: the name is not one of ours.
     """
     if ("model", name) not in _ours:
         raise ValueError(f"{name!r} is not a model of promptreid; only its own models can be bound to a configuration")
-    _ours["model", name] = builder
+    plain = _MODELS[name]
     _MODELS[name] = builder
+    try:
+        yield
+    finally:
+        _MODELS[name] = plain
 
 
 def register_loss(loss: type[torch.nn.Module]) -> None:

@@ -8,8 +8,17 @@ import pytest
 
 from promptreid import host
 from promptreid.config.defaults import default_config
-from promptreid.config.kwargs import datamanager_kwargs, engine_run_kwargs, lr_scheduler_kwargs, optimizer_kwargs
+from promptreid.config.kwargs import (
+    augmentation_kwargs,
+    datamanager_kwargs,
+    engine_run_kwargs,
+    lr_scheduler_kwargs,
+    modal_datamanager_kwargs,
+    optimizer_kwargs,
+)
 from promptreid.config.merge import merged
+from promptreid.data.manager import ModalDataManager
+from promptreid.data.transforms import Augmentation
 
 PAIRS = {
     "datamanager": (datamanager_kwargs, host.ImageDataManager.__init__, {"self"}),
@@ -17,6 +26,17 @@ PAIRS = {
     "lr_scheduler": (lr_scheduler_kwargs, host.optim.build_lr_scheduler, {"optimizer"}),
     "engine_run": (engine_run_kwargs, host.engine.Engine.run, {"self"}),
 }
+
+
+def test_every_argument_of_ours_is_given_and_no_other():
+    taken = set(inspect.signature(ModalDataManager.__init__).parameters) - {"self", "kwargs"}
+    assert set(modal_datamanager_kwargs(default_config())) == taken - {"augment", "rank", "world_size"}
+    assert Augmentation(**augmentation_kwargs(default_config())).asked is False
+    given = {"data.augment.infrared": ["blur"], "data.augment.second_visible": True, "train.seed": 5, "data.pack": "p"}
+    cfg = merged(default_config(), given)
+    augment = Augmentation(**augmentation_kwargs(cfg))
+    assert (augment.visible, augment.infrared, augment.second_visible) == ([], ["blur"], True)
+    assert modal_datamanager_kwargs(cfg) == {"seed": 5, "pack": "p", "persistent_workers": False}
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)

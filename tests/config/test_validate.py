@@ -14,6 +14,7 @@ from promptreid.config.ranges import CHOICES, RANGES
 from promptreid.config.validate import validate
 
 PROMPT = {"loss.name": "prompt", "sampler.train_sampler": "RandomIdentitySampler"}
+CROSS_MODAL = {**PROMPT, "sampler.train_sampler": "CrossModalSampler"}
 WARMUP = {"train.lr_scheduler": "mip_cosine"}
 
 
@@ -29,7 +30,9 @@ def test_a_torchreid_file_is_valid(request: pytest.FixtureRequest):
     validate(load_config(request.path.with_name("osnet_softmax.yaml")), host.model_names(), host.dataset_names())
 
 
-@pytest.mark.parametrize("values", [PROMPT, {**PROMPT, **WARMUP}, {"train.optim": "adamw"}, {"loss.name": "triplet"}])
+@pytest.mark.parametrize(
+    "values", [PROMPT, CROSS_MODAL, {**PROMPT, **WARMUP}, {"train.optim": "adamw"}, {"loss.name": "triplet"}]
+)
 def test_ordinary_settings_are_valid(values: dict[str, Any]):
     validate(config(values))
 
@@ -61,6 +64,11 @@ def test_ordinary_settings_are_valid(values: dict[str, Any]):
         ({"data.sources": []}, "data.sources is empty"),
         ({"data.type": "video"}, "tools/run_host.py"),
         ({"data.k_tfm": 2}, "data.k_tfm 2"),
+        ({"data.augment.visible": ["random_flip", "random_gray"]}, "data.augment.visible: unknown name 'random_gray'; "
+         "did you mean 'random_grey'?"),
+        ({"data.augment.interpolation": "cubic"}, "data.augment.interpolation: unknown name 'cubic'; did you mean "
+         "'bicubic'?"),
+        ({"data.persistent_workers": True, "data.workers": 0}, "data.persistent_workers True keeps workers"),
         ({"data.norm_mean": [0.5]}, "data.norm_mean [0.5] has 1 values: it needs 3"),
         ({"data.norm_std": [0.5, 0.5, 0.0]}, "data.norm_std 0.0 is out of range"),
         ({"data.synthetic.size": [64]}, "data.synthetic.size [64] has 1 values: it needs 2"),
@@ -68,8 +76,13 @@ def test_ordinary_settings_are_valid(values: dict[str, Any]):
         ({**PROMPT, "train.batch_size": 30, "sampler.num_instances": 8},
          "train.batch_size 30 is not a multiple of sampler.num_instances 8: choose e.g. 24 or 32"),
         ({**PROMPT, "train.batch_size": 6, "sampler.num_instances": 8}, "choose e.g. 8"),
+        ({**CROSS_MODAL, "train.batch_size": 30, "sampler.num_instances": 8},
+         "train.batch_size 30 is not a multiple of sampler.num_instances 8: choose e.g. 24 or 32"),
+        ({**CROSS_MODAL, "sampler.num_instances": 5}, "sampler.num_instances 5 can't be half visible, half infrared: "
+         "choose 6"),
+        ({**CROSS_MODAL, "train.batch_size": 8, "sampler.num_instances": 8}, "choose at least 16"),
         ({**PROMPT, "train.batch_size": 8, "sampler.num_instances": 8}, "choose at least 16"),
-        ({"loss.name": "prompt"}, "sampler.train_sampler RandomSampler doesn't group identities"),
+        ({"loss.name": "prompt"}, "sampler.train_sampler RandomSampler groups no identities"),
         ({"train.start_epoch": 60}, "train.start_epoch 60"),
         ({"train.fixbase_epoch": 61}, "train.fixbase_epoch 61 is above train.max_epoch 60"),
         ({"train.stepsize": [20, 40]}, "train.stepsize [20, 40]: single_step takes one"),
@@ -83,6 +96,7 @@ def test_ordinary_settings_are_valid(values: dict[str, Any]):
         ({**PROMPT, "loss.prompt.weight_x": 0.0, "loss.prompt.weight_t": 0.0}, "nothing would be learnt"),
         ({"model.pretrained": False, "mip.weights": "vit.pth"}, "model.pretrained False wouldn't read it"),
         ({"mip.vit.embed_dim": 100, "mip.vit.num_heads": 3}, "mip.vit.embed_dim 100 can't be split"),
+        ({"mip.generator": "bank", "mip.query": "zero"}, "mip.query 'zero': a bank (mip.generator) has no queries"),
         ({"test.visrank": True}, "test.visrank draws rank lists only when nothing is trained"),
     ],
 )  # fmt: skip
@@ -144,7 +158,8 @@ def test_every_choice_holds_its_default(key: str):
 
 def test_the_names_are_torchreids_and_ours():
     samplers = host.data.sampler.AVAI_SAMPLERS
-    assert set(CHOICES["sampler.train_sampler"]) == set(samplers)
+    assert set(CHOICES["sampler.train_sampler"]) == {*samplers, "CrossModalSampler"}
+    assert set(CHOICES["sampler.train_sampler_t"]) == set(samplers)
     assert set(CHOICES["train.optim"]) == {*host.optim.optimizer.AVAI_OPTIMS, "adamw"}
     assert set(CHOICES["train.lr_scheduler"]) == {*host.optim.lr_scheduler.AVAI_SCH, "warmup_cosine", "mip_cosine"}
 

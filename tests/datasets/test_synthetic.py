@@ -1,4 +1,4 @@
-"""The synthetic data set: its tree, that it always comes out the same, that it is hard, and that it gives nobody away."""
+"""The synthetic data set: its tree, that it always comes out the same, is hard, and gives nobody away."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_pixels_are_pinned() -> None:
         for camera, band in enumerate(BANDS * 2, start=1):
             image = render_shot(Shot("", pid, camera, pid, band), seed=5, location=camera, size=(128, 64))
             state.update(image.tobytes())
-    assert state.hexdigest() == "PIN"
+    assert state.hexdigest() == "b01fcb8f649a53f777792f9e68c8ae45e23a9257904131b7a95a2e03f7e63fb8"
 
 
 def test_same_seed_same_bytes_whatever_the_workers(tmp_path: Path) -> None:
@@ -136,8 +136,9 @@ def test_same_seed_same_bytes_whatever_the_workers(tmp_path: Path) -> None:
 
 
 def test_other_seed_other_images(tmp_path: Path) -> None:
-    one, other = digest_of(small_tree(tmp_path / "3")), digest_of(small_tree(tmp_path / "4", seed=4))
-    assert not set(one.values()) & set(other.values())
+    trees_of_two = [digest_of(small_tree(tmp_path / str(seed), seed=seed)) for seed in (3, 4)]
+    one, other = ({value for name, value in tree.items() if name.endswith(".jpg")} for tree in trees_of_two)
+    assert not one & other
 
 
 def test_an_image_does_not_depend_on_how_many_others_there_are(tmp_path: Path) -> None:
@@ -177,19 +178,31 @@ def times_chance(
     flat = features.reshape(len(features), -1)
     squares = (flat**2).sum(1)
     distance = squares[query][:, None] + squares[gallery] - 2.0 * flat[query] @ flat[gallery].T
-    distance[np.flatnonzero(query)[:, None] == np.flatnonzero(gallery)] = np.inf
+    own = np.flatnonzero(query)[:, None] == np.flatnonzero(gallery)
+    distance[own] = np.inf
     match = pids[query][:, None] == pids[gallery]
-    own = np.isinf(distance)
     hits = match[np.arange(len(match)), distance.argmin(1)].mean()
     return float(hits / ((match & ~own).sum() / (~own).sum()))
+
+
+def single_shots(pids: NDArray[np.int64], cameras: NDArray[np.int64], trial: int) -> NDArray[np.bool_]:
+    """One visible image of each identity and camera, as in the protocol of SYSU-MM01."""
+    rng = np.random.default_rng(trial)
+    chosen = np.zeros(len(pids), dtype=bool)
+    for pid in np.unique(pids):
+        for camera in VISIBLE:
+            cell = np.flatnonzero((pids == pid) & (cameras == camera))
+            if len(cell):
+                chosen[rng.choice(cell)] = True
+    return chosen
 
 
 @pytest.mark.parametrize("prepare", [lambda x: x, standardised], ids=["raw", "standardised"])
 def test_nearest_pixels_across_modalities_are_under_three_times_chance(images, prepare) -> None:
     grey, pids, cameras, _ = images
-    infrared = np.isin(cameras, INFRARED)
-    assert times_chance(prepare(grey), pids, infrared, ~infrared) < 3.0
-    assert times_chance(prepare(grey), pids, ~infrared, infrared) < 3.0
+    infrared, features = np.isin(cameras, INFRARED), prepare(grey)
+    galleries = [single_shots(pids, cameras, trial) for trial in range(5)]
+    assert np.mean([times_chance(features, pids, infrared, gallery) for gallery in galleries]) < 3.0
 
 
 def border(grey: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -203,9 +216,8 @@ def test_neither_border_nor_file_size_gives_anybody_away(images) -> None:
     infrared = np.isin(cameras, INFRARED)
     for name, cue in (("border", border(grey)), ("standardised", standardised(border(grey))), ("size", sizes)):
         assert times_chance(cue, pids, infrared, ~infrared) < 3.0, name
-        for camera in range(1, 7):
-            here = cameras == camera
-            assert times_chance(cue, pids, here, here) < 3.0, (name, camera)
+        within = [times_chance(cue, pids, cameras == camera, cameras == camera) for camera in range(1, 7)]
+        assert np.mean(within) < 2.0, (name, within)
 
 
 def test_noise_is_fresh_in_every_image() -> None:
@@ -262,7 +274,8 @@ def test_people_are_many() -> None:
         person = Identity.draw(synthetic.keyed(0, "identity", pid))
         upper, lower = person.upper, person.lower
         return (
-            round(upper.hem, 1), upper.sleeve, upper.pattern.kind, lower.kind, lower.pattern.kind, person.bag, person.hat,
+            round(upper.hem, 1), upper.sleeve, upper.pattern.kind, lower.kind, lower.pattern.kind,
+            person.bag, person.hat,
         )  # fmt: skip
 
     assert len({structure(pid) for pid in range(500)}) > 490
@@ -340,7 +353,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def test_tool_writes_a_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    options = "--like sysu_mm01 --ids 6 --seed 3 --frames 2 --size 64 32".split()
+    options = ["--like", "sysu_mm01", "--ids", "6", "--seed", "3", "--frames", "2", "--size", "64", "32"]
     assert run(monkeypatch, *options, "--out", str(tmp_path / "tool")) == 0
     assert digest_of(tmp_path / "tool") == digest_of(small_tree(tmp_path / "library"))
     assert capsys.readouterr().err == "", "no progress where there is no terminal"

@@ -6,12 +6,15 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.io
 import torch
 from torchvision.transforms import ToTensor
 
 from promptreid import ModalBatch, PathBundle, host
 from promptreid.datasets.sysu_mm01 import SYSUMM01
+from promptreid.evaluation.features import FeatureSet
 
 
 def load(folder: Path, **kwargs: object) -> SYSUMM01:
@@ -148,3 +151,41 @@ def test_a_name_that_is_no_frame_is_reported(noise_tree: Path, caplog: pytest.Lo
 def test_unknown_setting(noise_tree: Path) -> None:
     with pytest.raises(ValueError, match="outdoor"):
         load(noise_tree, search="outdoor")
+
+
+def names(protocols: tuple[object, ...]) -> list[str]:
+    return [protocol.name for protocol in protocols]
+
+
+def test_protocols_start_with_the_chosen_setting(noise_tree: Path) -> None:
+    settings = ["all 1-shot", "all 10-shot", "indoor 1-shot", "indoor 10-shot"]
+    data = load(noise_tree)
+    assert names(data.protocols) == [f"sysu-python {setting}" for setting in settings]
+    assert names(data.named_protocols) == [f"sysu-mip-release {setting}" for setting in settings]
+    assert names(load(noise_tree, search="indoor", shots=10).protocols) == [
+        "sysu-python indoor 10-shot",
+        "sysu-python indoor 1-shot",
+    ]
+
+
+def test_the_official_draw_joins_where_its_file_is(noise_tree: Path) -> None:
+    assert "rand_perm_cam.mat" in load(noise_tree).missing_protocols["sysu-official"]
+    table = np.empty((6, 1), dtype=object)
+    for camera in range(6):
+        table[camera, 0] = np.empty((1, 9), dtype=object)
+        for pid in range(1, 10):
+            rows = [[1, 2], [2, 1]] * 5 if pid in (7, 9) else np.zeros((0, 0))
+            table[camera, 0][0, pid - 1] = np.array(rows)
+    scipy.io.savemat(noise_tree / "exp" / "rand_perm_cam.mat", {"rand_perm_cam": table})
+    data = load(noise_tree)
+    assert names(data.protocols)[4:6] == ["sysu-official all 1-shot", "sysu-official all 10-shot"]
+    pids, camids = np.array([r[1] for r in data.gallery]), np.array([r[2] for r in data.gallery])
+    first, second, *_ = data.protocols[4].trials(FeatureSet(None, pids, camids))
+    assert [str(data.gallery[index][0])[-8:] for index in first] == ["0001.jpg"] * 8
+    assert [str(data.gallery[index][0])[-8:] for index in second] == ["0002.jpg"] * 8
+
+
+def test_a_broken_permutation_file_is_named(noise_tree: Path) -> None:
+    (noise_tree / "exp" / "rand_perm_cam.mat").write_text("not MATLAB")
+    with pytest.raises(ValueError, match=r"exp/rand_perm_cam\.mat"):
+        load(noise_tree)

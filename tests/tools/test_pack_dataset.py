@@ -44,7 +44,7 @@ def test_packs_a_whole_data_set(noise_tree: Path, monkeypatch: pytest.MonkeyPatc
         ("sysu_mm01", "/nonexistent", "/nonexistent"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path: Path, name: str, root: str, message: str) -> None:
+def test_mistakes_are_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path: Path, name, root, message) -> None:
     assert pack(monkeypatch, name, root, "--size", 20, 10, "--out", tmp_path / "x.npy") == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")

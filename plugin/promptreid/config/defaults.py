@@ -29,6 +29,13 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
         "iael_pooling": "",  # mean, query or flatten over the instance prompts; "": the preset's
         "sie_weight": 3.0,  # of the camera embedding added to every token; 0 switches it off
         "jpm": True,  # the four local features of TransReID's head beside the global one
+        # Variants that the authors' code has beside the method; models/variants.py says what is reconstructed.
+        "generator": "ipg",  # of the instance prompts; bank: 64 entries fused by softmax weights
+        "instance_depth": None,  # blocks with instance prompts; None: as many as mip.depth; 1: the first alone
+        "naive_prompts": False,  # one set of modality prompts for all modalities
+        "modality_embedding": False,  # a vector per modality on every token, with modality_prompts off
+        "prompt_adapters": False,  # a residual adapter on the prompts of each layer
+        "modality_bn": False,  # a BNNeck per modality
         "drop_path": 0.1,  # of the last block, rising linearly from 0
         # A small ViT of one's own, for tests and demonstrations; None: as mip.backbone has it.
         "vit": {"depth": None, "embed_dim": None, "num_heads": None, "patch_size": None},
@@ -54,9 +61,19 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
         # Cosine of the same two. mip_cosine restarts every `cycle` epochs, peak and floor `decay` times as high.
         "cosine": {"cycle": 30, "decay": 0.1, "min_lr": 1e-7},
         "amp": False,  # autocast: bfloat16 where the device has it
+        "compile": False,  # torch.compile, which takes a while at the first batch of every shape
         "deterministic": False,  # only deterministic kernels, and no cuDNN benchmark: slower
     },
     "data": {
+        # Names of augmentations for each modality, in their order; []: torchreid's, from data.transforms.
+        "augment": {
+            "visible": [],
+            "infrared": [],  # of every modality but the first
+            "interpolation": "bilinear",  # filter of both chains; torchreid's own is bilinear
+            "second_visible": False,  # add a channel-exchanged copy of each visible image to the batch (CAJ)
+        },
+        "pack": "",  # file of tools/pack_dataset.py with the images at this size; "": each file is decoded
+        "persistent_workers": False,  # keep the training workers from epoch to epoch
         # Images rendered by tools/train_net.py where data.root has none, so that nothing must be downloaded.
         "synthetic": {
             "like": "",  # the data set whose layout is rendered; "": nothing is rendered
@@ -75,6 +92,7 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
 NULLABLE: dict[str, type] = {
     "mip.depth": int,
     "mip.iael": bool,
+    "mip.instance_depth": int,
     "mip.vit.depth": int,
     "mip.vit.embed_dim": int,
     "mip.vit.num_heads": int,

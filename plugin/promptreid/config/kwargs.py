@@ -73,9 +73,32 @@ _ENGINE_RUN = {
 }
 
 
+_MODAL_DATAMANAGER = {
+    "seed": "train.seed",
+    "pack": "data.pack",
+    "persistent_workers": "data.persistent_workers",
+}
+_AUGMENTATION = {
+    "visible": "data.augment.visible",
+    "infrared": "data.augment.infrared",
+    "interpolation": "data.augment.interpolation",
+    "second_visible": "data.augment.second_visible",
+}
+
+
 def datamanager_kwargs(cfg: CfgNode, use_gpu: bool = True) -> dict[str, Any]:
     """Arguments of ``torchreid.data.ImageDataManager``. ``use_gpu`` pins memory, where there is a GPU."""
     return {**_pick(cfg, _DATAMANAGER), "use_gpu": use_gpu}
+
+
+def modal_datamanager_kwargs(cfg: CfgNode) -> dict[str, Any]:
+    """Arguments that ``promptreid.data.manager.ModalDataManager`` takes besides, except the process and ``augment``."""
+    return _pick(cfg, _MODAL_DATAMANAGER)
+
+
+def augmentation_kwargs(cfg: CfgNode) -> dict[str, Any]:
+    """Arguments of ``promptreid.data.transforms.Augmentation``."""
+    return _pick(cfg, _AUGMENTATION)
 
 
 def optimizer_kwargs(cfg: CfgNode) -> dict[str, Any]:

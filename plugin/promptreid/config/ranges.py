@@ -13,11 +13,30 @@ _SAMPLERS = (
     "RandomDatasetSampler",
 )
 
+# promptreid.data.transforms has the same names; a test compares the two.
+_AUGMENTATIONS = (
+    "resize",
+    "random_flip",
+    "pad_crop",
+    "jitter",
+    "blur",
+    "jitter_or_blur",
+    "random_grey",
+    "channel_exchange",
+    "channel_grey",
+    "normalize",
+    "pixel_erase",
+    "channel_erase",
+)
+
 CHOICES: dict[str, tuple[str, ...]] = {
     "data.type": ("image", "video"),
     # torchreid skips a name it doesn't know, and trains without that augmentation.
     "data.transforms": ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase"),
-    "sampler.train_sampler": _SAMPLERS,
+    "data.augment.visible": _AUGMENTATIONS,
+    "data.augment.infrared": _AUGMENTATIONS,
+    "data.augment.interpolation": ("bilinear", "bicubic", "lanczos"),
+    "sampler.train_sampler": (*_SAMPLERS, "CrossModalSampler"),
     "sampler.train_sampler_t": _SAMPLERS,
     "video.sample_method": ("evenly", "random", "all"),
     "video.pooling_method": ("avg", "max"),
@@ -28,6 +47,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "mip.preset": ("mip_paper", "mip_release"),
     "mip.query": ("", "learned", "zero"),
     "mip.iael_pooling": ("", "mean", "query", "flatten"),
+    "mip.generator": ("ipg", "bank"),
 }
 """Every name a key may have; for a list, each of its entries."""
 
@@ -64,7 +84,8 @@ _GROUPS: dict[Range, str] = {
         sampler.num_instances sampler.num_cams sampler.num_datasets video.seq_len
         train.max_epoch train.batch_size train.stepsize train.print_freq train.cosine.cycle
         loss.prompt.msel_start_epoch test.batch_size test.ranks test.visrank_topk
-        mip.prompt_length mip.stride mip.depth mip.vit.depth mip.vit.embed_dim mip.vit.num_heads mip.vit.patch_size
+        mip.prompt_length mip.stride mip.depth mip.instance_depth
+        mip.vit.depth mip.vit.embed_dim mip.vit.num_heads mip.vit.patch_size
     """,
     _FROM_ZERO: """
         data.workers data.split_id data.synthetic.seed train.weight_decay train.start_epoch train.fixbase_epoch

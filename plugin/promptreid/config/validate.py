@@ -66,19 +66,23 @@ def _data(flat: dict[str, Any]) -> Iterator[str]:
     shared = sorted(set(flat["data.sources"]) & set(flat["data.targets"]))
     if flat["data.load_train_targets"] and shared:
         yield f"data.load_train_targets: {shared} is both in data.sources and in data.targets; keep it in one"
+    if flat["data.persistent_workers"] and not flat["data.workers"]:
+        yield "data.persistent_workers True keeps workers, of which data.workers 0 asks for none: raise it"
 
 
 def _batches(flat: dict[str, Any]) -> Iterator[str]:
     batch, instances, sampler = flat["train.batch_size"], flat["sampler.num_instances"], flat["sampler.train_sampler"]
-    if sampler == "RandomIdentitySampler":
-        if batch % instances:
+    if sampler in ("RandomIdentitySampler", "CrossModalSampler"):
+        if sampler == "CrossModalSampler" and instances % 2:
+            yield f"sampler.num_instances {instances} can't be half visible, half infrared: choose {instances + 1}"
+        elif batch % instances:
             below = batch // instances * instances
             advice = f"choose e.g. {below} or {below + instances}" if below else f"choose e.g. {instances}"
             yield f"train.batch_size {batch} is not a multiple of sampler.num_instances {instances}: {advice}"
         elif batch == instances and flat["loss.name"] != "softmax":
             yield f"train.batch_size {batch} holds one identity, but a triplet needs two: choose at least {2 * batch}"
     elif flat["loss.name"] == "prompt" and (flat["loss.prompt.weight_t"] or flat["loss.prompt.use_msel"]):
-        yield f"sampler.train_sampler {sampler} doesn't group identities for loss.prompt: choose RandomIdentitySampler"
+        yield f"sampler.train_sampler {sampler} groups no identities for loss.prompt: choose e.g. RandomIdentitySampler"
 
 
 def _schedule(flat: dict[str, Any]) -> Iterator[str]:
@@ -121,6 +125,8 @@ def _loss(flat: dict[str, Any]) -> Iterator[str]:
 def _model(flat: dict[str, Any]) -> Iterator[str]:
     if flat["mip.weights"] and not flat["model.pretrained"]:
         yield "mip.weights names a file, but model.pretrained False wouldn't read it: set model.pretrained True"
+    if flat["mip.generator"] == "bank" and flat["mip.query"]:
+        yield f"mip.query {flat['mip.query']!r}: a bank (mip.generator) has no queries; set mip.query ''"
     width, heads = flat["mip.vit.embed_dim"], flat["mip.vit.num_heads"]
     if width and heads and width % heads:
         yield f"mip.vit.embed_dim {width} can't be split among mip.vit.num_heads {heads}: choose a multiple"

@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from promptreid import host
+from promptreid.data.augmentations import random_state_of
 from promptreid.data.batch import ModalBatch, PathBundle
 from promptreid.data.images import read_image
+from promptreid.data.packing import Pack
 from promptreid.data.sampling import ModalityBalancer
 
 logger = logging.getLogger(__name__)
@@ -46,6 +49,21 @@ class ModalDataset(host.ImageDataset):
     protocols: tuple[Any, ...] = ()
     """The evaluation protocols of this data set; the first one is its headline."""
 
+    transforms: Mapping[str, Callable[[Any], Tensor]] = MappingProxyType({})
+    """Transforms by modality; a modality that isn't in here has torchreid's ``transform``."""
+    second_visible: Callable[[Any], Tensor] | None = None
+    """Transform of a second copy that every visible image of a train batch gets (CAJ); none when None."""
+    pack: Pack | None = None
+    """Where images are read from instead of their own files."""
+    balance_batches = True
+    """Draw K images of each modality wherever a train batch is one of identities; off when the sampler does."""
+    named_protocols: tuple[Any, ...] = ()
+    """Protocols that are used only when ``test.protocols`` names them."""
+    missing_protocols: Mapping[str, str] = MappingProxyType({})
+    """Names that ``test.protocols`` might ask for in vain, each with the reason."""
+    split: str = ""
+    """Which of several divisions into training and test identities this is, such as ``"regdb split 3"``."""
+
     def __init__(self, train: list[Record], query: list[Record], gallery: list[Record], **kwargs: Any) -> None:
         for name, records in (("train", train), ("query", query), ("gallery", gallery)):
             if not records:
@@ -55,8 +73,11 @@ class ModalDataset(host.ImageDataset):
         self._balancer: ModalityBalancer | None = None
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._item(index, self.transforms)
+
+    def _item(self, index: int, transforms: Mapping[str, Callable[[Any], Tensor]]) -> dict[str, Any]:
         path, pid, camid, dsetid = self.data[index]
-        samples = self._samples(path, camid)
+        samples = self._samples(path, camid, transforms)
         return {
             "img": samples[0] if len(samples) == 1 else samples,
             "pid": pid,
@@ -66,10 +87,23 @@ class ModalDataset(host.ImageDataset):
         }
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-        """A whole batch, as torch's loader asks for it; train batches of identities are balanced over modalities."""
-        if self.mode == "train" and self.images_per_sample == 1:
+        """A whole batch, as torch's loader asks for it; train batches of identities are balanced over modalities.
+
+        With :attr:`second_visible` a train batch grows: after its own samples come the second copies of its visible
+        ones, in their order and with their identities and cameras. K + K images per identity so become 2 K + K.
+
+        A :class:`~promptreid.data.samplers.SeededBatch` is augmented from its own seed.
+        """
+        seed = getattr(indices, "seed", None)
+        training = self.mode == "train" and self.images_per_sample == 1
+        if training and self.balance_batches:
             indices = self.balancer.balance(indices)
-        return [self[index] for index in indices]
+        with random_state_of(seed):
+            items = [self[index] for index in indices]
+            if training and self.second_visible is not None:
+                again = {self.modalities[0]: self.second_visible}
+                items += [self._item(index, again) for index in indices if self.modality_of(self.data[index][0]) == 0]
+        return items
 
     @property
     def balancer(self) -> ModalityBalancer:
@@ -86,15 +120,21 @@ class ModalDataset(host.ImageDataset):
         """Modality id of a one-image record; a plain path is of the first modality."""
         return self.modalities.index(next(iter(path.paths))) if isinstance(path, PathBundle) else 0
 
-    def _samples(self, path: str, camid: int) -> list[Any]:
+    def _samples(self, path: str, camid: int, transforms: Mapping[str, Callable[[Any], Tensor]]) -> list[Any]:
         bundle = path if isinstance(path, PathBundle) else PathBundle({self.modalities[0]: path}, camid)
-        images = {name: None if file is None else read_image(file) for name, file in bundle.paths.items()}
+        read = read_image if self.pack is None else self.pack.read
+        images = {name: None if file is None else read(file) for name, file in bundle.paths.items()}
         if self.transform is None:
             return [images if self.images_per_sample > 1 else next(iter(images.values()))]
         names = list(images)
         samples = []
         for _ in range(self.k_tfm):
-            tensors = _fill_missing([None if image is None else self.transform(image) for image in images.values()])
+            tensors = _fill_missing(
+                [
+                    None if image is None else transforms.get(name, self.transform)(image)
+                    for name, image in images.items()
+                ]
+            )
             samples.append(
                 ModalBatch.sample(
                     torch.stack(tensors),
@@ -159,8 +199,8 @@ class ModalDataset(host.ImageDataset):
             for modality, name in enumerate(self.modalities):
                 if (pid, modality) not in seen:
                     raise ValueError(
-                        f"{type(self).__name__}: the identity of {path} has no {name} image; cross-modal "
-                        "training needs both modalities of each identity: add them, or take the identity off the train list"
+                        f"{type(self).__name__}: the identity of {path} has no {name} image; "
+                        "cross-modal training needs both modalities: add some, or take the identity off the train list"
                     )
 
 

@@ -9,6 +9,18 @@ from collections.abc import Sequence
 import numpy as np
 
 
+def pool_by_cell(pids: Sequence[int], modality: Sequence[int]) -> dict[tuple[int, int], list[int]]:
+    """The image indices of each (identity, modality) that has any, in ascending order.
+
+    Raises:
+        ValueError: lists of different lengths.
+    """
+    cells: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, (pid, m) in enumerate(zip(pids, modality, strict=True)):
+        cells[int(pid), int(m)].append(index)
+    return dict(cells)
+
+
 class ModalityBalancer:
     """Turns torchreid's identity batches into batches of K visible + K infrared images per identity.
 
@@ -29,9 +41,7 @@ class ModalityBalancer:
         self.pids = np.asarray(pids)
         self.modality = np.asarray(modality)
         self.num_modalities = num_modalities
-        self._pool: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for index, key in enumerate(zip(self.pids.tolist(), self.modality.tolist(), strict=True)):
-            self._pool[key].append(index)
+        self._pool = pool_by_cell(pids, modality)
 
     def balance(self, indices: Sequence[int]) -> list[int]:
         """The batch with balanced groups; a batch without the identity structure is returned unchanged.

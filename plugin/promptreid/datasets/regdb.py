@@ -49,6 +49,7 @@ class RegDB(ModalDataset):
             raise ValueError(
                 f"RegDB: data.split_id {split_id!r} must be 0..{NUM_SPLITS - 1}, for split 1..{NUM_SPLITS}"
             )
+        self.split = f"regdb split {split_id + 1}"
         self.protocols = both_directions(partial(RegDBProtocol, split=split_id + 1), direction)
         folder = find_folder(root)
         train, test = (read_half(folder, half, split_id + 1) for half in ("train", "test"))

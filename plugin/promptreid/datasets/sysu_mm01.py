@@ -4,6 +4,7 @@
 
     cam1 .. cam6 / <4-digit id> / <4-digit frame>.jpg
     exp / train_id.txt val_id.txt test_id.txt        one line of comma-separated ids each
+    exp / rand_perm_cam.mat                          optional: adds the protocols ``sysu-official``
 
 Train and validation identities are trained together (395 classes). Queries are all infrared images of the 96 test
 identities (3803); the gallery *pool* are all their visible images, from which each protocol trial draws.
@@ -18,12 +19,14 @@ from typing import Any
 from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import ModalDataset, Record
 from promptreid.data.images import list_images
-from promptreid.evaluation.protocols import SYSUProtocol
+from promptreid.datasets.lists import read_ids
+from promptreid.evaluation.protocols import SYSUProtocol, SYSUReleaseProtocol, load_rand_perm_cam
 
 logger = logging.getLogger(__name__)
 
 VISIBLE_CAMERAS = (1, 2, 4, 5)
 INFRARED_CAMERAS = (3, 6)
+PERMUTATIONS = "rand_perm_cam.mat"
 FOLDERS = ("SYSU-MM01", "sysu_mm01", "sysu-mm01", "SYSU_MM01")
 
 
@@ -38,7 +41,7 @@ class SYSUMM01(ModalDataset):
 
     Raises:
         FileNotFoundError: the folder or an id list is missing.
-        ValueError: an id list that does not parse, an identity without images of a modality.
+        ValueError: an id list or permutation file that does not parse, an identity without images of a modality.
     """
 
     modalities = ("visible", "infrared")
@@ -46,12 +49,16 @@ class SYSUMM01(ModalDataset):
 
     def __init__(self, root: str = "", search: str = "all", shots: int = 1, **kwargs: Any) -> None:
         folder = find_folder(root)
-        train_ids = sorted(read_ids(folder, "train_id.txt") + read_ids(folder, "val_id.txt"))
-        test_ids = sorted(read_ids(folder, "test_id.txt"))
+        lists = folder / "exp"
+        train_ids = sorted(read_ids(lists / "train_id.txt") + read_ids(lists / "val_id.txt"))
+        test_ids = sorted(read_ids(lists / "test_id.txt"))
         overlap = set(train_ids) & set(test_ids)
         if overlap:
-            raise ValueError(f"{folder / 'exp'}: ids {sorted(overlap)[:5]} are both trained and tested on")
-        self.protocols = _protocols(search, shots)
+            raise ValueError(f"{lists}: ids {sorted(overlap)[:5]} are both trained and tested on")
+        settings = _settings(search, shots)
+        self.protocols = tuple(SYSUProtocol(mode, shots) for mode, shots in settings)
+        self.named_protocols = tuple(SYSUReleaseProtocol(mode, shots) for mode, shots in settings)
+        self._add_official_protocols(lists / PERMUTATIONS, settings)
         train = scan(folder, train_ids, range(1, 7))
         absent = set(train_ids) - {pid for _, pid, _ in train}
         if absent:
@@ -66,6 +73,16 @@ class SYSUMM01(ModalDataset):
             gallery=scan(folder, test_ids, gallery_cameras),
             **kwargs,
         )
+
+    def _add_official_protocols(self, path: Path, settings: list[tuple[str, int]]) -> None:
+        """The galleries of the data set's authors, where their file of permutations is at hand."""
+        if path.is_file():
+            permutations = load_rand_perm_cam(path)
+            official = (SYSUProtocol(mode, shots, "official", permutations=permutations) for mode, shots in settings)
+            self.protocols += tuple(official)
+        else:
+            source = "the official repository wuancong/SYSU-MM01, in evaluation/data_split"
+            self.missing_protocols = {"sysu-official": f"it needs {path}, which is not in the archive but in {source}"}
 
 
 def find_folder(root: str) -> Path:
@@ -83,25 +100,6 @@ def find_folder(root: str) -> Path:
         f"SYSU-MM01 not found at {base} (looked for cam1 .. cam6 and exp there and in {', '.join(FOLDERS)}); "
         "set data.root to the folder that holds it, or render a synthetic one with tools/make_synthetic.py"
     )
-
-
-def read_ids(folder: Path, name: str) -> list[int]:
-    """The ids of one list, in file order.
-
-    Raises:
-        FileNotFoundError: the list is missing.
-        ValueError: it does not hold comma-separated integers.
-    """
-    path = folder / "exp" / name
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such id list; it comes with SYSU-MM01 in its folder exp")
-    try:
-        ids = [int(item) for item in path.read_text().replace("\n", ",").split(",") if item.strip()]
-    except ValueError as error:
-        raise ValueError(f"{path}: expected one line of comma-separated ids ({error})") from None
-    if not ids or len(set(ids)) != len(ids):
-        raise ValueError(f"{path}: {'holds no id' if not ids else 'names an id twice'}")
-    return ids
 
 
 def scan(folder: Path, ids: list[int], cameras: Any) -> list[Record]:
@@ -122,10 +120,9 @@ def scan(folder: Path, ids: list[int], cameras: Any) -> list[Record]:
     return records
 
 
-def _protocols(search: str, shots: int) -> tuple[SYSUProtocol, ...]:
-    """All four settings that the gallery pool allows, the chosen one first."""
+def _settings(search: str, shots: int) -> list[tuple[str, int]]:
+    """All settings that the gallery pool allows, the chosen one first."""
     if search not in ("all", "indoor") or shots not in (1, 10):
         raise ValueError(f"SYSU-MM01: search {search!r} must be 'all' or 'indoor', shots {shots!r} 1 or 10")
     searches = ("all", "indoor") if search == "all" else ("indoor",)
-    settings = [(search, shots)] + [(s, k) for s in searches for k in (1, 10) if (s, k) != (search, shots)]
-    return tuple(SYSUProtocol(mode=s, shots=k) for s, k in settings)
+    return [(search, shots)] + [(s, k) for s in searches for k in (1, 10) if (s, k) != (search, shots)]

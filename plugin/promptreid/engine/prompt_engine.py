@@ -245,6 +245,11 @@ class PromptEngine(host.ImageTripletEngine):
         logger.info("resumed from %s after epoch %d", path, state["epoch"])
         return int(state["epoch"])
 
+    def check_protocols(self) -> None:
+        """Raise ``ValueError`` for a protocol that a target data set lacks: now, not after days of training."""
+        for loaders in self.test_loader.values():
+            self._protocols_of(loaders["query"].dataset)
+
     def _check_split(self, state: dict[str, Any], path: Path) -> None:
         """Refuse to test on the identities of another split: some of them were trained on."""
         trained = state.get("split", "")
@@ -266,7 +271,11 @@ class PromptEngine(host.ImageTripletEngine):
         for wanted in self.protocols:
             found = [known[name] for name in known if name == wanted or name.startswith(f"{wanted} ")]
             if not found:
-                raise ValueError(f"test.protocols: {wanted!r} is not one of {sorted(known)}")
+                missing = getattr(dataset, "missing_protocols", {})
+                reason = next(
+                    (missing[name] for name in missing if wanted.startswith(name)), f"not one of {sorted(known)}"
+                )
+                raise ValueError(f"test.protocols {wanted!r}: {reason}")
             chosen += [protocol for protocol in found if protocol not in chosen]
         return chosen
 

@@ -54,6 +54,7 @@ def run(cfg: Any, *, eval_only: bool = False, resume: str | None = None) -> dict
         datamanager = build_datamanager(cfg, use_gpu)
         model = _build_initial_model(cfg, datamanager, use_gpu, eval_only or bool(resume))
         engine = build_engine(cfg, datamanager, model, use_gpu)
+        engine.check_protocols()
         start = _restore(engine, cfg, folder, eval_only, resume)
         _open_folder(folder, cfg, log, keep=eval_only or start > 0)
         engine.writer = SummaryWriter(log_dir=str(folder))

@@ -11,8 +11,14 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from promptreid.datasets.synthetic.draws import between, keyed, pick, whole
-from promptreid.datasets.synthetic.materials import BANDS, DYES
+from promptreid.datasets.synthetic.materials import BANDS, TINTS
 
+# Dark or bright things: a scene outshines the person, so pictures of one person don't look alike as a whole.
+SCENE_LEVELS = {
+    "visible": ((15, 85), (165, 245)),
+    "near_infrared": ((10, 75), (150, 235)),
+    "thermal_infrared": ((20, 60), (90, 160)),
+}
 BACKDROP = (1.25, 4.0)  # the scene's height and width, in those of a picture
 
 
@@ -21,15 +27,15 @@ class Block:
     """A box of the scene, in shares of the backdrop, with RGB values in each band (in the order of ``BANDS``)."""
 
     box: tuple[float, float, float, float]
-    values: tuple[tuple[int, int, int], ...]
+    values: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def draw(cls, rng: Generator, box: tuple[float, float, float, float]) -> Block:
-        tint, _ = pick(rng, DYES)
-        level = between(rng, 60, 200)
-        values = [tuple(min(255, max(0, int(level + offset / 2))) for offset in tint)]
-        values += [(int(between(rng, 50, 180)),) * 3, (int(between(rng, 40, 110)),) * 3]
-        return cls(box, tuple(values))
+    def draw(cls, rng: Generator, box: tuple[float, float, float, float], index: int) -> Block:
+        """The ``index``-th block of a scene: dark and bright alternate, with another period in each band."""
+        levels = [between(rng, *SCENE_LEVELS[band][(index >> bit) & 1]) for bit, band in enumerate(BANDS)]
+        tint = pick(rng, TINTS)
+        coloured = tuple(min(255, max(0, int(levels[0] + offset / 2))) for offset in tint)
+        return cls(box, (coloured, *((int(level),) * 3 for level in levels[1:])))
 
 
 @dataclass(frozen=True)
@@ -44,14 +50,17 @@ class Scene:
         """A place from the generator keyed by seed and location."""
         floor = between(rng, 0.6, 0.85)
         boxes = [(0.0, 0.0, 1.0, floor), (0.0, floor, 1.0, 1.0)]
-        for _ in range(whole(rng, 8, 14)):
-            left, top = rng.random(), between(rng, 0.0, 0.6)
-            right = left + between(rng, 0.01, 0.12)
-            boxes.append((left, top, right, min(floor, top + between(rng, 0.1, 0.7))))
-        for _ in range(whole(rng, 2, 5)):
+        things, lines = whole(rng, 16, 24), whole(rng, 2, 5)
+        for index in range(things):
+            left, top = (index + rng.random()) / things, between(rng, -0.2, 0.6)
+            right, bottom = left + between(rng, 0.02, 0.14), top + between(rng, 0.2, 0.9)
+            boxes.append((left, max(0.0, top), right, min(floor, bottom)))
+        for _ in range(lines):
             left, top = rng.random(), between(rng, floor, 1.0)
             boxes.append((left, top, left + between(rng, 0.05, 0.3), top + between(rng, 0.01, 0.05)))
-        return cls(tuple(Block.draw(rng, box) for box in boxes), whole(rng, 0, 2**31))
+        first = whole(rng, 0, 7)
+        blocks = tuple(Block.draw(rng, box, first + index) for index, box in enumerate(boxes))
+        return cls(blocks, whole(rng, 0, 2**31))
 
 
 @lru_cache(maxsize=32)
@@ -64,9 +73,11 @@ def backdrop(scene: Scene, band: str, height: int, width: int) -> NDArray[np.uin
         image[int(top * rows) : int(bottom * rows), int(left * columns) : int(right * columns)] = block.values[
             BANDS.index(band)
         ]
-    grain = keyed(scene.grain, "scene", BANDS.index(band)).integers(0, 48, (rows // 8, columns // 8), dtype=np.uint8)
+    cells = (rows // 8, columns // 8)
+    noise = keyed(scene.grain, "scene", BANDS.index(band)).bytes(cells[0] * cells[1])
+    grain = (np.frombuffer(noise, dtype=np.uint8) >> 2).reshape(cells)
     texture = cv2.resize(grain, (columns, rows), interpolation=cv2.INTER_LINEAR_EXACT)
-    mixed = np.clip(image.astype(np.int16) + texture[..., None] - 24, 0, 255).astype(np.uint8)
+    mixed = np.clip(image.astype(np.int16) + texture[..., None] - 32, 0, 255).astype(np.uint8)
     return np.asarray(cv2.GaussianBlur(mixed, (5, 5), 0), dtype=np.uint8)
 
 
@@ -83,11 +94,11 @@ class Viewpoint:
     @classmethod
     def draw(cls, rng: Generator) -> Viewpoint:
         return cls(
-            scale=between(rng, 0.86, 0.92),
-            widen=between(rng, 0.94, 1.1),
-            taper=between(rng, -0.02, 0.12),
-            pitch=between(rng, -0.03, 0.09),
-            shear=between(rng, -0.03, 0.03),
+            scale=between(rng, 0.88, 0.92),
+            widen=between(rng, 0.96, 1.06),
+            taper=between(rng, -0.02, 0.08),
+            pitch=between(rng, -0.02, 0.05),
+            shear=between(rng, -0.015, 0.015),
         )
 
 
@@ -102,7 +113,7 @@ class Sensor:
 
     @classmethod
     def draw(cls, rng: Generator, band: str) -> Sensor:
-        contrast, offset = between(rng, 0.75, 1.1), between(rng, -18, 18)
+        contrast, offset = between(rng, 0.8, 1.1), between(rng, -15, 15)
         white = (between(rng, 0.88, 1.12), between(rng, 0.94, 1.06), between(rng, 0.88, 1.12))
         noise = between(rng, 8, 20) if band == "visible" else between(rng, 14, 28)
         return cls(contrast, offset, white if band == "visible" else (1.0, 1.0, 1.0), noise)

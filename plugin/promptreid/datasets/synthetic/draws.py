@@ -1,8 +1,8 @@
 """Random draws that come out the same on every machine and in every order.
 
-Each person, camera, frame and noise field has its own generator, keyed by what it is, so any image can be rendered alone.
-Everything is made from ``Generator.random``, ``+ - * /`` and ``sqrt``: those are exact by IEEE 754, whereas ``exp`` or
-``sin`` differ in the last bit between processors.
+Each person, camera, frame and noise field has its own generator, keyed by what it is, so any image can be rendered
+alone. Everything is made from ``Generator.random`` and ``bytes``, ``+ - * /`` and ``sqrt``: IEEE 754 makes those exact,
+whereas ``exp`` or ``sin`` differ in the last bit between processors.
 """
 
 from __future__ import annotations

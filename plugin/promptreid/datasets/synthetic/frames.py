@@ -24,12 +24,12 @@ class Pose:
     @classmethod
     def draw(cls, rng: Generator) -> Pose:
         return cls(
-            stride=between(rng, -0.055, 0.055),
+            stride=between(rng, -0.045, 0.045),
             lift=between(rng, 0.0, 0.03),
-            swing=(between(rng, -0.02, 0.06), between(rng, -0.02, 0.06)),
+            swing=(between(rng, -0.01, 0.045), between(rng, -0.01, 0.045)),
             elbow=(between(rng, 0.0, 0.03), between(rng, 0.0, 0.03)),
-            lean=between(rng, -0.025, 0.025),
-            turn=between(rng, 0.9, 1.04),
+            lean=between(rng, -0.02, 0.02),
+            turn=between(rng, 0.94, 1.03),
         )
 
 
@@ -60,7 +60,8 @@ class Frame:
     mirror: bool
     from_behind: bool
     backdrop: tuple[float, float]
-    shade: bytes
+    light: bytes
+    folds: bytes
     exposure: float
     blur: int
     occluder: Occluder | None
@@ -70,13 +71,14 @@ class Frame:
         """A moment from the generator keyed by seed, id, camera and frame number."""
         return cls(
             pose=Pose.draw(rng),
-            shift=(between(rng, -0.035, 0.035), between(rng, -0.02, 0.02)),
-            zoom=between(rng, 0.97, 1.03),
+            shift=(between(rng, -0.025, 0.025), between(rng, -0.01, 0.01)),
+            zoom=between(rng, 0.98, 1.02),
             mirror=chance(rng, 0.5),
-            from_behind=chance(rng, 0.4),
+            from_behind=chance(rng, 0.3),
             backdrop=(rng.random(), rng.random()),
-            shade=rng.bytes(32),
-            exposure=between(rng, 0.85, 1.15),
+            light=rng.bytes(10),
+            folds=rng.bytes(32),
+            exposure=between(rng, 0.8, 1.15),
             blur=pick(rng, (0, 0, 0, 3, 3, 5)),
             occluder=Occluder.draw(rng) if chance(rng, 0.15) else None,
         )

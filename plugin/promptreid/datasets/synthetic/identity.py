@@ -57,7 +57,7 @@ class Pattern:
     def draw(cls, rng: Generator, kinds: tuple[str, ...]) -> Pattern:
         return cls(
             kind=pick(rng, kinds),
-            period=pick(rng, (0.055, 0.075, 0.105)),
+            period=pick(rng, (0.065, 0.09, 0.12)),
             phase=rng.random(),
             share=pick(rng, (0.35, 0.5, 0.65)),
             lean=pick(rng, (-1.0, 1.0)) * between(rng, 0.6, 1.2),

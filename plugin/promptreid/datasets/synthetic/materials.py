@@ -1,7 +1,8 @@
 """What things are made of: colour, near-infrared reflectance and thermal emission of each part of a person.
 
-The three bands share no brightness order: near-infrared follows the colour only in part, thermal hardly. They share that
-neighbouring parts differ, so the outline of a garment or a pattern shows in every band, bright on dark or dark on bright.
+The three bands share no order of brightness: near-infrared follows the colour only in part, thermal hardly. They share
+that neighbouring parts differ, so the outline of a garment or a pattern shows in every band, be it bright on dark or
+dark on bright.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 from promptreid.datasets.synthetic.draws import between, pick
 
 BANDS = ("visible", "near_infrared", "thermal_infrared")
-NEAR_INFRARED_FOLLOWS = 0.6
-CONTRAST = {"visible": 60, "near_infrared": 60, "thermal_infrared": 40}
+NEAR_INFRARED_FOLLOWS = 0.2
+CONTRAST = {"visible": 75, "near_infrared": 75, "thermal_infrared": 45}
 
 
 class Part(IntEnum):
@@ -51,13 +52,12 @@ CLOTHES: tuple[tuple[Part, Part], ...] = (
     (Part.SCARF, Part.UPPER),
 )
 
-# Dyes: the offsets of R, G, B from the grey of the same brightness, and the near-infrared level the dye is known for.
-# Reds and yellows are bright there, blues and greens dark; greys and blacks can be either (None).
+# Offsets of R, G, B from the grey of the same brightness.
 Tint = tuple[int, int, int]
-DYES: tuple[tuple[Tint, int | None], ...] = (
-    ((0, 0, 0), None), ((8, 0, -10), None), ((80, -32, -34), 215), ((56, -26, -8), 195), ((48, 4, -62), 205),
-    ((26, 14, -70), 225), ((-34, 34, -38), 95), ((-48, 28, 14), 60), ((-50, 6, 58), 45), ((-36, -10, 78), 30),
-    ((26, -26, 40), 120), ((62, -32, 32), 165), ((34, 0, -40), 150), ((-20, 14, -24), 110),
+TINTS: tuple[Tint, ...] = (
+    (0, 0, 0), (0, 0, 0), (6, 0, -8), (-8, 0, 10), (70, -28, -30), (46, -20, -8), (40, 2, -50), (18, 10, -60),
+    (-30, 28, -34), (-40, 24, 10), (-44, 6, 50), (-30, -8, 66), (24, -22, 34), (50, -24, 24), (26, 0, -30),
+    (-14, 10, -16),
 )  # fmt: skip
 
 SKIN_LEVELS = {"visible": (95, 195), "near_infrared": (150, 190), "thermal_infrared": (205, 230)}
@@ -77,23 +77,22 @@ def stand_out(level: float, rival: float, gap: float, low: float, high: float) -
     return down if down >= low else min(up, high)
 
 
-def _levels(rng: Generator, band: str, dyes: dict[Part, int | None] | None = None) -> dict[Part, float]:
-    """A level for each part; those that ``dyes`` knows are drawn towards it."""
+def _levels(rng: Generator, band: str, visible: dict[Part, float] | None = None) -> dict[Part, float]:
+    """A level for each part, drawn towards that of ``visible`` where given."""
     levels = {Part.SKIN: between(rng, *SKIN_LEVELS[band])}
     for part, rival in CLOTHES:
         low, high = (HAIR_LEVELS if part == Part.HAIR else CLOTH_LEVELS)[band]
         level = between(rng, low, high)
-        known = None if dyes is None else dyes[part]
-        if known is not None:
-            level += NEAR_INFRARED_FOLLOWS * (known - level)
+        if visible is not None:
+            level += NEAR_INFRARED_FOLLOWS * (visible[part] - level)
         levels[part] = stand_out(level, levels[rival], CONTRAST[band], low, high)
     return levels
 
 
-def _dye(rng: Generator, part: Part) -> tuple[Tint, int | None]:
+def _tint(rng: Generator, part: Part) -> Tint:
     if part == Part.SKIN:
-        return (34, -4, -26), None
-    return ((12, 0, -10), None) if part == Part.HAIR else pick(rng, DYES)
+        return (34, -4, -26)
+    return (12, 0, -10) if part == Part.HAIR else pick(rng, TINTS)
 
 
 def _table(levels: dict[Part, float], tints: dict[Part, Tint] | None) -> NDArray[np.uint8]:
@@ -107,10 +106,8 @@ def _table(levels: dict[Part, float], tints: dict[Part, Tint] | None) -> NDArray
 def draw_palette(rng: Generator) -> Palette:
     """For each band a (parts, 3) uint8 table of values in RGB; the infrared bands have three equal columns."""
     visible = _levels(rng, "visible")
-    dyes = {part: _dye(rng, part) for part in visible}
-    near = _levels(rng, "near_infrared", {part: level for part, (_, level) in dyes.items()})
     return {
-        "visible": _table(visible, {part: tint for part, (tint, _) in dyes.items()}),
-        "near_infrared": _table(near, None),
+        "visible": _table(visible, {part: _tint(rng, part) for part in visible}),
+        "near_infrared": _table(_levels(rng, "near_infrared", visible), None),
         "thermal_infrared": _table(_levels(rng, "thermal_infrared"), None),
     }

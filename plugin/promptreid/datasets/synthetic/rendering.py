@@ -1,7 +1,7 @@
 """Paints a person before a camera in a band, in integers from the first pixel to the last.
 
-Polygons are painted into a map of parts at twice the size; each part gets its value in the band; the map is halved in size, shaded,
-blurred, and goes through the sensor.
+Polygons are painted into a map of parts at twice the size; each part gets its value in the band; the result is halved
+in size, lit, blurred, and goes through the sensor.
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ def _project(points: NDArray[np.float64], camera: Camera, frame: Frame, size: tu
     if frame.mirror:
         across = -across
     zoom = view.scale * frame.zoom
-    share = np.stack(
-        (0.5 + 2.0 * zoom * across + frame.shift[0], 0.5 + zoom * (down - 0.5) + frame.shift[1]), axis=1
-    )
+    share = np.stack((0.5 + 2.0 * zoom * across + frame.shift[0], 0.5 + zoom * (down - 0.5) + frame.shift[1]), axis=1)
     scale = np.array([size[1], size[0]], dtype=np.float64) * (OVERSAMPLING << SUBPIXEL_BITS)
     return np.floor(share * scale).astype(np.int32)
 
@@ -70,10 +68,16 @@ def _paint(parts: Image, layer: Layer, polygons: list[NDArray[np.int32]]) -> Non
     parts[(stencil == 1) & (parts == layer.within)] = layer.part
 
 
-def _shade(frame: Frame, size: tuple[int, int]) -> Image:
-    """Folds and uneven light: a smooth (H, W) field around 128."""
-    coarse = np.frombuffer(frame.shade, dtype=np.uint8).reshape(8, 4)
-    return np.asarray(cv2.resize(coarse, (size[1], size[0]), interpolation=cv2.INTER_LINEAR_EXACT), dtype=np.uint8)
+def _smooth(coarse: bytes, rows: int, size: tuple[int, int]) -> NDArray[np.uint16]:
+    grid = np.frombuffer(coarse, dtype=np.uint8).reshape(rows, -1)
+    return cv2.resize(grid, (size[1], size[0]), interpolation=cv2.INTER_LINEAR_EXACT).astype(np.uint16)
+
+
+def _light(frame: Frame, size: tuple[int, int]) -> NDArray[np.uint16]:
+    """Sun and shade (0.2 to 1.6) times folds (0.9 to 1.1), a smooth (H, W) field in 1/128."""
+    uneven = 28 + (_smooth(frame.light, 5, size) * 174 >> 8)
+    folds = 115 + (_smooth(frame.folds, 8, size) * 26 >> 8)
+    return np.asarray(uneven * folds >> 7, dtype=np.uint16)
 
 
 def _crop(camera: Camera, frame: Frame, band: str, rows: int, columns: int) -> Image:
@@ -87,19 +91,17 @@ def _develop(image: Image, sensor: Sensor, frame: Frame, noise: Generator, grey:
     """Exposure, contrast and white balance by a table, then noise; (H, W, 3) uint8."""
     level = np.arange(256, dtype=np.float64)
     curves = [((level * frame.exposure - 128.0) * sensor.contrast + 128.0 + sensor.offset) * w for w in sensor.white]
-    table = np.clip(np.floor(np.stack(curves, axis=1)), 0, 255).astype(np.int16)
+    table = np.clip(np.floor(np.stack(curves, axis=1)), 0, 255).astype(np.uint8)
+    exposed = cv2.LUT(image, table.reshape(1, 256, 3)).astype(np.int16)
     height, width = image.shape[:2]
-    shape = (2, height, width, 1 if grey else 3)
-    grains = np.frombuffer(noise.bytes(shape[0] * shape[1] * shape[2] * shape[3]), dtype=np.uint8).reshape(shape)
-    strength = int(sensor.noise)
-    speckle = ((grains[0].astype(np.int16) + grains[1] - 255) * strength) >> 8
-    exposed = cv2.LUT(image, table.astype(np.uint8).reshape(1, 256, 3)).astype(np.int16)
+    channels = 1 if grey else 3
+    grains = np.frombuffer(noise.bytes(2 * height * width * channels), dtype=np.uint8).astype(np.int16)
+    first, second = grains.reshape(2, height, width, channels)
+    speckle = (first + second - 255) * int(sensor.noise) >> 8  # triangular, without the exp and log of a normal draw
     return np.clip(exposed + speckle, 0, 255).astype(np.uint8)
 
 
-def render(
-    person: Identity, camera: Camera, frame: Frame, band: str, size: tuple[int, int], noise: Generator
-) -> Image:
+def render(person: Identity, camera: Camera, frame: Frame, band: str, size: tuple[int, int], noise: Generator) -> Image:
     """One picture.
 
     Args:
@@ -121,8 +123,7 @@ def render(
     empty = parts == Part.BACKGROUND
     painted[empty] = _crop(camera, frame, band, *parts.shape)[empty]
     small = cv2.resize(painted, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-    light = 80 + (_shade(frame, size).astype(np.uint16) * 3 >> 3)
-    lit = np.minimum((small.astype(np.uint16) * light[..., None]) >> 7, 255).astype(np.uint8)
+    lit = np.minimum((small.astype(np.uint16) * _light(frame, size)[..., None]) >> 7, 255).astype(np.uint8)
     if frame.blur:
         lit = cv2.GaussianBlur(lit, (frame.blur, frame.blur), 0)
     return _develop(lit, camera.sensors[BANDS.index(band)], frame, noise, grey=band != "visible")

@@ -1,0 +1,224 @@
+"""Images decoded and resized once, in one file that all workers share.
+
+A pack is two files: ``NAME.npy`` with one (N, height, width, 3) uint8 array, and ``NAME.json``, which says which image
+is in which row, how it was made and what its file looked like then. The array is memory-mapped: it takes no memory
+of its own, and the operating system keeps one copy of what is read for all processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+from PIL import Image
+
+from promptreid.data.batch import PathBundle
+from promptreid.data.images import read_image
+
+VERSION = 1
+REMEDY = "make it again with tools/pack_dataset.py, or leave data.pack empty"
+_KEYS = {"height", "width", "interpolation", "library", "files"}
+_PROBES = 8  # images that are decoded and compared when a pack is put to use
+
+Pixels = NDArray[np.uint8]
+
+
+class Pack:
+    """The images of a pack, by the paths of the files they were made from.
+
+    Args:
+        file: the ``.npy`` file; its ``.json`` lies beside it.
+        root: folder to which the paths in the index are relative, the one that was packed (``data.root``).
+
+    Raises:
+        FileNotFoundError: one of the two files is missing.
+        ValueError: they don't belong together, or aren't a pack.
+    """
+
+    def __init__(self, file: str | Path, root: str | Path) -> None:
+        self.file = Path(file).expanduser()
+        index = _read_index(self.file)
+        self.height, self.width = index["height"], index["width"]
+        self.interpolation: str = index["interpolation"]
+        self._made_with = index["library"]
+        base = Path(root).expanduser().absolute()
+        self._sources = {os.path.normpath(base / name): source for name, *source in index["files"]}
+        self._rows = {path: row for row, path in enumerate(self._sources)}
+        self._pixels: Pixels | None = None
+        expected = (len(index["files"]), self.height, self.width, 3)
+        if self._map().shape != expected or self._map().dtype != np.uint8:
+            raise ValueError(f"{self.file}: its array doesn't fit {_index_of(self.file).name}; {REMEDY}")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pixels": None}  # a worker maps the file itself: pickling would copy all pixels
+
+    def read(self, path: str) -> Image.Image:
+        """The image of ``path``, exactly as decoding and resizing that file gives it.
+
+        Raises:
+            ValueError: the file isn't in the pack.
+        """
+        row = self._rows.get(os.path.abspath(path))
+        if row is None:
+            raise ValueError(f"{path} isn't in the pack {self.file}; {REMEDY}")
+        return Image.fromarray(self._map()[row])
+
+    def check(self, files: Sequence[str], height: int, width: int, interpolation: str) -> None:
+        """Refuse what isn't exactly these images at this size.
+
+        Every file has to be in the pack and as large and as old as when it was packed, or else have the same
+        content. A few are decoded and compared, for another version of Pillow may decode differently.
+
+        Args:
+            files: paths of the images that will be read.
+            height, width: pixels that the run trains at.
+            interpolation: filter with which it would resize.
+
+        Raises:
+            ValueError: the pack is another one, or older than a file.
+            FileNotFoundError: a file is gone.
+        """
+        self._check_geometry(height, width, interpolation)
+        for path in files:
+            source = self._sources.get(os.path.abspath(path))
+            if source is None:
+                raise ValueError(f"data.pack {self.file}: {path} isn't in it; {REMEDY}")
+            if not _is_unchanged(path, *source):
+                raise ValueError(f"data.pack {self.file}: {path} has changed since it was packed; {REMEDY}")
+        for path in files[:: max(1, len(files) // _PROBES)]:
+            if not np.array_equal(np.asarray(self.read(path)), decode(path, height, width, interpolation)):
+                raise ValueError(
+                    f"data.pack {self.file}: {path} decodes to other pixels; the pack was made with Pillow "
+                    f"{self._made_with}, here is {PIL.__version__}; {REMEDY}"
+                )
+
+    def _check_geometry(self, height: int, width: int, interpolation: str) -> None:
+        if (self.height, self.width) != (height, width):
+            raise ValueError(
+                f"data.pack {self.file} holds images of {self.height} x {self.width}, but data.height and data.width "
+                f"ask for {height} x {width}; {REMEDY}"
+            )
+        if self.interpolation != interpolation:
+            raise ValueError(
+                f"data.pack {self.file} was resized with {self.interpolation}, but data.augment.interpolation is "
+                f"{interpolation}; {REMEDY}"
+            )
+
+    def _map(self) -> Pixels:
+        if self._pixels is None:
+            try:
+                # As a plain array over the map: slicing a memmap costs more than the read itself.
+                self._pixels = np.asarray(np.load(self.file, mmap_mode="r", allow_pickle=False))
+            except (ValueError, EOFError, OSError) as error:
+                raise ValueError(f"{self.file}: not a whole .npy file ({error}); {REMEDY}") from None
+        return self._pixels
+
+
+def files_of(records: Iterable[tuple[Any, ...]]) -> list[str]:
+    """Every image file that a data set's records name, once, in their order."""
+    found: dict[str, None] = {}
+    for path, *_ in records:
+        names = path.paths.values() if isinstance(path, PathBundle) else [path]
+        found.update(dict.fromkeys(str(name) for name in names if name is not None))
+    return list(found)
+
+
+def decode(path: str, height: int, width: int, interpolation: str) -> Pixels:
+    """A file as (height, width, 3) uint8, decoded and resized as a chain of transforms does it."""
+    return np.asarray(read_image(path).resize((width, height), Image.Resampling[interpolation.upper()]))
+
+
+def write_pack(
+    file: str | Path,
+    root: str | Path,
+    files: Sequence[str],
+    height: int,
+    width: int,
+    interpolation: str,
+    watch: Callable[[Sequence[str]], Iterable[str]] = iter,
+) -> None:
+    """Decode and resize ``files`` into a pack, which appears whole or not at all.
+
+    Args:
+        file: ``.npy`` file to write; its index goes beside it.
+        root: folder to which the paths in the index are relative.
+        files: paths of the images.
+        height, width: in pixels.
+        interpolation: ``bilinear``, ``bicubic`` or ``lanczos``.
+        watch: wraps the files as they are read, such as a progress bar.
+
+    Raises:
+        ValueError: another suffix than ``.npy``, no image, or a file that isn't one.
+        FileNotFoundError: a file doesn't exist.
+    """
+    target = Path(file).expanduser()
+    if target.suffix != ".npy":
+        raise ValueError(f"{target}: the file of a pack ends in .npy")
+    if not files:
+        raise ValueError(f"{target}: there is no image to pack")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    base = Path(root).expanduser().absolute()
+    entries = []
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(files), height, width, 3))
+        for row, path in enumerate(watch(files)):
+            stat = os.stat(path)
+            pixels[row] = decode(path, height, width, interpolation)
+            entries.append((os.path.relpath(path, base), stat.st_size, stat.st_mtime_ns, _digest(path)))
+        pixels.flush()
+        _index_of(target).unlink(missing_ok=True)  # from here until the end there is no pack, so never a mixed one
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    head = {"version": VERSION, "height": height, "width": width, "interpolation": interpolation}
+    _write_index(target, {**head, "library": PIL.__version__, "files": entries})
+
+
+def _index_of(file: Path) -> Path:
+    return file.with_suffix(".json")
+
+
+def _write_index(file: Path, index: dict[str, Any]) -> None:
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.json.tmp")
+    try:
+        temporary.write_text(json.dumps(index), encoding="utf-8")
+        os.replace(temporary, _index_of(file))
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read_index(file: Path) -> dict[str, Any]:
+    for part in (file, _index_of(file)):
+        if not part.is_file():
+            raise FileNotFoundError(f"data.pack: {part} doesn't exist; {REMEDY}")
+    try:
+        index = json.loads(_index_of(file).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{_index_of(file)}: not the index of a pack ({error}); {REMEDY}") from None
+    if not isinstance(index, dict) or index.get("version") != VERSION or _KEYS - index.keys():
+        raise ValueError(f"{_index_of(file)}: not the index of a pack of version {VERSION}; {REMEDY}")
+    return index
+
+
+def _is_unchanged(path: str, size: int, mtime: int, digest: str) -> bool:
+    try:
+        stat = os.stat(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such image file, but data.pack has it; restore the data set") from None
+    # A copied data set has new times, so the content decides then.
+    return stat.st_size == size and (stat.st_mtime_ns == mtime or _digest(path) == digest)
+
+
+def _digest(path: str) -> str:
+    return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()

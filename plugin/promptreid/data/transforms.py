@@ -1,0 +1,160 @@
+"""The augmentations of visible-infrared ReID by name, and chains of them for each modality.
+
+All draw from torch's generator alone, so ``torch.manual_seed`` decides everything. MIP's released chain, for both
+modalities alike and with bicubic resizing, is
+``[random_flip, pad_crop, jitter_or_blur, pixel_erase, random_grey]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torchvision.transforms import InterpolationMode, v2
+
+from promptreid.config.keys import did_you_mean
+from promptreid.data.augmentations import ChannelExchange, SeparableBlur, ToFloatTensor
+
+INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
+PLAIN = "bilinear"
+"""The filter of torchreid's own transforms, with which images are always tested."""
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """What the builders need to know of the images.
+
+    Attributes:
+        height, width: in pixels, after resizing.
+        mean, std: of the normalisation, per channel, for values in [0, 1].
+        interpolation: filter of the resizing.
+    """
+
+    height: int
+    width: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    interpolation: str = PLAIN
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in INTERPOLATIONS:
+            near = did_you_mean(self.interpolation, INTERPOLATIONS)
+            raise ValueError(f"interpolation {self.interpolation!r} is none of {', '.join(INTERPOLATIONS)}{near}")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The node ``data.augment`` of a configuration; its defaults leave everything to torchreid's ``data.transforms``.
+
+    Attributes:
+        visible: names of the visible images' chain (modality 0).
+        infrared: names of the chain of every other modality.
+        interpolation: filter of both chains.
+        second_visible: add a channel-exchanged copy of each visible image to every train batch.
+
+    Raises:
+        ValueError: a filter for chains that aren't there.
+    """
+
+    visible: Sequence[str] = ()
+    infrared: Sequence[str] = ()
+    interpolation: str = PLAIN
+    second_visible: bool = False
+
+    def __post_init__(self) -> None:
+        if self.interpolation != PLAIN and not (self.visible and self.infrared):
+            raise ValueError(
+                f"data.augment.interpolation {self.interpolation}: torchreid's own data.transforms are {PLAIN}; "
+                "set both data.augment.visible and data.augment.infrared, or leave this key out"
+            )
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything differs from torchreid's own."""
+        return bool(self.visible or self.infrared or self.second_visible)
+
+
+Transform = Callable[[Any], Any]
+Builder = Callable[[ImageSettings], Transform]
+
+
+def _resize(image: ImageSettings) -> Transform:
+    return v2.Resize((image.height, image.width), interpolation=InterpolationMode(image.interpolation))
+
+
+def _normalize(image: ImageSettings) -> Transform:
+    return v2.Compose([ToFloatTensor(), v2.Normalize(list(image.mean), list(image.std))])
+
+
+def _jitter(_: ImageSettings) -> Transform:
+    return v2.ColorJitter(brightness=0.3, contrast=0.3)
+
+
+def _blur(_: ImageSettings) -> Transform:
+    return SeparableBlur(kernel_size=21, sigma=(0.1, 3.0))
+
+
+def _channel_erase(_: ImageSettings) -> Transform:
+    # CAJ fills after normalisation with these values as they stand, although they were means of images in [0, 1].
+    return v2.RandomErasing(p=0.5, scale=(0.02, 0.4), ratio=(0.3, 1 / 0.3), value=(0.4914, 0.4822, 0.4465))
+
+
+TRANSFORMS: dict[str, Builder] = {
+    "resize": _resize,
+    "random_flip": lambda _: v2.RandomHorizontalFlip(0.5),
+    "pad_crop": lambda image: v2.RandomCrop((image.height, image.width), padding=10),
+    "jitter": _jitter,
+    "blur": _blur,
+    "jitter_or_blur": lambda image: v2.RandomChoice([_jitter(image), _blur(image)]),
+    "random_grey": lambda _: v2.RandomGrayscale(0.5),
+    "channel_exchange": lambda _: ChannelExchange(),
+    "channel_grey": lambda _: ChannelExchange(0.5),
+    "normalize": _normalize,
+    "pixel_erase": lambda _: v2.RandomErasing(p=0.5, scale=(0.02, 1 / 3), ratio=(0.3, 1 / 0.3), value="random"),
+    "channel_erase": _channel_erase,
+}
+"""Every name a chain may have; ``docs/config.md`` says what each one does."""
+
+BEFORE_NORMALIZE = frozenset({"resize", "pad_crop", "jitter", "blur", "jitter_or_blur"})
+AFTER_NORMALIZE = frozenset({"pixel_erase", "channel_erase"})
+
+
+def build_chain(names: Sequence[str], image: ImageSettings) -> Transform:
+    """The named transforms in their order, as one function from a PIL image to a (3, height, width) float32 tensor.
+
+    ``resize`` comes first and ``normalize`` before the first name of ``AFTER_NORMALIZE``, or else at the end; both may
+    be left out. The names in neither set work on either side: ``random_grey`` after an erasing turns its noise grey
+    too, as MIP's released code does.
+
+    Raises:
+        ValueError: an unknown name (the nearest one is told), or one on the wrong side of ``normalize``.
+    """
+    for name in names:
+        if name not in TRANSFORMS:
+            near = did_you_mean(name, TRANSFORMS)
+            raise ValueError(f"unknown transform {name!r}{near} (one of {', '.join(TRANSFORMS)})")
+    ordered = _completed(list(names))
+    _check_order(ordered)
+    return v2.Compose([TRANSFORMS[name](image) for name in ordered])
+
+
+def _completed(names: list[str]) -> list[str]:
+    if names[:1] != ["resize"]:
+        names = ["resize", *names]
+    if "normalize" not in names:
+        place = next((i for i, name in enumerate(names) if name in AFTER_NORMALIZE), len(names))
+        names.insert(place, "normalize")
+    return names
+
+
+def _check_order(names: list[str]) -> None:
+    place = names.index("normalize")
+    if "normalize" in names[place + 1 :]:
+        raise ValueError("normalize stands twice; name it once, or not at all")
+    for name in names[:place]:
+        if name in AFTER_NORMALIZE:
+            raise ValueError(f"{name} needs normalised values: move it behind normalize")
+    for name in names[place + 1 :]:
+        if name in BEFORE_NORMALIZE:
+            raise ValueError(f"{name} needs values that aren't normalised yet: move it before normalize and erasing")

@@ -1,0 +1,191 @@
+"""P identities with K visible + K infrared images in every batch, and seeds that travel with batches."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from promptreid.data.samplers import CrossModalSampler, SeededBatch, SeededBatches
+
+CELLS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=9)
+
+
+def records(cells: list[tuple[int, int]], gap: int = 3) -> tuple[list[int], list[int]]:
+    """Shuffled identities, ``gap`` apart, and modalities of a set with (visible, infrared) images per identity."""
+    images = [(gap * i + 1, m) for i, cell in enumerate(cells) for m in (0, 1) for _ in range(cell[m])]
+    random.Random(len(images)).shuffle(images)
+    return [pid for pid, _ in images], [m for _, m in images]
+
+
+def complete(cells: list[tuple[int, int]]) -> int:
+    return sum(min(cell) > 0 for cell in cells)
+
+
+@settings(max_examples=150, deadline=None)
+@given(cells=CELLS, p=st.integers(1, 4), k=st.integers(1, 4), seed=st.integers(0, 9), epoch=st.integers(0, 9))
+def test_every_batch_has_p_identities_with_k_images_of_each_modality(cells, p, k, seed, epoch) -> None:
+    pids, modality = records(cells)
+    if complete(cells) < p:
+        with pytest.raises(ValueError, match=f"the train set has {complete(cells)} with images of all 2 modalities"):
+            CrossModalSampler(pids, modality, p, k, seed)
+        return
+    sampler = CrossModalSampler(pids, modality, p, k, seed)
+    sampler.set_epoch(epoch)
+    batches = list(sampler)
+    assert len(sampler) == len(batches) > 0
+    for batch in batches:
+        table = Counter((pids[index], modality[index]) for index in batch)
+        assert len({pid for pid, _ in table}) == p
+        assert len(table) == 2 * p
+        assert set(table.values()) == {k}
+    assert sampler.skipped == sorted({3 * i + 1 for i, cell in enumerate(cells) if min(cell) == 0 < max(cell)})
+
+
+@settings(max_examples=60, deadline=None)
+@given(cells=CELLS, k=st.integers(1, 3), seed=st.integers(0, 9), epoch=st.integers(0, 5))
+def test_processes_share_each_batch_without_overlap(cells, k, seed, epoch) -> None:
+    pids, modality = records(cells)
+    if complete(cells) < 4:
+        return
+    whole = CrossModalSampler(pids, modality, 4, k, seed)
+    whole.set_epoch(epoch)
+    for world_size in (2, 4):
+        shares = [
+            CrossModalSampler(pids, modality, 4, k, seed, rank=r, world_size=world_size) for r in range(world_size)
+        ]
+        for share in shares:
+            share.set_epoch(epoch)
+        assert {len(share) for share in shares} == {len(whole)}
+        for batch, *parts in zip(whole, *shares, strict=True):
+            assert [index for part in parts for index in part] == batch
+            identities = [{pids[index] for index in part} for part in parts]
+            assert [len(found) for found in identities] == [4 // world_size] * world_size
+            assert len(set.union(*identities)) == 4
+
+
+@settings(max_examples=60, deadline=None)
+@given(cells=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2, max_size=6), seed=st.integers(0, 9))
+def test_an_epoch_draws_the_larger_modality_once_and_the_smaller_up_to_it(cells, seed) -> None:
+    pids, modality = records(cells)
+    sampler = CrossModalSampler(pids, modality, num_identities=1, num_instances=1, seed=seed)
+    table = Counter(index for batch in sampler for index in batch)
+    for i, cell in enumerate(cells):
+        for m in (0, 1):
+            counts = [table[x] for x in range(len(pids)) if (pids[x], modality[x]) == (3 * i + 1, m)]
+            assert sum(counts) == max(cell)
+            assert cell[m] < max(cell) or set(counts) == {1}
+    assert len(sampler) == sum(max(cell) for cell in cells)
+
+
+def test_epochs_end_only_when_too_few_identities_have_images_left() -> None:
+    cells = [(8, 2), (8, 8), (4, 5), (2, 2), (1, 9)]
+    sampler = CrossModalSampler(*records(cells), num_identities=2, num_instances=2)
+    for epoch in range(20):
+        sampler.set_epoch(epoch)
+        left = Counter({3 * i + 1: max(*cell, 2) // 2 for i, cell in enumerate(cells)})
+        left.subtract(pid for identities in sampler._plan for pid in identities)
+        assert min(left.values()) == 0
+        assert sum(count > 0 for count in left.values()) < 2
+
+
+def test_batches_are_a_function_of_seed_and_epoch() -> None:
+    def epoch_of(seed: int, epoch: int) -> list[list[int]]:
+        sampler = CrossModalSampler(*records([(9, 6)] * 8), num_identities=4, num_instances=2, seed=seed)
+        random.seed(len(seen))
+        np.random.seed(len(seen))
+        torch.manual_seed(len(seen))
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    seen: list[list[list[int]]] = []
+    for seed, epoch in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        seen.append(epoch_of(seed, epoch))
+        assert epoch_of(seed, epoch) == seen[-1]
+    assert all(a != b for i, a in enumerate(seen) for b in seen[:i])
+
+
+def test_iterating_changes_no_random_state_and_no_later_epoch() -> None:
+    sampler = CrossModalSampler(*records([(9, 6)] * 8), num_identities=4, num_instances=2)
+    torch_state, numpy_state, python_state = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    first = list(sampler)
+    assert list(sampler) == first
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert (np.random.get_state()[1] == numpy_state).all()
+    assert random.getstate() == python_state
+
+
+def test_identities_stand_together_visible_first() -> None:
+    pids, modality = records([(5, 5)] * 4)
+    for batch in CrossModalSampler(pids, modality, 4, 3):
+        assert [modality[index] for index in batch] == [0, 0, 0, 1, 1, 1] * 4
+        assert all(len({pids[index] for index in batch[start : start + 6]}) == 1 for start in range(0, 24, 6))
+
+
+def test_skipped_identities_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        CrossModalSampler(*records([(3, 3), (0, 4), (2, 2), (5, 0)]), num_identities=2, num_instances=2)
+    assert caplog.messages == ["2 identities lack a modality and are never drawn: 4, 10"]
+    caplog.clear()
+    CrossModalSampler(*records([(3, 3), (2, 2)]), num_identities=2, num_instances=2)
+    assert not caplog.messages
+
+
+def test_three_modalities() -> None:
+    modality = [0, 1, 2] * 20
+    pids = [i // 15 for i in range(60)]
+    for batch in CrossModalSampler(pids, modality, 4, 2, num_modalities=3):
+        table = Counter((pids[i], modality[i]) for i in batch)
+        assert table == {(pid, m): 2 for pid in range(4) for m in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"num_identities": 0}, "num_identities 0"),
+        ({"num_instances": 0}, "num_instances 0"),
+        ({"seed": -1}, "seed -1"),
+        ({"rank": 2, "world_size": 2}, "rank 2"),
+        ({"world_size": 3}, "can't be shared equally among 3 processes"),
+        ({"num_identities": 9}, "the train set has 8"),
+    ],
+)
+def test_bad_numbers_are_refused(wrong: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CrossModalSampler(*records([(4, 4)] * 8), **{"num_identities": 4, "num_instances": 2, **wrong})
+
+
+def test_lists_of_different_lengths_are_refused() -> None:
+    with pytest.raises(ValueError):
+        CrossModalSampler([0, 0, 1], [0, 1], 1, 1)
+
+
+def test_seeds_differ_by_batch_epoch_rank_and_seed() -> None:
+    def seeds(seed: int, rank: int, epoch: int) -> list[int]:
+        batches = SeededBatches([[1, 2], [3, 4]], seed, rank)
+        batches.set_epoch(epoch)
+        assert len(batches) == 2
+        assert [list(batch) for batch in batches] == [[1, 2], [3, 4]]
+        return [batch.seed for batch in batches]
+
+    drawn = [seeds(seed, rank, epoch) for seed in (0, 1) for rank in (0, 1) for epoch in (0, 1)]
+    assert drawn == [seeds(seed, rank, epoch) for seed in (0, 1) for rank in (0, 1) for epoch in (0, 1)]
+    assert len({seed for pair in drawn for seed in pair}) == 16
+
+
+def test_the_epoch_reaches_the_batches() -> None:
+    sampler = CrossModalSampler(*records([(4, 4)] * 4), num_identities=2, num_instances=2)
+    SeededBatches(sampler).set_epoch(5)
+    assert sampler.epoch == 5
+
+
+def test_a_seeded_batch_survives_the_way_to_a_worker() -> None:
+    batch = pickle.loads(pickle.dumps(SeededBatch([3, 1], seed=7)))
+    assert (list(batch), batch.seed) == ([3, 1], 7)
