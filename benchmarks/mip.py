@@ -19,11 +19,12 @@ import sys
 import time
 from typing import Any
 
-import promptreid  # noqa: F401  (before torch: it sets how OpenMP waits)
 import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import promptreid  # noqa: F401  (before torch: it sets how OpenMP waits)
 from promptreid.losses.mip import MIPLoss
 from promptreid.models.mip import build_mip, mip_paper, mip_release
-from torch.utils.flop_counter import FlopCounterMode
 
 PRESETS = {"mip_paper": mip_paper, "mip_release": mip_release}
 CASES = [(form, job, precision) for job in ("train", "extract") for precision in ("fp32", "bf16")
@@ -33,7 +34,9 @@ CASES = [(form, job, precision) for job in ("train", "extract") for precision in
 def build(form: str, preset: str, job: str) -> tuple[Any, Any]:
     torch.manual_seed(0)
     options = PRESETS[preset]()
-    model = build_mip(395, "prompt", pretrained=False, options=options, image_size=(256, 128), reference=form == "reference")
+    model = build_mip(
+        395, "prompt", pretrained=False, options=options, image_size=(256, 128), reference=form == "reference"
+    )
     # Before epoch 10, so without MSEL, as most of the field's step times are given.
     criterion = MIPLoss.paper() if options.iael else MIPLoss(iael_weight=0.0)
     return model.train(job == "train"), criterion

@@ -19,7 +19,7 @@ from pathlib import Path
 # Read when torch loads its OpenMP library; where torch was imported before, this has no effect.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import torch  # noqa: E402
+import torch
 
 _SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",

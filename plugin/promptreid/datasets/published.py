@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from promptreid.data.dataset import Record
 from promptreid.datasets import llcm, regdb, sysu_mm01
+from promptreid.datasets.lists import read_ids
 
 Splits = dict[str, list[Record]]
 
@@ -45,7 +46,7 @@ class Published:
 
 def _read_sysu(folder: Path) -> Splits:
     data = sysu_mm01.SYSUMM01(str(folder), verbose=False)
-    validated = set(sysu_mm01.read_ids(folder, "val_id.txt"))
+    validated = set(read_ids(folder / "exp" / "val_id.txt"))
     parts: Splits = {"train": [], "val": []}
     for record in data.train:
         parts["val" if int(Path(record[0]).parent.name) in validated else "train"].append(record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,11 @@ def parse_splits(text: str) -> list[int]:
     """
     numbers: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdigit() or not (last or first).isdigit() or not 1 <= int(first) <= int(last or first):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= first <= last:
             raise ValueError(f"--splits {text!r}: expected numbers from 1, such as 3, 1-10 or 1,4,7-9")
-        numbers.update(range(int(first), int(last or first) + 1))
+        numbers.update(range(first, last + 1))
     return sorted(numbers)
 
 
