@@ -38,6 +38,7 @@ def config(root: Path, save_dir: Path, **changes: Any) -> Any:
         "mip.prompt_length": 2,
         "mip.stride": 8,
         "train.max_epoch": 2,
+        "test.protocols": [],
         "train.warmup_epochs": 1,
         "train.batch_size": 16,
         "train.print_freq": 1,

@@ -85,7 +85,8 @@ def build_scheduler(optimizer: torch.optim.Optimizer, cfg: Any) -> Any:
     train = cfg.train
     if train.lr_scheduler not in ("warmup_cosine", "mip_cosine"):
         return host.optim.build_lr_scheduler(optimizer, **lr_scheduler_kwargs(cfg))
-    cycle = train.cosine.cycle if train.lr_scheduler == "mip_cosine" else train.max_epoch
+    # Epochs count from 1 to max_epoch, and a cycle restarts when it is complete: a single one has to outlast them.
+    cycle = train.cosine.cycle if train.lr_scheduler == "mip_cosine" else train.max_epoch + 1
     return WarmupCosineRestarts(
         optimizer, train.warmup_epochs, train.warmup_lr, cycle, train.cosine.decay, train.cosine.min_lr
     )
