@@ -67,6 +67,7 @@ def test_paths_may_be_spelled_in_any_way(root: Path, monkeypatch: pytest.MonkeyP
     file = packed(root)
     monkeypatch.chdir(root)
     pack = Pack(file, ".")
+    check(pack, root, files=["cam0/0.jpg", "cam1/../cam0/2.jpg"])
     assert pack.read("cam0/0.jpg") == pack.read(f"{root}/cam1/../cam0/0.jpg") == pack.read(paths(root)[0])
 
 

@@ -96,6 +96,17 @@ def test_epochs_end_only_when_too_few_identities_have_images_left() -> None:
         assert sum(count > 0 for count in left.values()) < 2
 
 
+def test_every_identity_meets_every_other() -> None:
+    pids, modality = records([(4, 4)] * 8)
+    sampler = CrossModalSampler(pids, modality, num_identities=2, num_instances=2)
+    met: Counter[tuple[int, ...]] = Counter()
+    for epoch in range(400):
+        sampler.set_epoch(epoch)
+        met.update(tuple(sorted({pids[index] for index in batch})) for batch in sampler)
+    assert len(met) == 28
+    assert max(met.values()) < 2 * min(met.values())
+
+
 def test_batches_are_a_function_of_seed_and_epoch() -> None:
     def epoch_of(seed: int, epoch: int) -> list[list[int]]:
         sampler = CrossModalSampler(*records([(9, 6)] * 8), num_identities=4, num_instances=2, seed=seed)

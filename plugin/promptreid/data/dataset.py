@@ -52,7 +52,7 @@ class ModalDataset(host.ImageDataset):
     transforms: Mapping[str, Callable[[Any], Tensor]] = MappingProxyType({})
     """Transforms by modality; a modality that isn't in here has torchreid's ``transform``."""
     second_visible: Callable[[Any], Tensor] | None = None
-    """Transform of a second copy that every visible image of a train batch gets (CAJ); none when None."""
+    """Transform of a second copy that every visible image of a batch gets (CAJ), for training; none when None."""
     pack: Pack | None = None
     """Where images are read from instead of their own files."""
     balance_batches = True
@@ -89,18 +89,17 @@ class ModalDataset(host.ImageDataset):
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """A whole batch, as torch's loader asks for it; train batches of identities are balanced over modalities.
 
-        With :attr:`second_visible` a train batch grows: after its own samples come the second copies of its visible
+        With :attr:`second_visible` a batch grows: after its own samples come the second copies of its visible
         ones, in their order and with their identities and cameras. K + K images per identity so become 2 K + K.
 
         A :class:`~promptreid.data.samplers.SeededBatch` is augmented from its own seed.
         """
         seed = getattr(indices, "seed", None)
-        training = self.mode == "train" and self.images_per_sample == 1
-        if training and self.balance_batches:
+        if self.mode == "train" and self.images_per_sample == 1 and self.balance_batches:
             indices = self.balancer.balance(indices)
         with random_state_of(seed):
             items = [self[index] for index in indices]
-            if training and self.second_visible is not None:
+            if self.second_visible is not None:
                 again = {self.modalities[0]: self.second_visible}
                 items += [self._item(index, again) for index in indices if self.modality_of(self.data[index][0]) == 0]
         return items

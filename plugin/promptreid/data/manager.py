@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
@@ -158,6 +159,9 @@ class ModalDataManager(host.ImageDataManager):
             num_workers=old.num_workers,
             pin_memory=old.pin_memory,
             persistent_workers=persistent_workers,
+            # The seed of its workers would otherwise come from the generator that the model draws from, and only when
+            # workers start: a resumed run would go on with other numbers.
+            generator=torch.Generator(),
         )
 
     def _test_loaders(self) -> list[Any]:

@@ -117,7 +117,7 @@ class Pack:
     def _map(self) -> Pixels:
         if self._pixels is None:
             try:
-                # As a plain array over the map: slicing a memmap costs more than the read itself.
+                # A plain array over the map, so that its rows are plain arrays and not memmaps of their own.
                 self._pixels = np.asarray(np.load(self.file, mmap_mode="r", allow_pickle=False))
             except (ValueError, EOFError, OSError) as error:
                 raise ValueError(f"{self.file}: not a whole .npy file ({error}); {REMEDY}") from None

@@ -98,8 +98,8 @@ class PromptEngine(host.ImageTripletEngine):
         self.num_batches = len(self.train_loader)
         if self.num_batches == 0:
             raise ValueError(
-                f"train.batch_size: the train set ({len(self.train_loader.dataset)} images) does not fill one batch of "
-                f"{self.train_loader.batch_size}; use a smaller batch or more data"
+                f"train.batch_size: the train set ({len(self.train_loader.dataset)} images) does not fill one batch; "
+                "use a smaller batch or more data"
             )
         meter = EpochMeter(self.epoch, self.max_epoch, self.num_batches, print_freq)
         for batch_idx, batch in enumerate(meter.watch(self.train_loader)):
