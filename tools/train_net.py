@@ -28,8 +28,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--splits", metavar="A-B", help="train and test on each of these splits (RegDB: 1-10), then average"
     )
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="any key of the configuration")
-    return parser.parse_args()
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="any key of the configuration")
+    return parser.parse_intermixed_args()
 
 
 def main() -> None:

@@ -187,6 +187,10 @@ BAD = {
     "unknown data set": (["data.sources", "['sysu_mm02']"], "sysu_mm01"),
     "P x K": (["train.batch_size", "30"], "train.batch_size 30 is not a multiple of sampler.num_instances 8"),
     "missing folder": (["data.root", "/nonexistent"], "/nonexistent"),
+    "image too small for JPM": (["data.height", "16"], "JPM cannot split"),
+    "prompts beyond the model": (["mip.depth", "9"], "prompt_depth=9 is more than the 1 blocks"),
+    "protocol without its file": (["test.protocols", "['sysu-official']"], "rand_perm_cam.mat"),
+    "nothing to test": (["--eval-only"], "has no checkpoint: nothing to test"),
     "missing checkpoint": (["model.resume", "/nonexistent"], "/nonexistent"),
 }
 

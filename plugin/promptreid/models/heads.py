@@ -113,21 +113,26 @@ def jigsaw_runs(patches: Tensor, shift: int, groups: int, divide: int) -> Tensor
     patch is used twice.
 
     Raises:
-        ValueError: Too few patches, or they do not split into ``groups``.
+        ValueError: See :func:`check_jigsaw`.
     """
     count = patches.shape[1]
+    check_jigsaw(count, shift, groups, divide)
     missing = -count % groups
-    if count < max(divide, shift, 2) or missing > 1:
-        raise ValueError(
-            f"JPM cannot split {count} patch tokens (shift {shift}, {groups} groups, {divide} runs); "
-            "use larger images, a smaller stride, or switch JPM off"
-        )
     rolled = patches.roll(1 - shift, dims=1)
     if missing:
         rolled = torch.cat([rolled, rolled[:, -2:-1]], dim=1)
     shuffled = rolled.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
     length = count // divide
     return shuffled[:, : length * divide].unflatten(1, (divide, length))
+
+
+def check_jigsaw(count: int, shift: int, groups: int, divide: int) -> None:
+    """Raise ``ValueError`` for a number of patch tokens that is too small or does not split into ``groups``."""
+    if count < max(divide, shift, 2) or -count % groups > 1:
+        raise ValueError(
+            f"JPM cannot split {count} patch tokens (shift {shift}, {groups} groups, {divide} runs); "
+            "use larger images, a smaller stride, or switch JPM off"
+        )
 
 
 class PromptHead(nn.Module):

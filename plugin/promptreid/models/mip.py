@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from promptreid.models.blocks import BlockFunction, Context, context_block, plain_context_block
-from promptreid.models.heads import BNNeck, GlobalHead, JigsawHead, PromptHead, identity_classifier
+from promptreid.models.heads import BNNeck, GlobalHead, JigsawHead, PromptHead, check_jigsaw, identity_classifier
 from promptreid.models.inputs import unpack_single
 from promptreid.models.options import MIPOptions, mip_paper, mip_release
 from promptreid.models.outputs import PromptOutput
@@ -100,6 +100,9 @@ class MIP(nn.Module):
         self.prompt_adapters = _adapters(prompted, dim) if options.prompt_adapters else None
 
         self.apply_block = apply
+        if image_size is not None and options.jpm:
+            rows, columns = self.backbone.grid_of(image_size)
+            check_jigsaw(rows * columns, options.jpm_shift, options.jpm_groups, options.jpm_divide)
         self.head = _feature_head(options, last, norm, apply)
         neck = partial(ModalityBNNeck, dim, count) if options.modality_bn else partial(BNNeck, dim)
         self.necks = nn.ModuleList(neck() for _ in range(self.head.count))

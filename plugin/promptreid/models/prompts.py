@@ -5,9 +5,18 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from promptreid.models.blocks import BlockFunction, Context, context_block, fresh_block
+
+
+def rows_of(table: Tensor, rows: Tensor) -> Tensor:
+    """``table[rows]`` for a table (R, ...) and rows (B,), with a gradient that is the same in every run.
+
+    Indexing adds its gradients up in the order in which threads get to it; an embedding does so row by row.
+    """
+    return F.embedding(rows, table.flatten(1)).unflatten(1, table.shape[1:])
 
 
 class ModalityPrompts(nn.Module):
@@ -47,7 +56,7 @@ class ModalityPrompts(nn.Module):
     def forward(self, modality: Tensor) -> list[Tensor]:
         """Prompts of modality (B,) for each layer: N_p tensors (B, j, D)."""
         # Projecting the library before the selection costs modalities * j rows a layer instead of B * j.
-        return [self.dropout(prompts[modality]) for prompts in self.projection(self.library)]
+        return [self.dropout(rows_of(prompts, modality)) for prompts in self.projection(self.library)]
 
 
 class InstancePromptGenerator(nn.Module):

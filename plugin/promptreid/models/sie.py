@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from promptreid.models.inputs import UNKNOWN_CAMERA, being_traced
@@ -47,7 +48,7 @@ class SideInformation(nn.Module):
         known = (ids >= 0) & (ids < count)
         self._check(ids[~known & (ids != UNKNOWN_CAMERA)] if not being_traced() else ids[:0])
         table = torch.cat([self.table, self.table.mean(dim=0, keepdim=True)])
-        return self.weight * table[torch.where(known, ids, count)].unsqueeze(1)
+        return self.weight * F.embedding(torch.where(known, ids, count), table).unsqueeze(1)
 
     def _check(self, strangers: Tensor) -> None:
         if not len(strangers):
