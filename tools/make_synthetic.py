@@ -22,10 +22,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", required=True, metavar="DIR", help="a new folder; it appears when it is complete")
     parser.add_argument("--ids", required=True, type=int, help="number of identities")
     parser.add_argument("--seed", required=True, type=int, help="another seed: other people, cameras and splits")
-    parser.add_argument("--frames", type=int, default=6, help="images per identity and camera, give or take one")
+    parser.add_argument(
+        "--frames", type=int, help="images per identity, camera and modality; 6, for regdb 10, for llcm 3 if not set"
+    )
     parser.add_argument("--size", type=int, nargs=2, default=(128, 64), metavar=("H", "W"), help="pixels, both even")
     split = parser.add_mutually_exclusive_group()
-    split.add_argument("--train-fraction", type=float, default=0.6, help="share of the identities to train on")
+    split.add_argument(
+        "--train-fraction",
+        type=float,
+        help="share of the identities to train on; 0.6 for sysu_mm01, else the real one if not set",
+    )
     split.add_argument("--test-ids", type=int, help="number of identities to test on")
     parser.add_argument("--workers", type=int, default=1, help="processes; the images don't depend on it")
     return parser.parse_args()

@@ -302,7 +302,7 @@ def test_any_size(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"like": "market1501"}, "like: there is no synthetic 'market1501'; choose from sysu_mm01"),
+        ({"like": "market1501"}, "like: there is no synthetic 'market1501'; choose from llcm, regdb, sysu_mm01"),
         ({"ids": 0}, "ids: must be 3 to 9000"),
         ({"seed": -1}, "seed: must not be negative"),
         ({"frames": 0}, "frames: must be 1 to 999"),

@@ -186,6 +186,7 @@ BAD = {
     "unknown model": (["model.name", "mip_vit_tini_patch16"], "mip_vit_tiny_patch16"),
     "unknown data set": (["data.sources", "['sysu_mm02']"], "sysu_mm01"),
     "P x K": (["train.batch_size", "30"], "train.batch_size 30 is not a multiple of sampler.num_instances 8"),
+    "unknown twin": (["data.synthetic.like", "regbd"], "data.synthetic.like: 'regbd' is none of"),
     "missing folder": (["data.root", "/nonexistent"], "/nonexistent"),
     "image too small for JPM": (["data.height", "16"], "JPM cannot split"),
     "prompts beyond the model": (["mip.depth", "9"], "prompt_depth=9 is more than the 1 blocks"),

@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from promptreid import host
 from promptreid.config import dump_config, validate
+from promptreid.config.keys import did_you_mean
 from promptreid.config.kwargs import engine_run_kwargs
 from promptreid.datasets import synthetic
 from promptreid.engine import checkpoint
@@ -73,6 +74,9 @@ def render_if_absent(cfg: Any) -> None:
     wanted = cfg.data.synthetic
     if not wanted.like:
         return
+    if wanted.like not in synthetic.FOLDERS:
+        near = did_you_mean(wanted.like, synthetic.FOLDERS)
+        raise ValueError(f"data.synthetic.like: {wanted.like!r} is none of {', '.join(synthetic.FOLDERS)}{near}")
     folder = Path(cfg.data.root) / synthetic.FOLDERS[wanted.like]
     if folder.exists():
         synthetic.check_manifest(

@@ -11,8 +11,9 @@ from promptreid.datasets.synthetic.frames import Frame
 from promptreid.datasets.synthetic.identity import Identity
 from promptreid.datasets.synthetic.manifest import MANIFEST, RENDERER, check_manifest, manifest_of, read_manifest
 from promptreid.datasets.synthetic.materials import BANDS
+from promptreid.datasets.synthetic.plans import Plan, Recipe, Shot
 from promptreid.datasets.synthetic.rendering import render
-from promptreid.datasets.synthetic.trees import FOLDERS, TREES, Plan, Recipe, Shot
+from promptreid.datasets.synthetic.trees import FOLDERS, TREES, recipe_of
 from promptreid.datasets.synthetic.writer import render_shot, write_tree
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "keyed",
     "manifest_of",
     "read_manifest",
+    "recipe_of",
     "render",
     "render_shot",
     "write_tree",

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from promptreid.datasets.synthetic.trees import Recipe
+from promptreid.datasets.synthetic.plans import Recipe
+from promptreid.datasets.synthetic.trees import recipe_of
 
 RENDERER = 1  # raise it whenever the same recipe gives other pixels
 MANIFEST = "synthetic.json"
@@ -43,7 +44,7 @@ def check_manifest(folder: str | os.PathLike[str], like: str, ids: int, seed: in
     present = read_manifest(folder)
     if present is None:
         raise ValueError(f"{folder} has no {MANIFEST}, so it was not rendered; choose another folder")
-    wanted = manifest_of(Recipe(like, ids, seed, **options))
+    wanted = manifest_of(recipe_of(like, ids, seed, **options))
     for key, value in wanted.items():
         if present.get(key) != value:
             raise ValueError(

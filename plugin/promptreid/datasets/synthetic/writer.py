@@ -22,10 +22,11 @@ from promptreid.datasets.synthetic.frames import Frame
 from promptreid.datasets.synthetic.identity import Identity
 from promptreid.datasets.synthetic.manifest import MANIFEST, manifest_of
 from promptreid.datasets.synthetic.materials import BANDS
+from promptreid.datasets.synthetic.plans import Shot
 from promptreid.datasets.synthetic.rendering import Image, render
-from promptreid.datasets.synthetic.trees import TREES, Recipe, Shot
+from promptreid.datasets.synthetic.trees import TREES, recipe_of
 
-JPEG_QUALITY = 90
+ENCODINGS = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 90], ".bmp": []}  # parameters by a file's suffix, which says the format
 
 
 @lru_cache(maxsize=4)
@@ -57,13 +58,13 @@ def write_tree(
     ids: int,
     seed: int,
     *,
-    frames: int = 6,
+    frames: int | None = None,
     size: tuple[int, int] = (128, 64),
-    train_fraction: float = 0.6,
+    train_fraction: float | None = None,
     test_ids: int | None = None,
     workers: int = 1,
 ) -> int:
-    """Render a data set into the new folder ``out``; the arguments are those of :class:`Recipe`.
+    """Render a data set into the new folder ``out``; the arguments are those of :func:`recipe_of`.
 
     It is rendered beside ``out`` and moved there when it is complete. The number of worker processes doesn't change a
     byte; with several, a script that calls this needs the usual ``if __name__ == "__main__"``.
@@ -75,7 +76,7 @@ def write_tree(
         ValueError: an argument that can't be.
         FileExistsError: ``out`` is there and is not an empty folder.
     """
-    recipe = Recipe(like, ids, seed, frames, size, train_fraction, test_ids)
+    recipe = recipe_of(like, ids, seed, frames=frames, size=size, train_fraction=train_fraction, test_ids=test_ids)
     if workers < 1:
         raise ValueError(f"workers: must be at least 1, not {workers}")
     plan = TREES[like](recipe)
@@ -102,7 +103,7 @@ def _write_cell(job: Job) -> int:
         image = render_shot(shot, seed, locations[shot.camera], size)
         path = folder / shot.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        encoded, data = cv2.imencode(path.suffix, image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        encoded, data = cv2.imencode(path.suffix, image[..., ::-1], ENCODINGS[path.suffix])
         if not encoded:
             raise OSError(f"{path}: OpenCV can't write this kind of image")
         path.write_bytes(data.tobytes())
