@@ -32,6 +32,7 @@ setup(
         "six",
     ],
     extras_require={
+        "parquet": ["pyarrow>=15"],
         "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100"],
         "check": ["ruff", "mypy"],
     },

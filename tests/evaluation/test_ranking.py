@@ -112,8 +112,11 @@ def test_queries_without_a_match_are_marked() -> None:
     assert ranks.first.tolist() == [0, 2, 0] and np.isnan(ranks.average_precision).tolist() == [True, False, True]
 
 
-def test_an_empty_gallery_leaves_no_match() -> None:
-    assert not rank_distances(np.empty((2, 0)), [1, 2], [], [0, 0], []).valid.any()
+def test_an_empty_side_is_refused() -> None:
+    with pytest.raises(ValueError, match="gallery: there is no image in it"):
+        rank_distances(np.empty((2, 0)), [1, 2], [], [0, 0], [])
+    with pytest.raises(ValueError, match="query: there is no image in it"):
+        rank_features(np.empty((0, 4)), np.ones((3, 4)), [], [1, 2, 3], [], [0, 0, 0])
 
 
 @pytest.mark.parametrize("threads", [1, 2])

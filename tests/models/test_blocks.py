@@ -3,17 +3,18 @@ from __future__ import annotations
 import pytest
 import torch
 
+from promptreid.models import blocks
 from promptreid.models.blocks import Context, context_block, fresh_block, plain_context_block
 from promptreid.models.vit import import_timm
 
 import_timm()
 
 
-def make_block(**settings):
+def make_block(dim=16, **settings):
     from timm.models.vision_transformer import Block
 
     torch.manual_seed(0)
-    block = Block(dim=16, num_heads=2, qkv_bias=True, **settings).double()
+    block = Block(**{"dim": dim, "num_heads": 2, "qkv_bias": True, **settings}).double()
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return block
@@ -38,6 +39,27 @@ def test_leaving_out_what_is_not_read_changes_nothing(settings, copies):
         results.append([output, *gradients])
     for fast, plain in zip(*results, strict=True):
         torch.testing.assert_close(fast, plain, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("settings", [{}, {"qkv_bias": False}, {"qk_norm": True}], ids=lambda s: str(s or "plain"))
+@pytest.mark.parametrize("copies", [1, 3])
+def test_a_single_query_gives_the_same(settings, copies, monkeypatch):
+    """One query is computed without projecting the keys, except where they are normalised."""
+    block = make_block(dim=64, **settings)
+    folded = []
+    attend = blocks._attend_folded
+    monkeypatch.setattr(blocks, "_attend_folded", lambda *args: folded.append(1) or attend(*args))
+    tokens = torch.randn(2, 1, 64, dtype=torch.double, requires_grad=True)
+    others = torch.randn(2, 9, 64, dtype=torch.double, requires_grad=True)
+    wanted = [tokens, others, *block.parameters()]
+    results = []
+    for function in (context_block, plain_context_block):
+        output = function(block, tokens, [Context(others)], copies)
+        gradients = torch.autograd.grad(output.square().sum(), wanted)
+        results.append([output, *gradients])
+    for fast, plain in zip(*results, strict=True):
+        torch.testing.assert_close(fast, plain, rtol=1e-9, atol=1e-10)
+    assert bool(folded) == ("qk_norm" not in settings)
 
 
 def test_without_context_it_is_the_block():

@@ -96,13 +96,14 @@ def test_zero_queries_have_no_spread_at_all(tiny_mip: Any, batch: dict[str, Tens
 
 
 def test_more_copies_than_inner_products_would_take() -> None:
-    prompts = [draw(0, 2, 1, 64).float().repeat(1, 40, 1)]
+    prompts = [10 + draw(0, 2, 1, 768).float().repeat(1, 40, 1)]
     assert instance_prompt_spread(prompts) == [0.0]
 
 
-def test_one_prompt_has_no_spread_and_no_length_no_relative_one() -> None:
+def test_one_prompt_has_no_spread_and_zero_prompts_are_copies() -> None:
     assert math.isnan(instance_prompt_spread([torch.ones(2, 1, 3)])[0])
-    assert math.isnan(relative_spread([torch.zeros(2, 4, 3)])[0])
+    assert math.isnan(relative_spread([torch.zeros(2, 1, 3)])[0])
+    assert relative_spread([torch.zeros(2, 4, 3)]) == [0.0]
 
 
 @seeds
@@ -177,6 +178,7 @@ def test_variances_of_zero_and_batches_without_one() -> None:
     pairs = torch.tensor([0, 0, 1, 1])
     per_identity = [draw(0, 2, 3, 5).float().repeat_interleave(2, dim=0)]
     assert identity_variance_ratio(same, pairs) == [0.0]
+    assert identity_variance_ratio([draw(0, 1, 3, 50).expand(21, -1, -1)], torch.arange(21) // 7) == [0.0]
     assert identity_variance_ratio(per_identity, pairs) == [math.inf]
     undefined = [
         identity_variance_ratio(per_identity, torch.zeros(4)),

@@ -66,7 +66,8 @@ def run_log() -> Iterator[RunLog]:
     """A ``RunLog`` for the duration of a run, with torchreid's prints in it."""
     log = RunLog()
     root = logging.getLogger()
-    level, root.level = root.level, logging.INFO
+    level = root.level
+    root.setLevel(logging.INFO)
     try:
         with contextlib.redirect_stdout(_LogStream(logging.getLogger("torchreid"))):
             yield log

@@ -18,8 +18,10 @@ from torch.nn import functional as F
 
 from promptreid import host
 from promptreid.engine import checkpoint
+from promptreid.engine.monitoring import PromptMonitor
 from promptreid.engine.progress import EpochMeter, progress
 from promptreid.evaluation.protocols import FeatureSet
+from promptreid.evaluation.reranking import KReciprocal
 from promptreid.evaluation.results import Results
 from promptreid.losses.mip import MIPLoss
 from promptreid.models.weights import load_matching, read_state_dict, strip_module
@@ -76,6 +78,7 @@ class PromptEngine(host.ImageTripletEngine):
         self.chance = chance
         self.seed = seed
         self.amp = amp
+        self.monitor = PromptMonitor()
         self.save_dir: Path | None = None
         self.rank1 = 0.0
         self.results: dict[str, list[Results]] = {}
@@ -111,6 +114,7 @@ class PromptEngine(host.ImageTripletEngine):
                 {**meter.averages(), "lr": self.get_current_lr()},
                 self.epoch * self.num_batches + self.batch_idx,
             )
+        self._write_scalars("Prompts", self.monitor.report(self.model), self.epoch)
         self.update_lr()
         if self.save_dir is not None:
             self.save_model(self.epoch, self.rank1, str(self.save_dir))
@@ -128,6 +132,7 @@ class PromptEngine(host.ImageTripletEngine):
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+        self.monitor.keep(output, pids)
         summary = {"loss": loss.item(), **{name: float(part) for name, part in parts.items()}}
         summary["acc"] = host.metrics.accuracy(output["logits"], pids)[0].item()
         return summary
@@ -153,7 +158,7 @@ class PromptEngine(host.ImageTripletEngine):
             rank-1 and mAP, in [0, 1], of the first protocol, as torchreid expects.
         """
         protocols = self._protocols_of(query_loader.dataset)
-        if not protocols or kwargs.get("rerank") or kwargs.get("visrank"):
+        if not protocols or kwargs.get("visrank"):
             return super()._evaluate(
                 dataset_name=dataset_name,
                 query_loader=query_loader,
@@ -164,7 +169,8 @@ class PromptEngine(host.ImageTripletEngine):
             )
         query = self.features_of(query_loader, normalize_feature, "query")
         gallery = self.features_of(gallery_loader, normalize_feature, "gallery")
-        results = [protocol.evaluate(query, gallery, metric=dist_metric) for protocol in protocols]
+        rerank = KReciprocal() if kwargs.get("rerank") else None
+        results = [protocol.evaluate(query, gallery, metric=dist_metric, rerank=rerank) for protocol in protocols]
         self.results[dataset_name] = results
         for result in results:
             logger.info("%s", result.line())

@@ -15,6 +15,8 @@ from promptreid.evaluation.features import Array, as_tensor
 
 METRICS = ("euclidean", "cosine")
 _CHECK_ROWS = 256
+_PAIR_ELEMENTS = 1 << 24
+_SHOWN_ROWS = 5
 _BACKENDS: Any = torch.backends  # its attributes differ between the supported versions
 
 
@@ -32,11 +34,15 @@ class DistanceRows(Protocol):
     def columns(self, index: np.ndarray) -> DistanceRows:
         """The same rows, restricted to these gallery items."""
 
-    def transposed(self) -> DistanceRows:
-        """Gallery against queries."""
-
     def rows(self, index: torch.Tensor) -> torch.Tensor:
         """(len(index), G) distances, freshly allocated: the caller may overwrite them."""
+
+
+class DistanceMatrix(DistanceRows, Protocol):
+    """Distances that can also be read the other way round."""
+
+    def transposed(self) -> DistanceRows:
+        """Gallery against queries."""
 
 
 class FeatureDistances:
@@ -49,13 +55,14 @@ class FeatureDistances:
         query: (Q, D) floats of any precision.
         gallery: (G, D) floats of any precision, on the same device.
         metric: ``"euclidean"`` or ``"cosine"``.
+        gallery_start: the number that messages give to the gallery's first row, where it is part of a larger one.
 
     Raises:
-        ValueError: unknown metric, features that are not finite float matrices of one width, or so large that their
-            squared distances overflow float32.
+        ValueError: unknown metric, an empty side, features that are not finite float matrices of one width, or so large
+            that their squared distances overflow float32.
     """
 
-    def __init__(self, query: Array, gallery: Array, metric: str = "euclidean") -> None:
+    def __init__(self, query: Array, gallery: Array, metric: str = "euclidean", *, gallery_start: int = 0) -> None:
         if metric not in METRICS:
             raise ValueError(f"metric: {metric!r} is not one of {METRICS}")
         self._metric = metric
@@ -63,7 +70,7 @@ class FeatureDistances:
         if self._query.shape[1] != self._gallery.shape[1]:
             raise ValueError(f"query: {self._query.shape[1]} features per image, gallery: {self._gallery.shape[1]}")
         self._query_norms = _squared_norms("query", self._query)
-        self._gallery_norms = _squared_norms("gallery", self._gallery)
+        self._gallery_norms = _squared_norms("gallery", self._gallery, gallery_start)
         if metric == "cosine":
             self._query, self._gallery = F.normalize(self._query), F.normalize(self._gallery)
 
@@ -93,11 +100,24 @@ class FeatureDistances:
 
     def rows(self, index: torch.Tensor) -> torch.Tensor:
         """(len(index), G) float32 distances of these queries."""
-        with _full_precision(self.device):
+        with full_precision(self.device):
             if self._metric == "cosine":
                 return torch.mm(self._query[index], self._gallery.T).neg_().add_(1)
             products = torch.addmm(self._gallery_norms, self._query[index], self._gallery.T, alpha=-2)
             return products.add_(self._query_norms[index, None])
+
+    def pairs(self, queries: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """(P,) float32 distances of single pairs, ``queries[p]`` to ``items[p]``."""
+        step = max(1, _PAIR_ELEMENTS // self._query.shape[1])
+        parts = zip(queries.split(step), items.split(step), strict=True)
+        return torch.cat([self._pairs(*part) for part in parts])
+
+    def _pairs(self, queries: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        with full_precision(self.device):
+            products = torch.einsum("pd,pd->p", self._query[queries], self._gallery[items])
+        if self._metric == "cosine":
+            return 1 - products
+        return self._query_norms[queries] + self._gallery_norms[items] - 2 * products
 
 
 class GivenDistances:
@@ -107,7 +127,7 @@ class GivenDistances:
         distances: (Q, G) finite floats. float64 keeps its precision, shorter floats are ranked in float32.
 
     Raises:
-        ValueError: not a two-dimensional real array, or NaN or infinity in it.
+        ValueError: not a two-dimensional real array, an empty one, or NaN or infinity in it.
     """
 
     def __init__(self, distances: Array) -> None:
@@ -115,6 +135,8 @@ class GivenDistances:
         self._columns: torch.Tensor | None = None
         if self._matrix.ndim != 2 or self._matrix.is_complex():
             raise ValueError(f"distances: expected a real Q x G matrix, got {tuple(self._matrix.shape)}")
+        for name, size in zip(("query", "gallery"), self._matrix.shape, strict=True):
+            _check_not_empty(name, size)
         if not all(torch.isfinite(rows).all() for rows in self._matrix.split(_CHECK_ROWS)):
             raise ValueError("distances: NaN or infinite values cannot be ranked; check the features behind them")
 
@@ -162,22 +184,31 @@ def _as_features(name: str, features: Array) -> torch.Tensor:
     tensor = as_tensor(features)
     if tensor.ndim != 2 or not tensor.is_floating_point():
         raise ValueError(f"{name}: expected an N x D matrix of floats, got {tensor.dtype} {tuple(tensor.shape)}")
+    _check_not_empty(name, len(tensor))
     return tensor.float()
 
 
-def _squared_norms(name: str, features: torch.Tensor) -> torch.Tensor:
-    with _full_precision(features.device):
+def _check_not_empty(name: str, size: int) -> None:
+    if not size:
+        raise ValueError(f"{name}: there is no image in it")
+
+
+def _squared_norms(name: str, features: torch.Tensor, start: int = 0) -> torch.Tensor:
+    with full_precision(features.device):
         norms = torch.einsum("nd,nd->n", features, features)
     # A squared distance is at most twice the sum of two squared norms. NaN compares as not smaller.
     if not (norms < torch.finfo(torch.float32).max / 4).all():
-        if not torch.isfinite(features).all():
-            raise ValueError(f"{name}: the features hold NaN or infinite values")
+        bad = (~torch.isfinite(features).all(1)).nonzero()[:, 0] + start
+        if len(bad):
+            rows = ", ".join(str(row) for row in bad[:_SHOWN_ROWS].tolist())
+            more = f" and {len(bad) - _SHOWN_ROWS} more" if len(bad) > _SHOWN_ROWS else ""
+            raise ValueError(f"{name}: the features hold NaN or infinite values in rows {rows}{more}")
         raise ValueError(f"{name}: features so large that their squared distances overflow float32; normalise them")
     return norms
 
 
 @contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
+def full_precision(device: torch.device) -> Iterator[None]:
     """float32 products even under autocast or with TF32 switched on: ranks need the last bits."""
     with torch.autocast(device.type, enabled=False):
         if not hasattr(_BACKENDS, "fp32_precision"):  # torch before 2.9

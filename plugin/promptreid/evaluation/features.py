@@ -50,15 +50,17 @@ class FeatureSet:
         pids: (N,) identities.
         camids: (N,) 0-based cameras, or whatever else the data set excludes on.
         scenes: (N,) scenes, for protocols that ask for them.
+        names: (N,) texts that tell the images apart, such as their paths; for results per query.
 
     Raises:
-        ValueError: the lengths differ, or labels are not integers.
+        ValueError: the lengths differ, labels are not integers, or two images have one name.
     """
 
     features: Array | None
     pids: np.ndarray
     camids: np.ndarray
     scenes: np.ndarray | None = None
+    names: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in ("pids", "camids", "scenes"):
@@ -67,6 +69,24 @@ class FeatureSet:
                 check_length(name, len(getattr(self, name)), len(self.pids), "pids")
         if self.features is not None:
             check_length("features", len(self.features), len(self.pids), "pids")
+        if self.names is not None:
+            object.__setattr__(self, "names", _unique_names(self.names))
+            check_length("names", len(self.names), len(self.pids), "pids")
 
     def __len__(self) -> int:
         return len(self.pids)
+
+    def select(self, rows: np.ndarray) -> FeatureSet:
+        """These images only."""
+        features = self.features
+        if features is not None:
+            features = features[torch.from_numpy(rows)] if isinstance(features, torch.Tensor) else features[rows]
+        scenes, names = (None if values is None else values[rows] for values in (self.scenes, self.names))
+        return FeatureSet(features, self.pids[rows], self.camids[rows], scenes, names)
+
+
+def _unique_names(values: Sequence[str] | np.ndarray) -> np.ndarray:
+    names, counts = np.unique(np.asarray(values, dtype=str), return_counts=True)
+    if len(names) and counts.max() > 1:
+        raise ValueError(f"names: '{names[counts.argmax()]}' names {counts.max()} images; each needs its own name")
+    return np.asarray(values, dtype=str)

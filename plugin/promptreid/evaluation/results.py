@@ -71,34 +71,49 @@ class Trial:
         }
 
 
+def full_name(protocol: str, method: str) -> str:
+    """What stands in front of the numbers."""
+    return f"{protocol} + {method}" if method else protocol
+
+
 @dataclass(frozen=True, eq=False)
 class Results:
     """What a protocol gives back. Fractions are in [0, 1]; only the texts are in per cent.
 
     Attributes:
-        protocol: the protocol's full name, as printed.
+        protocol: the protocol's full name, as printed, with ``+`` and the method where there is one.
         trials: one entry per gallery draw, at least one.
         note: what a reader of the numbers should know, such as cells that were too small; often empty.
+        ranks: the outcome of every query in each trial.
+        method: what was done on top of plain distances, such as ``"k-reciprocal(20,6,0.3)"``; often empty.
     """
 
     protocol: str
     trials: tuple[Trial, ...]
     note: str = ""
+    ranks: tuple[Ranks, ...] = ()
+    method: str = ""
 
     def __post_init__(self) -> None:
         if not self.trials:
             raise ValueError(f"{self.protocol}: a result needs at least one trial")
 
     @classmethod
-    def of(cls, protocol: str, ranks: Sequence[Ranks], note: str = "", max_rank: int = MAX_RANK) -> Results:
+    def of(
+        cls, protocol: str, ranks: Sequence[Ranks], note: str = "", max_rank: int = MAX_RANK, method: str = ""
+    ) -> Results:
         """Average the queries of each trial."""
-        return cls(protocol, tuple(Trial.of(trial, max_rank) for trial in ranks), note)
+        trials = tuple(Trial.of(trial, max_rank) for trial in ranks)
+        return cls(full_name(protocol, method), trials, note, tuple(ranks), method)
 
     @classmethod
     def pool(cls, protocol: str, results: Sequence[Results]) -> Results:
         """One result of several: RegDB's number is the mean over ten models, each tested on its own split."""
         notes = dict.fromkeys(result.note for result in results if result.note)
-        return cls(protocol, tuple(trial for result in results for trial in result.trials), "; ".join(notes))
+        trials, ranks = (
+            tuple(one for result in results for one in getattr(result, name)) for name in ("trials", "ranks")
+        )
+        return cls(protocol, trials, "; ".join(notes), ranks)
 
     @property
     def cmc(self) -> np.ndarray:

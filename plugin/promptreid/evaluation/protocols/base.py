@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from promptreid.evaluation.distances import DistanceRows, FeatureDistances, GivenDistances
+from promptreid.evaluation.distances import DistanceMatrix, DistanceRows, FeatureDistances, GivenDistances
+from promptreid.evaluation.expansion import QueryExpansion
 from promptreid.evaluation.features import Array, FeatureSet
 from promptreid.evaluation.ranking import Ranks, rank_subsets
-from promptreid.evaluation.results import Results
+from promptreid.evaluation.reranking import KReciprocal
+from promptreid.evaluation.results import Results, full_name
+from promptreid.evaluation.verification import FPRS, Verification, roc
 
 DIRECTIONS = ("visible-infrared", "infrared-visible")
 """Query modality first."""
@@ -35,26 +39,64 @@ class Protocol:
         """Pool indices of each gallery, in ranking-tie order: the whole pool once, unless the protocol draws."""
         return [np.arange(len(gallery))]
 
-    def evaluate(self, query: FeatureSet, gallery: FeatureSet, metric: str = "euclidean") -> Results:
+    def trial_sets(self, query: FeatureSet, gallery: FeatureSet) -> Iterator[tuple[FeatureSet, FeatureSet]]:
+        """Queries and gallery of each trial, with the features that the two sets have."""
+        for subset in self.trials(gallery):
+            yield query, gallery.select(subset)
+
+    def evaluate(
+        self,
+        query: FeatureSet,
+        gallery: FeatureSet,
+        metric: str = "euclidean",
+        *,
+        aqe: QueryExpansion | None = None,
+        rerank: KReciprocal | None = None,
+    ) -> Results:
         """Rank by the distance of the features.
 
         Args:
             query: features and labels of the queries.
             gallery: features and labels of the whole pool.
             metric: ``"euclidean"`` (squared) or ``"cosine"``.
+            aqe, rerank: refinements, each trial's from its own queries and gallery; the name of the results tells them.
 
         Raises:
             ValueError: features are missing or not finite, or the labels do not fit the protocol.
         """
-        if query.features is None or gallery.features is None:
-            raise ValueError(f"{self.name}: features are missing; evaluate_distances takes a distance matrix instead")
-        return self._results(FeatureDistances(query.features, gallery.features, metric), query, gallery)
+        query_features, gallery_features = self._features(query), self._features(gallery)
+        if aqe is None and rerank is None:
+            return self._results(FeatureDistances(query_features, gallery_features, metric), query, gallery)
+        self._check(query, gallery)
+        ranks = [
+            rank_subsets(distances, self._labels(q), self._labels(g), rule=self.rule, level=self.level)[0]
+            for distances, q, g in self._refined(query, gallery, metric, aqe, rerank)
+        ]
+        return Results.of(self.name, ranks, self._note(gallery), method=method_name(aqe, rerank))
 
     def evaluate_distances(self, distances: Array, query: FeatureSet, gallery: FeatureSet) -> Results:
         """Rank by a given (query, pool) matrix in which smaller is nearer; the sets need no features."""
         return self._results(GivenDistances(distances), query, gallery)
 
-    def rank(self, distances: DistanceRows, query: FeatureSet, gallery: FeatureSet) -> list[Ranks]:
+    def verify(
+        self,
+        query: FeatureSet,
+        gallery: FeatureSet,
+        metric: str = "euclidean",
+        *,
+        fprs: Sequence[float] = FPRS,
+        aqe: QueryExpansion | None = None,
+        rerank: KReciprocal | None = None,
+    ) -> Verification:
+        """True positive rates over all pairs that the protocol compares, mean over its trials; as :meth:`evaluate`."""
+        self._check(query, gallery)
+        trials = [
+            roc(distances, self._labels(q), self._labels(g), rule=self.rule, fprs=fprs)
+            for distances, q, g in self._refined(query, gallery, metric, aqe, rerank)
+        ]
+        return Verification.mean(full_name(self.name, method_name(aqe, rerank)), trials)
+
+    def rank(self, distances: DistanceMatrix, query: FeatureSet, gallery: FeatureSet) -> list[Ranks]:
         """The outcome of every query in every trial.
 
         Raises:
@@ -63,12 +105,33 @@ class Protocol:
         self._check(query, gallery)
         return self._rank(distances, query, gallery)
 
-    def _rank(self, distances: DistanceRows, query: FeatureSet, gallery: FeatureSet) -> list[Ranks]:
+    def _rank(self, distances: DistanceMatrix, query: FeatureSet, gallery: FeatureSet) -> list[Ranks]:
         labels = self._labels(query), self._labels(gallery)
         return rank_subsets(distances, *labels, rule=self.rule, level=self.level, subsets=self.trials(gallery))
 
-    def _results(self, distances: DistanceRows, query: FeatureSet, gallery: FeatureSet) -> Results:
+    def _results(self, distances: DistanceMatrix, query: FeatureSet, gallery: FeatureSet) -> Results:
         return Results.of(self.name, self.rank(distances, query, gallery), self._note(gallery))
+
+    def _refined(
+        self,
+        query: FeatureSet,
+        gallery: FeatureSet,
+        metric: str,
+        aqe: QueryExpansion | None,
+        rerank: KReciprocal | None,
+    ) -> Iterator[tuple[DistanceRows, FeatureSet, FeatureSet]]:
+        """Distances, queries and gallery of each trial."""
+        for q, g in self.trial_sets(query, gallery):
+            features = self._features(q), self._features(g)
+            if aqe is not None:
+                features = aqe.expand(*features)
+            make = FeatureDistances if rerank is None else rerank.distances
+            yield make(*features, metric), q, g
+
+    def _features(self, images: FeatureSet) -> Array:
+        if images.features is None:
+            raise ValueError(f"{self.name}: features are missing; evaluate_distances takes a distance matrix instead")
+        return images.features
 
     def _labels(self, images: FeatureSet) -> FeatureSet:
         """The labels that the filter rule compares."""
@@ -80,6 +143,11 @@ class Protocol:
     def _note(self, gallery: FeatureSet) -> str:
         """What a reader of the numbers should know."""
         return ""
+
+
+def method_name(aqe: QueryExpansion | None, rerank: KReciprocal | None) -> str:
+    """What was done on top of plain distances, in order; empty where nothing was."""
+    return " + ".join(step.name for step in (aqe, rerank) if step is not None)
 
 
 def check_cameras(what: str, images: FeatureSet, allowed: range | tuple[int, ...], meaning: str) -> None:

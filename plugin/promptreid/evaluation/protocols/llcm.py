@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from promptreid.evaluation.distances import DistanceRows
+from promptreid.evaluation.distances import DistanceMatrix
 from promptreid.evaluation.features import FeatureSet
 from promptreid.evaluation.protocols.base import DIRECTIONS, Protocol, check_cameras, check_choice
 from promptreid.evaluation.protocols.cells import cells_of, draw_by_seed
@@ -49,7 +51,12 @@ class LLCMProtocol(Protocol):
         cells = cells_of(gallery, _CAMERAS)
         return [draw_by_seed(cells, 1, trial) for trial in range(self.num_trials)]
 
-    def _rank(self, distances: DistanceRows, query: FeatureSet, gallery: FeatureSet) -> list[Ranks]:
+    def trial_sets(self, query: FeatureSet, gallery: FeatureSet) -> Iterator[tuple[FeatureSet, FeatureSet]]:
+        """Queries and gallery of each trial; in the transposed variant the drawn images are the queries."""
+        for drawn in self.trials(gallery):
+            yield (gallery.select(drawn), query) if self.transposed else (query, gallery.select(drawn))
+
+    def _rank(self, distances: DistanceMatrix, query: FeatureSet, gallery: FeatureSet) -> list[Ranks]:
         if not self.transposed:
             return super()._rank(distances, query, gallery)
         whole = rank_subsets(distances.transposed(), gallery, query, rule=self.rule, level=self.level)[0]

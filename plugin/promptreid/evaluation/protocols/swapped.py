@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from promptreid.evaluation.features import Array, FeatureSet
 from promptreid.evaluation.protocols.base import Protocol
 from promptreid.evaluation.results import Results
+from promptreid.evaluation.verification import Verification
 
 
 class Swapped:
@@ -26,9 +28,19 @@ class Swapped:
         self.protocol = protocol
         self.name = protocol.name
 
-    def evaluate(self, query: FeatureSet, gallery: FeatureSet, metric: str = "euclidean") -> Results:
+    def trial_sets(self, query: FeatureSet, gallery: FeatureSet) -> Iterator[tuple[FeatureSet, FeatureSet]]:
+        """As :meth:`Protocol.trial_sets`, with ``query`` as the gallery pool and ``gallery`` as the queries."""
+        return self.protocol.trial_sets(gallery, query)
+
+    def evaluate(
+        self, query: FeatureSet, gallery: FeatureSet, metric: str = "euclidean", **refinements: Any
+    ) -> Results:
         """As :meth:`Protocol.evaluate`, with ``query`` as the gallery pool and ``gallery`` as the queries."""
-        return self.protocol.evaluate(gallery, query, metric)
+        return self.protocol.evaluate(gallery, query, metric, **refinements)
+
+    def verify(self, query: FeatureSet, gallery: FeatureSet, metric: str = "euclidean", **options: Any) -> Verification:
+        """As :meth:`Protocol.verify`, with ``query`` as the gallery pool and ``gallery`` as the queries."""
+        return self.protocol.verify(gallery, query, metric, **options)
 
     def evaluate_distances(self, distances: Array, query: FeatureSet, gallery: FeatureSet) -> Results:
         """As :meth:`Protocol.evaluate_distances`; ``distances`` stay those of the data set, (query, gallery)."""

@@ -1,0 +1,91 @@
+"""Tables of columns in CSV or Parquet files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Columns = dict[str, np.ndarray]
+
+
+def save_table(columns: Mapping[str, np.ndarray], path: str | Path) -> None:
+    """Write equally long columns to a ``.csv`` or ``.parquet`` file; floats keep all their digits.
+
+    Raises:
+        ValueError: another suffix, or Parquet without pyarrow.
+    """
+    path = Path(path)
+    _check_suffix(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        arrow, parquet = import_arrow(path)
+        parquet.write_table(arrow.table({name: values.tolist() for name, values in columns.items()}), path)
+        return
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+
+
+def load_table(path: str | Path, types: Mapping[str, type]) -> Columns:
+    """Read the columns that ``types`` names, as arrays of these types; others are left out.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another suffix, a column that is missing, or a value that does not parse.
+    """
+    path = Path(path)
+    _check_suffix(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such table")
+    rows = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    missing = [name for name in types if name not in rows]
+    if missing:
+        raise ValueError(f"{path}: column {missing[0]!r} is missing; it has {list(rows)}")
+    return {name: _convert(path, name, rows[name], kind) for name, kind in types.items()}
+
+
+def import_arrow(path: Path) -> tuple[Any, Any]:
+    """pyarrow and its Parquet module; ``ValueError`` where they are not installed."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError:
+        raise ValueError(
+            f"{path}: Parquet files need pyarrow, which is not installed: pip install 'promptreid[parquet]', "
+            "or use a .csv file for tables and .npz or .safetensors for features"
+        ) from None
+    return pyarrow, pyarrow.parquet
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix not in (".csv", ".parquet"):
+        raise ValueError(f"{path}: tables end in .csv or .parquet")
+
+
+def _read_csv(path: Path) -> dict[str, list[Any]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    short = next((number for number, row in enumerate(rows, start=2) if len(row) != len(header)), None)
+    if short is not None:
+        raise ValueError(f"{path}: line {short} has {len(rows[short - 2])} fields, its header {len(header)}")
+    return {name: [row[place] for row in rows] for place, name in enumerate(header)}
+
+
+def _read_parquet(path: Path) -> dict[str, list[Any]]:
+    arrow, parquet = import_arrow(path)
+    try:
+        return dict(parquet.read_table(path).to_pydict())
+    except arrow.ArrowInvalid as error:
+        raise ValueError(f"{path}: not a Parquet file ({error})") from None
+
+
+def _convert(path: Path, name: str, values: list[Any], kind: type) -> np.ndarray:
+    try:
+        return np.array([kind(value) for value in values], dtype=kind)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: column {name!r}: {error}") from None

@@ -1,0 +1,148 @@
+"""Whether MIP's prompts do their work: four measures, one value per prompted layer, without gradients.
+
+A value is NaN where the batch leaves it undefined, or where the prompts hold a NaN.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from promptreid.models.blocks import Context
+from promptreid.models.mip import MIP
+
+
+@torch.no_grad()
+def modality_prompt_distance(model: MIP) -> list[float]:
+    """How far apart the modality prompts of different modalities are.
+
+    The Euclidean distance between prompt t of one modality and prompt t of another, averaged over t = 1 .. j and over
+    all pairs of modalities. Prompts are taken as the blocks see them, after the projection and the adapter, if there
+    is one, but without dropout. Attention does not know the order of prompts, so 0 means that the modalities have the
+    same prompts, while the same prompts in another order have a distance above 0.
+
+    Returns:
+        One value >= 0 per layer; 0 is bad: nothing in the prompts tells the modalities apart. Empty where there is no
+        pair: without modality prompts, with naive ones, or with a single modality.
+    """
+    if model.modality_prompts is None:
+        return []
+    prompts = model.modality_prompts.projection(model.modality_prompts.library)
+    if model.prompt_adapters is not None:
+        adapted = zip(model.prompt_adapters, prompts, strict=True)
+        prompts = torch.stack([adapter(Context(layer)).tokens for adapter, layer in adapted])
+    first, second = torch.triu_indices(prompts.shape[1], prompts.shape[1], offset=1)
+    if not len(first):
+        return []
+    distances = (prompts[:, first] - prompts[:, second]).norm(dim=-1)
+    return distances.mean(dim=(1, 2)).tolist()
+
+
+@torch.no_grad()
+def instance_prompt_spread(prompts: Sequence[Tensor]) -> list[float]:
+    """How different the instance prompts of one image are: their mean pairwise Euclidean distance, over all images.
+
+    Args:
+        prompts: Of each layer, (B, j, D).
+
+    Returns:
+        One value >= 0 per layer; 0 is bad: the prompts have collapsed into j copies of one, as zero queries make them.
+        NaN if j = 1.
+    """
+    return [_mean_pairwise_distance(layer.float()) for layer in prompts]
+
+
+@torch.no_grad()
+def relative_spread(prompts: Sequence[Tensor]) -> list[float]:
+    """The spread of each layer, (B, j, D), divided by the mean Euclidean length of its prompts: free of their scale.
+
+    Returns:
+        One value in [0, 2] per layer, to be read like :func:`instance_prompt_spread`; NaN if j = 1.
+    """
+    lengths = [layer.float().norm(dim=-1).mean().item() for layer in prompts]
+    spreads = instance_prompt_spread(prompts)
+    # Prompts that are all zero are copies too: 0, not 0 / 0.
+    return [spread / max(length, sys.float_info.min) for spread, length in zip(spreads, lengths, strict=True)]
+
+
+@torch.no_grad()
+def identity_variance_ratio(prompts: Sequence[Tensor], pids: Tensor) -> list[float]:
+    """How much of the instance prompts' variance belongs to the identity: the F statistic of their means.
+
+    With r_n the mean of the j prompts of image n, m_p the mean of r over the N_p images of identity p, and m the mean
+    over all N images of P identities::
+
+        between = sum_p N_p |m_p - m|^2 / (P - 1)
+        within  = sum_n |r_n - m_{p(n)}|^2 / (N - P)
+        ratio   = between / within
+
+    An identity with a single image counts in ``between`` and adds nothing to ``within``. Whatever differs between the
+    images of one identity is in ``within``: the modality and the camera too.
+
+    Args:
+        prompts: Of each layer, (B, j, D).
+        pids: Shape (B,).
+
+    Returns:
+        One value >= 0 per layer. Where prompts are independent of the identity it is 1 on average; below, images of
+        one identity differ more than that, as where prompts show the modality and each identity has both. 0 if all
+        means m_p are equal, infinite if only ``within`` is zero (up to the rounding of float64), and NaN if the batch
+        has one identity, or no identity with two images.
+
+    Raises:
+        ValueError: Not as many pids as images.
+    """
+    _check_batch(prompts, pids)
+    return [_variance_ratio(layer.double().mean(dim=1), pids) for layer in prompts]
+
+
+@torch.no_grad()
+def prompt_accuracy(prompt_logits: Sequence[Tensor], pids: Tensor) -> list[float]:
+    """How often the identity logits of IAEL are right.
+
+    Args:
+        prompt_logits: Of each layer, (B, C).
+        pids: Classes, shape (B,).
+
+    Returns:
+        The share of images, in [0, 1], whose highest logit is that of their identity, per layer; 1 / C is chance.
+
+    Raises:
+        ValueError: Not as many pids as images.
+    """
+    _check_batch(prompt_logits, pids)
+    return [(logits.argmax(dim=1) == pids).double().mean().item() for logits in prompt_logits]
+
+
+def _mean_pairwise_distance(prompts: Tensor) -> float:
+    images, length, _ = prompts.shape
+    if length < 2:
+        return math.nan
+    # Without this mode distances of many rows are made of inner products, and equal rows get one above 0.
+    distances = torch.cdist(prompts, prompts, compute_mode="donot_use_mm_for_euclid_dist")
+    return distances.sum().item() / (images * length * (length - 1))
+
+
+def _variance_ratio(vectors: Tensor, pids: Tensor) -> float:
+    people, labels = pids.unique(return_inverse=True)
+    if not 1 < len(people) < len(pids):
+        return math.nan
+    vectors = vectors - vectors[0]  # images that are all the same become exactly zero
+    members = (pids == people[:, None]).to(vectors)
+    counts = members.sum(dim=1, keepdim=True)
+    means = members @ vectors / counts
+    between = (counts * (means - vectors.mean(dim=0)).square()).sum().item() / (len(people) - 1)
+    within = (vectors - means[labels]).square().sum().item() / (len(pids) - len(people))
+    if between == 0:
+        return 0.0
+    return math.inf if within <= sys.float_info.epsilon * between else between / within
+
+
+def _check_batch(layers: Sequence[Tensor], pids: Tensor) -> None:
+    for number, layer in enumerate(layers, start=1):
+        if len(layer) != len(pids):
+            raise ValueError(f"layer {number} has {len(layer)} images, but there are {len(pids)} pids")
