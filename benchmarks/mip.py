@@ -39,7 +39,8 @@ def build(form: str, preset: str, job: str) -> tuple[Any, Any]:
     )
     # Before epoch 10, so without MSEL, as most of the field's step times are given.
     criterion = MIPLoss.paper() if options.iael else MIPLoss(iael_weight=0.0)
-    return model.train(job == "train"), criterion
+    # Without gradients also as far as the FLOP counter's hooks see it.
+    return model.train(job == "train").requires_grad_(job == "train"), criterion
 
 
 def batch(size: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:

@@ -1,6 +1,6 @@
 """SYSU-MM01's four settings with ten galleries each, from features extracted once: seconds and peak memory.
 
-Features are random; identities, cameras and cell sizes add up to the real test set (3803 queries, 6775 gallery images)::
+Features are random; identities, cameras and cell sizes add up to the real test set (3803 queries, 6775 gallery)::
 
     python benchmarks/protocols.py [--dim 768] [--threads 2] [--repeats 5]
 """

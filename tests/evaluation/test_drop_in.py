@@ -14,7 +14,7 @@ from promptreid import host
 from promptreid.evaluation import evaluate_rank
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), num_g=st.integers(20, 60), ids=st.integers(1, 8), cameras=st.integers(2, 4))
 def test_equals_torchreid_where_that_does_not_crash(seed: int, num_g: int, ids: int, cameras: int) -> None:
     random = np.random.default_rng(seed)

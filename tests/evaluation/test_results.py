@@ -70,6 +70,16 @@ def test_pool_joins_the_trials_of_several_models() -> None:
     assert pooled.rank(1) == 0.5 and len(pooled.trials) == 2 and pooled.note == "n"
 
 
+def test_the_method_is_named_everywhere_and_never_mixed() -> None:
+    parts = [Results.of(f"regdb-split-{k}", [ranks([1, 2])], method="k-reciprocal(20,6,0.3)") for k in (1, 2)]
+    pooled = Results.pool("regdb", parts)
+    for result in (*parts, pooled):
+        assert " + k-reciprocal(20,6,0.3)" in result.line() and "k-reciprocal" in result.as_dict()["protocol"]
+    assert pooled.protocol == "regdb + k-reciprocal(20,6,0.3)" and len(pooled.ranks) == 2
+    with pytest.raises(ValueError, match="different methods"):
+        Results.pool("regdb", [parts[0], Results.of("regdb-split-2", [ranks([1, 2])])])
+
+
 def test_refuses_what_has_no_number() -> None:
     with pytest.raises(ValueError, match="pids: none of the 2 queries has a match"):
         Results.of("p", [ranks([0, 0])])

@@ -80,12 +80,14 @@ class PromptEngine(host.ImageTripletEngine):
         self.amp = amp
         self.monitor = PromptMonitor()
         self.save_dir: Path | None = None
+        self.rerank = False
         self.rank1 = 0.0
         self.results: dict[str, list[Results]] = {}
 
     def run(self, save_dir: str = "log", **kwargs: Any) -> None:
         """torchreid's pipeline; what it takes is there in ``Engine.run``."""
         self.save_dir = Path(save_dir)
+        self.rerank = bool(kwargs.get("rerank"))
         super().run(save_dir=save_dir, **kwargs)
 
     def train(self, print_freq: int = 10, fixbase_epoch: int = 0, open_layers: Any = None) -> None:
@@ -169,7 +171,8 @@ class PromptEngine(host.ImageTripletEngine):
             )
         query = self.features_of(query_loader, normalize_feature, "query")
         gallery = self.features_of(gallery_loader, normalize_feature, "gallery")
-        rerank = KReciprocal() if kwargs.get("rerank") else None
+        # torchreid forgets this setting in the tests of a training run.
+        rerank = KReciprocal() if kwargs.get("rerank") or self.rerank else None
         results = [protocol.evaluate(query, gallery, metric=dist_metric, rerank=rerank) for protocol in protocols]
         self.results[dataset_name] = results
         for result in results:

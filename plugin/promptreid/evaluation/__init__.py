@@ -1,34 +1,58 @@
 """Exact rankings, protocols and results. Pure: arrays and tensors in, numbers out."""
 
+from promptreid.evaluation.comparison import Comparison, Difference, compare
 from promptreid.evaluation.distances import compute_distances
 from promptreid.evaluation.drop_in import evaluate_rank
+from promptreid.evaluation.expansion import QueryExpansion
 from promptreid.evaluation.features import FeatureSet
+from promptreid.evaluation.features_io import FeatureTable, load_features, save_features
+from promptreid.evaluation.per_query import PerQuery
 from promptreid.evaluation.protocols import (
     LLCMProtocol,
     MarketProtocol,
     Protocol,
     RegDBProtocol,
+    SingleShotProtocol,
     SYSUProtocol,
     SYSUReleaseProtocol,
+    find_protocols,
     load_rand_perm_cam,
 )
 from promptreid.evaluation.ranking import Ranks, rank_distances, rank_features
+from promptreid.evaluation.reranking import KReciprocal
 from promptreid.evaluation.results import Results, Trial
+from promptreid.evaluation.search import Neighbours, topk
+from promptreid.evaluation.verification import Verification, roc
 
 __all__ = [
+    "Comparison",
+    "Difference",
     "FeatureSet",
+    "FeatureTable",
+    "KReciprocal",
     "LLCMProtocol",
     "MarketProtocol",
+    "Neighbours",
+    "PerQuery",
     "Protocol",
+    "QueryExpansion",
     "Ranks",
     "RegDBProtocol",
     "Results",
     "SYSUProtocol",
     "SYSUReleaseProtocol",
+    "SingleShotProtocol",
     "Trial",
+    "Verification",
+    "compare",
     "compute_distances",
     "evaluate_rank",
+    "find_protocols",
+    "load_features",
     "load_rand_perm_cam",
     "rank_distances",
     "rank_features",
+    "roc",
+    "save_features",
+    "topk",
 ]

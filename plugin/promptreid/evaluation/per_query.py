@@ -12,7 +12,7 @@ from promptreid.evaluation.features import FeatureSet
 from promptreid.evaluation.protocols.base import Protocol
 from promptreid.evaluation.protocols.swapped import Swapped
 from promptreid.evaluation.results import Results
-from promptreid.evaluation.tables import Columns, load_table, save_table
+from promptreid.evaluation.tables import Columns, load_table, parquet_columns, save_table
 
 COLUMNS = {
     "protocol": str,
@@ -101,3 +101,9 @@ def _named(images: FeatureSet) -> FeatureSet:
 
 def _join(parts: Sequence[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
+
+
+def is_table(path: str | Path) -> bool:
+    """Whether a file is such a table, by its suffix or, of a Parquet file, by its columns."""
+    path = Path(path)
+    return path.suffix == ".csv" or (path.suffix == ".parquet" and path.is_file() and "AP" in parquet_columns(path))

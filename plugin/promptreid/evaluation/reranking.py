@@ -7,6 +7,7 @@ among each other.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +23,9 @@ from promptreid.evaluation.search import Nearest, scan
 class KReciprocal:
     """Parameters of the method, with the paper's defaults.
 
-    The same numbers as torchreid's ``re_ranking``, which squares the distances it gets; equal distances are neighbours
-    by index, and every image is its own nearest one.
+    The same numbers as torchreid's ``re_ranking``, which squares the distances it gets, unless two distances at the end
+    of a neighbour list differ by less than float32 resolves. Here equal distances are neighbours by index, and every
+    image is its own nearest one.
 
     Args:
         k1: neighbours that can be reciprocal.
@@ -100,9 +102,8 @@ class ReRankedDistances:
 
     def columns(self, index: np.ndarray) -> ReRankedDistances:
         """The same distances, restricted to these gallery items; those left out still took part."""
-        part = ReRankedDistances.__new__(ReRankedDistances)
-        part._between, part._farthest, part._weight = self._between.columns(index), self._farthest, self._weight
-        part._query, part._gallery = self._query, self._gallery[index]
+        part = copy(self)
+        part._between, part._gallery = self._between.columns(index), self._gallery[index]
         return part
 
     def rows(self, index: torch.Tensor) -> torch.Tensor:

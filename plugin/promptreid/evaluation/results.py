@@ -108,12 +108,19 @@ class Results:
 
     @classmethod
     def pool(cls, protocol: str, results: Sequence[Results]) -> Results:
-        """One result of several: RegDB's number is the mean over ten models, each tested on its own split."""
+        """One result of several: RegDB's number is the mean over ten models, each tested on its own split.
+
+        Raises:
+            ValueError: the results differ in their method.
+        """
+        methods = {result.method for result in results}
+        if len(methods) > 1:
+            raise ValueError(f"{protocol}: results of different methods cannot be averaged: {sorted(methods)}")
         notes = dict.fromkeys(result.note for result in results if result.note)
-        trials, ranks = (
-            tuple(one for result in results for one in getattr(result, name)) for name in ("trials", "ranks")
-        )
-        return cls(protocol, trials, "; ".join(notes), ranks)
+        trials = tuple(trial for result in results for trial in result.trials)
+        ranks = tuple(trial for result in results for trial in result.ranks)
+        method = "".join(methods)
+        return cls(full_name(protocol, method), trials, "; ".join(notes), ranks, method)
 
     @property
     def cmc(self) -> np.ndarray:

@@ -19,7 +19,7 @@ def save_table(columns: Mapping[str, np.ndarray], path: str | Path) -> None:
         ValueError: another suffix, or Parquet without pyarrow.
     """
     path = Path(path)
-    _check_suffix(path)
+    check_table_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".parquet":
         arrow, parquet = import_arrow(path)
@@ -39,7 +39,7 @@ def load_table(path: str | Path, types: Mapping[str, type]) -> Columns:
         ValueError: another suffix, a column that is missing, or a value that does not parse.
     """
     path = Path(path)
-    _check_suffix(path)
+    check_table_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such table")
     rows = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
@@ -62,9 +62,26 @@ def import_arrow(path: Path) -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
-def _check_suffix(path: Path) -> None:
+def parquet_columns(path: Path) -> list[str]:
+    """Names of a Parquet file's columns.
+
+    Raises:
+        ValueError: no pyarrow, or not a Parquet file.
+    """
+    arrow, parquet = import_arrow(path)
+    try:
+        return list(parquet.read_schema(path).names)
+    except arrow.ArrowInvalid as error:
+        raise ValueError(f"{path}: not a Parquet file ({error})") from None
+
+
+def check_table_path(path: str | Path) -> None:
+    """Raise ``ValueError`` now rather than after the work, if a table could not be written for its file's suffix."""
+    path = Path(path)
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"{path}: tables end in .csv or .parquet")
+    if path.suffix == ".parquet":
+        import_arrow(path)
 
 
 def _read_csv(path: Path) -> dict[str, list[Any]]:

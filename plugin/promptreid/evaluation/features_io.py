@@ -1,0 +1,227 @@
+"""Files of features: ``.npz``, ``.safetensors`` or ``.parquet``, one row per image. No format can run code.
+
+The keys are those of :class:`FeatureTable`, whose lists of texts ``.safetensors`` keeps as JSON in its metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from promptreid.evaluation.features import Array, FeatureSet, as_ids, as_tensor, check_length
+from promptreid.evaluation.tables import import_arrow
+
+SPLITS = ("query", "gallery")
+SUFFIXES = (".npz", ".safetensors", ".parquet")
+_REQUIRED = ("features", "pids", "camids", "split")
+_TEXTS = ("modality", "paths")
+_OPTIONAL = (*_TEXTS, "scenes")
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureTable:
+    """Features of all test images of a data set, with what protocols need to know.
+
+    Attributes:
+        features: (N, D) floats.
+        pids: (N,) integer identities.
+        camids: (N,) 0-based integer cameras, or whatever else the data set excludes on.
+        split: (N,) ``"query"`` or ``"gallery"``; 0 and 1 will do.
+        modality: (N,) names such as ``"visible"`` and ``"infrared"``; for protocols with a direction.
+        paths: (N,) texts, different within a split; for results per query.
+        scenes: (N,) integer scenes; for protocols that ask for them.
+
+    Raises:
+        ValueError: shapes, lengths or values that do not fit; the message names the key.
+    """
+
+    features: Array
+    pids: np.ndarray
+    camids: np.ndarray
+    split: np.ndarray
+    modality: np.ndarray | None = None
+    paths: np.ndarray | None = None
+    scenes: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if as_tensor(self.features).ndim != 2:
+            raise ValueError(f"features: expected N x D numbers, got shape {tuple(self.features.shape)}")
+        object.__setattr__(self, "split", _as_split(self.split))
+        for name in ("pids", "camids", "scenes"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, as_ids(name, getattr(self, name)))
+        for name in ("pids", "camids", "split", *_OPTIONAL):
+            if getattr(self, name) is not None:
+                check_length(name, len(getattr(self, name)), len(self.features), "features")
+
+    def side(self, split: str) -> FeatureSet:
+        """The images of ``"query"`` or ``"gallery"``, in their order.
+
+        Raises:
+            ValueError: there are none, or two have the same path.
+        """
+        rows = np.flatnonzero(self.split == split)
+        if not len(rows):
+            raise ValueError(f"split: no image belongs to the {split}")
+        images = FeatureSet(as_tensor(self.features), self.pids, self.camids, self.scenes).select(rows)
+        return images if self.paths is None else replace(images, names=self.paths[rows])
+
+    @property
+    def modalities(self) -> tuple[list[str], list[str]] | None:
+        """Names of the modalities of queries and gallery; None when unknown."""
+        if self.modality is None:
+            return None
+        query, gallery = (np.unique(self.modality[self.split == split]).tolist() for split in SPLITS)
+        return query, gallery
+
+
+def save_features(table: FeatureTable, path: str | Path) -> None:
+    """Write a table; the file appears under its name when it is complete.
+
+    Raises:
+        ValueError: an unknown suffix, or Parquet without pyarrow.
+    """
+    path = Path(path)
+    write = _pick(path, {".npz": _write_npz, ".safetensors": _write_safetensors, ".parquet": _write_parquet})
+    columns = {name: getattr(table, name) for name in (*_REQUIRED, *_OPTIONAL) if getattr(table, name) is not None}
+    with _complete(path) as part:
+        write(columns | {"features": as_tensor(table.features).cpu()}, part)
+
+
+def load_features(path: str | Path) -> FeatureTable:
+    """Read a table; keys that are not those of :class:`FeatureTable` are left out.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an unknown suffix, a broken file, a missing key, or values that do not fit.
+    """
+    path = Path(path)
+    read = _pick(path, {".npz": _read_npz, ".safetensors": _read_safetensors, ".parquet": _read_parquet})
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file of features")
+    columns = read(path)
+    missing = [name for name in _REQUIRED if name not in columns]
+    if missing:
+        raise ValueError(f"{path}: key {missing[0]!r} is missing; needed are {_REQUIRED}, it has {sorted(columns)}")
+    try:
+        return FeatureTable(**columns)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _as_split(values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    if np.issubdtype(array.dtype, np.integer) and array.size and array.min() >= 0 and array.max() <= 1:
+        array = np.array(SPLITS)[array]
+    strangers = np.setdiff1d(array.astype(str), SPLITS)
+    if array.ndim != 1 or len(strangers):
+        raise ValueError(f"split: expected a flat list of {SPLITS} (or 0 and 1), got {strangers[:3].tolist()}")
+    return array.astype(str)
+
+
+def check_features_path(path: str | Path) -> None:
+    """Raise ``ValueError`` now rather than after hours of work, if the file could not be written for its suffix."""
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path}: files of features end in {', '.join(SUFFIXES)}")
+    if path.suffix == ".parquet":
+        import_arrow(path)
+
+
+def _pick(path: Path, functions: Mapping[str, Any]) -> Any:
+    check_features_path(path)
+    return functions[path.suffix]
+
+
+@contextmanager
+def _complete(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_npz(columns: dict[str, Any], path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **{**columns, "features": _as_numpy(columns["features"])})
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in (*_REQUIRED, *_OPTIONAL) if name in archive}
+    except (ValueError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: not an .npz file of plain arrays ({error}); arrays of objects are not loaded, "
+                         "because they can run code") from None  # fmt: skip
+
+
+def _write_safetensors(columns: dict[str, Any], path: Path) -> None:
+    from safetensors.torch import save_file
+
+    texts = {name: json.dumps(columns.pop(name).tolist()) for name in _TEXTS if name in columns}
+    split = np.array([SPLITS.index(value) for value in columns.pop("split")])
+    tensors = {name: as_tensor(values).contiguous() for name, values in {**columns, "split": split}.items()}
+    save_file(tensors, path, metadata=texts)
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            columns = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            texts = {
+                name: np.array(json.loads(text)) for name, text in (file.metadata() or {}).items() if name in _TEXTS
+            }
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not a valid .safetensors file ({error})") from None
+    columns = {name: value for name, value in columns.items() if name in (*_REQUIRED, "scenes")}
+    return {name: v if name == "features" else v.numpy() for name, v in columns.items()} | texts
+
+
+def _write_parquet(columns: dict[str, Any], path: Path) -> None:
+    arrow, parquet = import_arrow(path)
+    features = _as_numpy(columns["features"])
+    lists = arrow.FixedSizeListArray.from_arrays(arrow.array(features.ravel()), features.shape[1])
+    others = {name: values.tolist() for name, values in columns.items() if name != "features"}
+    parquet.write_table(arrow.table({**others, "features": lists}), path)
+
+
+def _read_parquet(path: Path) -> dict[str, Any]:
+    arrow, parquet = import_arrow(path)
+    try:
+        table = parquet.read_table(path)
+        columns = {name: table[name] for name in (*_REQUIRED, *_OPTIONAL) if name in table.column_names}
+        texts = {name: np.array(column.to_pylist()) for name, column in columns.items() if name != "features"}
+        features = columns.get("features")
+        return texts if features is None else {**texts, "features": _stack(features.combine_chunks())}
+    except arrow.ArrowInvalid as error:
+        raise ValueError(f"{path}: not a Parquet file of features ({error})") from None
+
+
+def _as_numpy(features: torch.Tensor) -> np.ndarray:
+    """numpy knows no bfloat16."""
+    return np.asarray((features.float() if features.dtype == torch.bfloat16 else features).numpy())
+
+
+def _stack(lists: Any) -> np.ndarray:
+    """(N, D) of a column of equally long lists."""
+    values, lengths = (
+        lists.flatten().to_numpy(zero_copy_only=False),
+        lists.value_lengths().to_numpy(zero_copy_only=False),
+    )
+    if len(np.unique(lengths)) > 1:
+        raise ValueError(f"features: lists of {np.unique(lengths)[:3].tolist()} numbers; all must be equally long")
+    return np.asarray(values).reshape(len(lists), -1)

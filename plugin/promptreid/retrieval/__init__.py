@@ -1,0 +1,1 @@
+"""What is done with the features of a trained model."""
