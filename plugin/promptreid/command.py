@@ -14,7 +14,7 @@ def run_tool(main: Callable[[], int | None]) -> None:
     try:
         code = main()
     except USER_ERRORS as error:
-        print(f"error: {message_of(error)}", file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"error: {message_of(error)}\n")
         code = 2
     except KeyboardInterrupt:
         code = 130
