@@ -20,8 +20,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--weights", metavar="PATH", help="checkpoint or run folder (model.load_weights)")
     parser.add_argument("-t", "--target", metavar="NAME", help="the data set (data.targets)")
     parser.add_argument("--root", metavar="DIR", help="folder of the data sets (data.root)")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="any key of the configuration")
-    return parser.parse_args()
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="any key of the configuration")
+    return parser.parse_intermixed_args()
 
 
 def main() -> None:

@@ -103,6 +103,20 @@ def test_auto_resume_without_a_checkpoint_starts_anew(finished: Path, sysu_root:
     assert_equal_weights(finished, tmp_path / "run")
 
 
+def test_auto_resume_without_a_checkpoint_reads_the_pretrained_weights(sysu_root: Path, tmp_path: Path) -> None:
+    changes = {"model.pretrained": True, "mip.weights": str(tmp_path / "none.pth")}
+    with pytest.raises(FileNotFoundError, match=r"none\.pth"):
+        run(config(sysu_root, tmp_path / "run", **changes), resume="auto")
+
+
+def test_a_resumed_run_does_not_need_them(finished: Path, sysu_root: Path, tmp_path: Path) -> None:
+    """Neither by the argument nor by torchreid's key."""
+    shutil.copytree(finished, tmp_path / "run")
+    changes = {"model.pretrained": True, "mip.weights": str(tmp_path / "none.pth")}
+    run(config(sysu_root, tmp_path / "run", **changes), resume="auto")
+    run(config(sysu_root, tmp_path / "run", **changes, **{"model.resume": str(tmp_path / "run")}))
+
+
 def test_a_run_killed_before_its_final_test_is_only_tested(finished: Path, sysu_root: Path, tmp_path: Path) -> None:
     save_dir = tmp_path / "run"
     shutil.copytree(finished, save_dir)

@@ -53,10 +53,11 @@ def run(cfg: Any, *, eval_only: bool = False, resume: str | None = None) -> dict
         render_if_absent(cfg)
         seed_everything(cfg.train.seed)
         datamanager = build_datamanager(cfg, use_gpu)
-        model = _build_initial_model(cfg, datamanager, use_gpu, eval_only or bool(resume))
+        source = _resumed_from(cfg, folder, resume)
+        model = _build_initial_model(cfg, datamanager, use_gpu, weights_follow=eval_only or source is not None)
         engine = build_engine(cfg, datamanager, model, use_gpu)
         engine.check_protocols()
-        start = _restore(engine, cfg, folder, eval_only, resume)
+        start = _restore(engine, cfg, folder, eval_only, source)
         _open_folder(folder, cfg, log, keep=eval_only or start > 0)
         engine.writer = SummaryWriter(log_dir=str(folder))
         arguments = engine_run_kwargs(cfg)
@@ -112,14 +113,18 @@ def _build_initial_model(cfg: Any, datamanager: Any, use_gpu: bool, weights_foll
     return model.cuda() if use_gpu else model
 
 
-def _restore(engine: PromptEngine, cfg: Any, folder: Path, eval_only: bool, resume: str | None) -> int:
-    """Load what the run starts from; the number of epochs already done."""
+def _resumed_from(cfg: Any, folder: Path, resume: str | None) -> Path | None:
+    """The checkpoint or run folder to continue; None for a run that starts anew."""
+    if resume == "auto":
+        return folder if checkpoint.checkpoints(folder / "model") else None
     source = resume or cfg.model.resume
-    if source:
-        path = folder if source == "auto" else Path(source)
-        if source == "auto" and not checkpoint.checkpoints(folder / "model"):
-            return 0
-        done = engine.resume(path)
+    return Path(source) if source else None
+
+
+def _restore(engine: PromptEngine, cfg: Any, folder: Path, eval_only: bool, source: Path | None) -> int:
+    """Load what the run starts from; the number of epochs already done."""
+    if source is not None:
+        done = engine.resume(source)
         engine.epoch = done - 1  # torchreid names a finished run's final test and checkpoint after this epoch
         return done
     if cfg.model.load_weights:
