@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from promptreid.data.strips import file_of
+
 FIELDS = ("images", "modality", "camera", "present")
 
 
@@ -84,30 +86,36 @@ class ModalBatch(dict[str, Any]):
 
 
 class PathBundle(str):
-    """The files of one sample: as a string the first modality's path, in ``paths`` all of them.
+    """The files of one sample: as a string the first modality's file, in ``paths`` all of them.
 
     torchreid tells images from videos, draws rank lists and collates by ``isinstance(path, str)``, so a bundle has
     to be a string. It carries what torchreid's four-field records have no room for.
 
     Attributes:
-        paths: the modality's name to its file, or to ``None`` where that modality is missing.
+        paths: the modality's name to its file, or to ``None`` where that modality is missing. A part of a strip is a
+            path as :func:`promptreid.data.strips.part` writes it.
         camera: 0-based true camera, -1 when unknown. (The record's own ``camid`` is what the evaluator excludes on.)
+        labels: further numbers that the data set's file name gives, such as ``{"scene": 12}`` or ``{"time": 1}``.
     """
 
     paths: dict[str, str | None]
     camera: int
+    labels: dict[str, int]
 
-    def __new__(cls, paths: Mapping[str, str | None], camera: int = -1) -> PathBundle:
+    def __new__(
+        cls, paths: Mapping[str, str | None], camera: int = -1, labels: Mapping[str, int] | None = None
+    ) -> PathBundle:
         present = [path for path in paths.values() if path is not None]
         if not present:
             raise ValueError(f"a sample needs at least one image; all of {sorted(paths)} are missing")
-        bundle = super().__new__(cls, present[0])
+        bundle = super().__new__(cls, file_of(present[0]))
         bundle.paths = dict(paths)
         bundle.camera = camera
+        bundle.labels = dict(labels or {})
         return bundle
 
-    def __reduce__(self) -> tuple[type[PathBundle], tuple[dict[str, str | None], int]]:
-        return PathBundle, (self.paths, self.camera)
+    def __reduce__(self) -> tuple[type[PathBundle], tuple[dict[str, str | None], int, dict[str, int]]]:
+        return PathBundle, (self.paths, self.camera, self.labels)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PathBundle:
         return self  # never changed after construction, and torchreid deep-copies whole train lists

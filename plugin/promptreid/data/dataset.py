@@ -205,7 +205,7 @@ class ModalDataset(host.ImageDataset):
 
 def _shift_camera(path: str, offset: int) -> str:
     if isinstance(path, PathBundle) and path.camera >= 0:
-        return PathBundle(path.paths, path.camera + offset)
+        return PathBundle(path.paths, path.camera + offset, path.labels)
     return path
 
 
