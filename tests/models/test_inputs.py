@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from promptreid.models.inputs import UNKNOWN_CAMERA, unpack, unpack_single
+from promptreid.models.inputs import UNKNOWN_CAMERA, unpack
 
 
 def test_one_image_per_sample_is_visible_from_an_unknown_camera():
@@ -25,13 +25,6 @@ def test_a_mapping_is_taken_as_it_is(batch):
     assert all(torch.equal(tensor, batch[name]) for name, tensor in unpacked._asdict().items())
 
 
-def test_single_takes_the_axis_of_modalities_off(batch):
-    images, modality, camera = unpack_single(batch, modalities=2)
-    assert images.shape == (6, 3, 64, 32)
-    assert modality.tolist() == [0, 1, 0, 1, 0, 1]
-    assert torch.equal(camera, batch["camera"])
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -41,23 +34,17 @@ def test_single_takes_the_axis_of_modalities_off(batch):
         ({"modality": torch.full((6, 1), 2)}, r"0\.\.1, got 2\.\.2"),
         ({"modality": torch.full((6, 1), -1)}, r"got -1\.\.-1"),
         ({"camera": torch.zeros(6, 1, dtype=torch.long)}, "camera has shape"),
-        ({"present": torch.tensor([[True], [False]] * 3)}, r"\[1, 3, 5\] of the batch have no image"),
     ],
 )
 def test_bad_fields_are_named(batch, change, message):
     with pytest.raises(ValueError, match=message):
-        unpack_single({**batch, **change}, modalities=2)
+        unpack({**batch, **change}, modalities=2)
 
 
 def test_missing_fields_are_named(batch):
     del batch["camera"]
     with pytest.raises(ValueError, match=r"lacks \['camera'\]"):
         unpack(batch, modalities=2)
-
-
-def test_several_images_are_refused_where_one_is_wanted():
-    with pytest.raises(ValueError, match="one image per sample, got 2"):
-        unpack_single(torch.zeros(4, 2, 3, 8, 6), modalities=2)
 
 
 def test_other_types_are_refused():

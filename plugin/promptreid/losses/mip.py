@@ -13,6 +13,7 @@ from promptreid.losses.iael import InstanceAwareEnhancementLoss
 from promptreid.losses.identity import IdentityLoss
 from promptreid.losses.msel import ModalitySharedEnhancementLoss
 from promptreid.losses.triplet import BatchHardTripletLoss
+from promptreid.models.slots import labels_of_images
 
 
 class MIPLoss(nn.Module):
@@ -85,7 +86,7 @@ class MIPLoss(nn.Module):
 
         Args:
             inputs: A model's ``PromptOutput``, or any mapping with its keys ``logits``, ``features``, ``modality`` and
-                ``prompt_logits``.
+                ``prompt_logits``, and ``present`` where samples have several images.
             targets: Identities, shape (B,).
 
         Returns:
@@ -95,7 +96,7 @@ class MIPLoss(nn.Module):
             "identity": lambda: self.identity(inputs["logits"], targets),
             "triplet": lambda: self.triplet(inputs["features"], targets),
             "msel": lambda: self.msel(inputs["features"], targets, inputs["modality"]),
-            "iael": lambda: self.iael(inputs["prompt_logits"], targets),
+            "iael": lambda: self.iael(inputs["prompt_logits"], _of_images(targets, inputs)),
         }
         parts = {name: term() for name, term in terms.items() if self.active(name)}
         total = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
@@ -105,3 +106,8 @@ class MIPLoss(nn.Module):
         """Whether a part counts in the current epoch."""
         started = name != "msel" or self.epoch >= self.msel_start_epoch
         return started and self.weights[name] > 0
+
+
+def _of_images(targets: Tensor, inputs: Mapping[str, Any]) -> Tensor:
+    """The identity of every image: prompts belong to images, not to samples."""
+    return labels_of_images(targets, inputs["present"]) if "present" in inputs else targets

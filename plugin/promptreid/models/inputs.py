@@ -52,26 +52,6 @@ def unpack(inputs: Tensor | Mapping[str, Tensor], modalities: int) -> Inputs:
     return unpacked
 
 
-def unpack_single(inputs: Tensor | Mapping[str, Tensor], modalities: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Like :func:`unpack` for a model that takes one image per sample.
-
-    Returns:
-        Images (B, 3, H, W), modality (B,) and camera (B,).
-
-    Raises:
-        ValueError: As :func:`unpack`, and when a sample has more than one image, or none.
-    """
-    images, modality, camera, present = unpack(inputs, modalities)
-    if images.shape[1] != 1:
-        raise ValueError(
-            f"this model takes one image per sample, got {images.shape[1]} (images {tuple(images.shape)}); "
-            "give every modality as a sample of its own"
-        )
-    if not being_traced() and not present.all():
-        raise ValueError(f"samples {(~present[:, 0]).nonzero().flatten().tolist()} of the batch have no image")
-    return images[:, 0], modality[:, 0], camera
-
-
 def _from_images(images: Tensor) -> Inputs:
     if images.ndim == 4:
         images = images.unsqueeze(1)

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from promptreid.models.blocks import BlockFunction, Context, context_block, plain_context_block
 from promptreid.models.heads import BNNeck, GlobalHead, JigsawHead, PromptHead, check_jigsaw, identity_classifier
-from promptreid.models.inputs import unpack_single
 from promptreid.models.options import MIPOptions, mip_paper, mip_release
 from promptreid.models.outputs import PromptOutput
 from promptreid.models.position import Grid
 from promptreid.models.prompts import InstancePromptGenerator, ModalityPrompts
 from promptreid.models.sie import SideInformation
+from promptreid.models.slots import Slots, slots_of
 from promptreid.models.variants import ModalityBNNeck, PromptAdapter, PromptBank
 from promptreid.models.vit import Backbone, create_vit
 from promptreid.models.weights import load_pretrained
@@ -35,6 +35,10 @@ class MIP(nn.Module):
     the global feature and the local ones divided by their number, side by side, not normalised, in float32 (float64
     if the model is).
 
+    Samples of M > 1 images, such as RGB + NIR + TIR triples, run image by image, each with the prompts of its modality.
+    Their features are joined before the BNNecks, (B, M D) for each head, and so are descriptors, (B, M D'), slot by
+    slot; an image that is missing has zeros there, and nothing is computed for it. (The paper has M = 1.)
+
     Args:
         vit: From :func:`~promptreid.models.vit.create_vit`, with its pretrained weights already loaded: the head
             blocks are copies of its last block. The generator's block is newly initialised.
@@ -45,7 +49,11 @@ class MIP(nn.Module):
         modalities: Names of the modalities; a modality's id is its index.
         stride: Of the patch embedding, in pixels.
         image_size: Height and width in training; see :class:`~promptreid.models.vit.Backbone`.
+        images_per_sample: M.
         reference: Compute every block in full, with timm's own attention; slower, for comparison.
+
+    Raises:
+        ValueError: An argument out of range, or options that do not go with the ViT or with M > 1.
 
     References:
         Wu et al., Enhancing Visible-Infrared Person Re-identification with Modality- and Instance-aware Visual Prompt
@@ -65,14 +73,18 @@ class MIP(nn.Module):
         modalities: Sequence[str] = MODALITIES,
         stride: int = 12,
         image_size: Grid | None = None,
+        images_per_sample: int = 1,
         reference: bool = False,
     ) -> None:
         super().__init__()
-        if num_classes < 1:
-            raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+        if num_classes < 1 or images_per_sample < 1:
+            raise ValueError(f"num_classes {num_classes} and images_per_sample {images_per_sample} must be at least 1")
         self.options = options = options or mip_paper()
+        if options.modality_bn and images_per_sample > 1:
+            raise ValueError("modality_bn: joined features have places for each modality already; set it to False")
         self.loss = loss
         self.modalities = tuple(modalities)
+        self.images_per_sample = images_per_sample
         dim, last, norm = vit.embed_dim, vit.blocks[-1], vit.norm
         apply = plain_context_block if reference else context_block
         self.backbone = Backbone(vit, _trunk_depth(len(vit.blocks), options), stride, image_size)
@@ -104,45 +116,65 @@ class MIP(nn.Module):
             rows, columns = self.backbone.grid_of(image_size)
             check_jigsaw(rows * columns, options.jpm_shift, options.jpm_groups, options.jpm_divide)
         self.head = _feature_head(options, last, norm, apply)
-        neck = partial(ModalityBNNeck, dim, count) if options.modality_bn else partial(BNNeck, dim)
+        width = images_per_sample * dim
+        neck = partial(ModalityBNNeck, dim, count) if options.modality_bn else partial(BNNeck, width)
         self.necks = nn.ModuleList(neck() for _ in range(self.head.count))
-        self.classifier = nn.ModuleList(identity_classifier(dim, num_classes) for _ in range(self.head.count))
+        self.classifier = nn.ModuleList(identity_classifier(width, num_classes) for _ in range(self.head.count))
 
     def forward(self, inputs: Tensor | Mapping[str, Tensor]) -> Any:
-        """See the class; the accepted inputs are those of :func:`~promptreid.models.inputs.unpack_single`."""
+        """See the class; the accepted inputs are those of :func:`~promptreid.models.slots.slots_of`."""
         if not self.training:
             return self.descriptor(inputs)
         if self.loss == "prompt":
             return self.outputs(inputs)
-        images, modality, camera = unpack_single(inputs, len(self.modalities))
-        features = self.features(images, modality, camera)[0]
-        logits = self.classify(features, modality)
+        slots = self._slots(inputs)
+        features = self._joined(slots)[0]
+        logits = self.classify(features, slots.modality)
         return logits if self.loss == "softmax" else (logits, features)
 
     def outputs(self, inputs: Tensor | Mapping[str, Tensor]) -> PromptOutput:
         """Everything at once, in training or evaluation mode."""
-        images, modality, camera = unpack_single(inputs, len(self.modalities))
-        features, prompts = self.features(images, modality, camera)
+        slots = self._slots(inputs)
+        features, prompts = self._joined(slots)
         return PromptOutput(
-            logits=self.classify(features, modality),
+            logits=self.classify(features, slots.modality),
             features=features,
             prompt_logits=[] if self.prompt_head is None else self.prompt_head(prompts),
             prompts=[layer.expanded().detach() for layer in prompts],
-            modality=modality,
+            modality=slots.modality,
+            present=slots.present,
         )
 
     def descriptor(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
-        """What retrieval compares, (B, 5 D) with four local heads."""
-        images, modality, camera = unpack_single(inputs, len(self.modalities))
-        features, _ = self.features(images, modality, camera)
+        """What retrieval compares: (B, 5 M D) with four local heads, the 5 D of the first image first."""
+        slots = self._slots(inputs)
+        features, _ = self.features(slots.images, slots.modality, slots.camera)
         if self.options.after_bn:
-            features = self._normalised(features, modality)
+            features = self._after_bn(features, slots)
         parts = len(features) - 1
-        joined = torch.cat([features[0], *(local / parts for local in features[1:])], dim=1)
+        joined = slots.join(torch.cat([features[0], *(local / parts for local in features[1:])], dim=1))
         return joined.float() if joined.dtype in (torch.float16, torch.bfloat16) else joined
 
+    def modality_slices(self, count: int) -> list[slice]:
+        """Where in a descriptor of ``count`` images each image's part is; parts do not depend on one another."""
+        width = self.head.count * self.backbone.dim
+        return [slice(slot * width, (slot + 1) * width) for slot in range(count)]
+
+    def _slots(self, inputs: Tensor | Mapping[str, Tensor]) -> Slots:
+        return slots_of(inputs, len(self.modalities), self.images_per_sample)
+
+    def _joined(self, slots: Slots) -> tuple[list[Tensor], list[Context]]:
+        """Each head's feature of the samples, (B, M D), and the instance prompts of the images."""
+        features, prompts = self.features(slots.images, slots.modality, slots.camera)
+        return [slots.join(feature) for feature in features], prompts
+
+    def _after_bn(self, features: Sequence[Tensor], slots: Slots) -> list[Tensor]:
+        """Each head's feature of the images after its BNNeck, (n, D)."""
+        joined = self._normalised([slots.join(feature) for feature in features], slots.modality)
+        return [slots.part(feature) for feature in joined]
+
     def features(self, images: Tensor, modality: Tensor, camera: Tensor) -> tuple[list[Tensor], list[Context]]:
-        """Features before the BNNecks, global first, and the instance prompts of each prompted layer.
+        """Features (B, D) before the BNNecks, global first, and the instance prompts of each prompted layer.
 
         Args:
             images: Shape (B, 3, H, W).
@@ -161,7 +193,7 @@ class MIP(nn.Module):
         return self.head(tokens), generated
 
     def classify(self, features: Sequence[Tensor], modality: Tensor) -> list[Tensor]:
-        """Logits (B, C) of each feature (B, D); modality (B,)."""
+        """Logits (B, C) of each joined feature (B, M D); modality (B M,)."""
         return [fc(f) for fc, f in zip(self.classifier, self._normalised(features, modality), strict=True)]
 
     def _normalised(self, features: Sequence[Tensor], modality: Tensor) -> list[Tensor]:
@@ -254,6 +286,7 @@ def build_mip(
     stride: int = 12,
     drop_path: float = 0.1,
     image_size: Grid | None = None,
+    images_per_sample: int = 1,
     weights: str | None = None,
     strict_pretrained: bool = False,
     allow_download: bool = False,
@@ -275,6 +308,7 @@ def build_mip(
         stride: Of the patch embedding, in pixels.
         drop_path: Rate of the last block, growing linearly from 0.
         image_size: Height and width in training, where known; see :class:`~promptreid.models.vit.Backbone`.
+        images_per_sample: M; see :class:`MIP`.
         weights: A file with backbone weights.
         strict_pretrained: Missing pretrained weights are an error instead of a warning.
         allow_download: Let timm download the weights if they are not in its cache.
@@ -288,4 +322,4 @@ def build_mip(
     body = create_vit(backbone, drop_path, **(vit or {}))
     if pretrained:
         load_pretrained(body, backbone, weights, strict=strict_pretrained, allow_download=allow_download)
-    return MIP(body, num_classes, loss, options, cameras, modalities, stride, image_size, reference)
+    return MIP(body, num_classes, loss, options, cameras, modalities, stride, image_size, images_per_sample, reference)

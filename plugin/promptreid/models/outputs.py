@@ -13,8 +13,9 @@ class PromptOutput(dict[str, Any]):
     | key             |                                                                                         |
     |-----------------|-----------------------------------------------------------------------------------------|
     | `logits`        | list of (B, C): global, then local heads                                                |
-    | `features`      | list of (B, D): the vectors before the BNNeck, in the same order                         |
-    | `prompt_logits` | list of (B, C), one per prompted layer; empty where the prompts are not supervised       |
-    | `prompts`       | list of (B, j, D), the instance prompts of each layer, detached; empty without a generator |
-    | `modality`      | (B,) int64                                                                              |
+    | `features`      | list of (B, M D): the vectors before the BNNeck, in the same order                       |
+    | `prompt_logits` | list of (n, C), one per prompted layer; empty where the prompts are not supervised       |
+    | `prompts`       | list of (n, j, D), the instance prompts of each layer, detached; empty without a generator |
+    | `modality`      | (n,) int64                                                                              |
+    | `present`       | (B, M) bool: which images the samples have; n of them in all, n = B for M = 1             |
     """

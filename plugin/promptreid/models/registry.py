@@ -15,6 +15,9 @@ from promptreid.models.mip import BACKBONE, build_mip
 CAMERAS = 16
 SMALL = "vit_small_patch16_224.augreg_in21k_ft_in1k"
 TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+TRIPLE = ("visible", "near_infrared", "thermal_infrared")
+
+_shared_vit = partial(build_mip, options=vit_reid(), modalities=TRIPLE, images_per_sample=len(TRIPLE), stride=16)
 
 #: name -> build(num_classes, loss="softmax", pretrained=True, use_gpu=True); MIP is the paper's, not the release's
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -27,4 +30,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "vit_base_patch16_reid": partial(build_mip, backbone=BACKBONE, options=vit_reid()),
     "vit_small_patch16_reid": partial(build_mip, backbone=SMALL, options=vit_reid()),
     "vit_tiny_patch16_reid": partial(build_mip, backbone=TINY, options=vit_reid()),
+    # The same plain ViT, shared by the three images of RGB + NIR + TIR triples.
+    "shared_vit_base_patch16": partial(_shared_vit, backbone=BACKBONE),
+    "shared_vit_small_patch16": partial(_shared_vit, backbone=SMALL),
+    "shared_vit_tiny_patch16": partial(_shared_vit, backbone=TINY),
 }
