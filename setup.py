@@ -32,8 +32,9 @@ setup(
         "six",
     ],
     extras_require={
+        "fast": ["simplejpeg>=1.8"],
         "parquet": ["pyarrow>=15"],
-        "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100"],
+        "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "simplejpeg>=1.8"],
         "check": ["ruff", "mypy"],
     },
 )

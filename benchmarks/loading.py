@@ -1,6 +1,9 @@
 """Images per second of the train loader, decoded from JPEG files against read from a pack, side by side.
 
     python benchmarks/loading.py --images 2000 --source 288 144 --size 256 128 --workers 0 2 --runs 5
+    python benchmarks/loading.py --decoders --runs 11
+
+The second one measures decoding alone, by Pillow, OpenCV and, where it is installed, simplejpeg.
 
 Makes its own images: smooth noise, which compresses about as well as photographs. The runs of all rows take turns, so
 that whatever else the machine does meets them alike; each figure is the median. Files are in the page cache, as they
@@ -15,6 +18,7 @@ import io
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from promptreid.data import jpeg
+from promptreid.data.images import FORMATS, MAX_PIXELS
 from promptreid.data.manager import ModalDataManager
 from promptreid.data.packing import files_of, write_pack
 from promptreid.data.transforms import Augmentation
@@ -90,9 +96,71 @@ def medians(rows: dict[Any, Any], runs: int) -> dict[Any, float]:
     return {name: statistics.median(values) for name, values in measured.items()}
 
 
+def encode(size: tuple[int, int], quality: int, subsampling: str, count: int = 200) -> list[bytes]:
+    """JPEG files of smooth noise, in memory."""
+    rng = np.random.default_rng(0)
+    files = []
+    for _ in range(count):
+        coarse = rng.integers(0, 256, (size[0] // 6, size[1] // 6, 3), dtype=np.uint8)
+        smooth = cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)
+        file = io.BytesIO()
+        Image.fromarray(smooth).save(file, "JPEG", quality=quality, subsampling=subsampling)
+        files.append(file.getvalue())
+    return files
+
+
+def by_pillow(file: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(file), formats=FORMATS) as image:
+        return image.convert("RGB")
+
+
+def by_opencv(file: bytes) -> Image.Image:
+    return Image.fromarray(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR_RGB))
+
+
+def by_simplejpeg(file: bytes) -> Image.Image:
+    image = jpeg.decode(file, MAX_PIXELS)
+    if image is None:
+        raise ValueError("simplejpeg left this file to Pillow")
+    return image
+
+
+def report_decoders(size: tuple[int, int], runs: int) -> None:
+    """Images per second of processor time, the ratio to Pillow, and the largest difference from Pillow's pixels."""
+    decoders: dict[str, Callable[[bytes], Image.Image]] = {"Pillow": by_pillow, "OpenCV": by_opencv}
+    with contextlib.suppress(ModuleNotFoundError):
+        jpeg.check_installed()
+        decoders["simplejpeg"] = by_simplejpeg
+    print(
+        f"{'quality':>7s} {'chroma':>6s} {'kB':>5s}  images/s (ratio to Pillow, largest difference), median of {runs}"
+    )
+    for quality, subsampling in ((75, "4:2:0"), (90, "4:2:0"), (90, "4:4:4"), (95, "4:4:4")):
+        files = encode(size, quality, subsampling)
+        speeds: dict[str, list[float]] = {name: [] for name in decoders}
+        for _ in range(runs):
+            for name, decode in decoders.items():
+                start = time.process_time()
+                for file in files:
+                    decode(file)
+                speeds[name].append(len(files) / (time.process_time() - start))
+        cells = []
+        for name, decode in decoders.items():
+            ratio = statistics.median(speeds[name]) / statistics.median(speeds["Pillow"])
+            difference = max(
+                int(abs(np.asarray(decode(f), int) - np.asarray(by_pillow(f), int)).max()) for f in files[:50]
+            )
+            cells.append(f"{name} {statistics.median(speeds[name]):.0f} ({ratio:.2f}, {difference})")
+        kilobytes = statistics.mean(map(len, files)) / 1e3
+        print(f"{quality:7d} {subsampling:>6s} {kilobytes:5.1f}  {'  '.join(cells)}")
+
+
 def main() -> None:
     args = parse()
     torch.set_num_threads(1)
+    if args.decoders:
+        cv2.setNumThreads(1)
+        report_decoders(tuple(args.size), args.runs)
+        return
     source, size = tuple(args.source), tuple(args.size)
     with tempfile.TemporaryDirectory() as folder:
         root, pack = Path(folder), Path(folder) / "pack.npy"
@@ -132,6 +200,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--source", nargs=2, type=int, default=(288, 144), metavar=("H", "W"), help="of the files")
     parser.add_argument("--size", nargs=2, type=int, default=(256, 128), metavar=("H", "W"), help="trained at")
     parser.add_argument("--workers", nargs="+", type=int, default=[0, 2], metavar="N")
+    parser.add_argument("--decoders", action="store_true", help="measure decoding alone, of files of --size")
     parser.add_argument("--runs", type=int, default=5, metavar="N")
     return parser.parse_args()
 

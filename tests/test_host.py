@@ -76,6 +76,22 @@ def test_a_model_name_is_bound_to_a_configuration_for_a_while() -> None:
         pass
 
 
+def test_dataset_names_are_bound_for_a_while() -> None:
+    plain = {name: host.dataset_factory(name) for name in ("sysu_mm01", "regdb_v2i")}
+    with host.bound_datasets({"sysu_mm01": dict, "regdb_v2i": partial(dict, split=3)}):
+        assert host.data.datasets.init_image_dataset("sysu_mm01", root="r") == {"root": "r"}
+        assert host.data.datasets.init_image_dataset("regdb_v2i", root="r") == {"root": "r", "split": 3}
+    with pytest.raises(KeyError), host.bound_datasets({"sysu_mm01": dict}):
+        raise KeyError
+    assert {name: host.dataset_factory(name) for name in plain} == plain
+    with (
+        pytest.raises(ValueError, match="'market1501' is not a dataset of promptreid"),
+        host.bound_datasets({"sysu_mm01": dict, "market1501": dict}),
+    ):
+        pass
+    assert host.dataset_factory("sysu_mm01") is plain["sysu_mm01"]
+
+
 @pytest.mark.parametrize("scalar", [np.float32(0.5), np.float64(0.25)])
 def test_torchreid_reads_its_own_checkpoint(tmp_path: Path, scalar: np.floating) -> None:
     host.allow_host_checkpoints()
@@ -130,3 +146,24 @@ def test_alias_modules_gives_the_same_objects() -> None:
         """
     )
     assert output == "True True\n"
+
+
+def test_a_data_manager_downloads_nothing(tmp_path: Path, sysu_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchreid's own default target is Market-1501, which it fetches where it is missing."""
+    from promptreid.data.manager import ModalDataManager
+
+    def refuse(*args: object) -> None:
+        raise AssertionError("a download was tried")
+
+    monkeypatch.setattr(host.ImageDataset.__mro__[1], "download_dataset", refuse)
+    with pytest.raises(FileNotFoundError, match="market1501: no such folder"):
+        ModalDataManager(root=str(sysu_root), sources="sysu_mm01", targets="market1501", workers=0, use_gpu=False)
+    assert host.ImageDataset.download_dataset is refuse
+    assert not (sysu_root / "market1501").exists()
+
+
+def test_only_torchreids_own_data_sets_are_its_own() -> None:
+    assert host.host_dataset("market1501").__name__ == "Market1501"
+    for name in ("sysu_mm01", "market1502"):
+        with pytest.raises(ValueError, match=f"no image data set '{name}' of its own"):
+            host.host_dataset(name)

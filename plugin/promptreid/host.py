@@ -10,8 +10,9 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -121,6 +122,67 @@ def bound_model(name: str, builder: Callable[..., torch.nn.Module]) -> Iterator[
         yield
     finally:
         _MODELS[name] = plain
+
+
+def dataset_factory(name: str) -> Callable[..., Any]:
+    """What is registered as a dataset of ours: a class, function or ``functools.partial``.
+
+    Raises:
+        ValueError: the name is not one of ours.
+    """
+    if ("dataset", name) not in _ours:
+        raise ValueError(f"{name!r} is not a dataset of promptreid; only its own datasets take options")
+    factory: Callable[..., Any] = _DATASETS[name]
+    return factory
+
+
+def host_dataset(name: str) -> Any:
+    """torchreid's own class of image data sets of this name.
+
+    Raises:
+        ValueError: torchreid has none.
+    """
+    if name not in _DATASETS or is_ours("dataset", name):
+        raise ValueError(f"torchreid has no image data set {name!r} of its own")
+    return _DATASETS[name]
+
+
+@contextmanager
+def no_downloads() -> Iterator[None]:
+    """For the duration of the block, a data set of torchreid's that isn't there is an error instead of a download."""
+    base: Any = ImageDataset.__mro__[1]
+    download = base.download_dataset
+
+    def refuse(self: Any, folder: str, url: str) -> None:
+        if not Path(folder).exists():
+            raise FileNotFoundError(
+                f"{folder}: no such folder; put {type(self).__name__} there, or choose another data set in "
+                "data.sources and data.targets. Nothing is downloaded"
+            )
+
+    base.download_dataset = refuse
+    try:
+        yield
+    finally:
+        base.download_dataset = download
+
+
+@contextmanager
+def bound_datasets(factories: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
+    """For the duration of the block, let dataset names of ours mean factories that a configuration is bound to.
+
+    Args:
+        factories: by name; each is called as the registered one is.
+
+    Raises:
+        ValueError: a name is not one of ours.
+    """
+    plain = {name: dataset_factory(name) for name in factories}
+    _DATASETS.update(factories)
+    try:
+        yield
+    finally:
+        _DATASETS.update(plain)
 
 
 def register_loss(loss: type[torch.nn.Module]) -> None:

@@ -78,3 +78,38 @@ def test_bundle_is_its_first_present_path() -> None:
 
 def test_bundle_collates_as_a_path() -> None:
     assert default_collate([{"impath": BUNDLE}, {"impath": BUNDLE}])["impath"] == ["a.jpg", "a.jpg"]
+
+
+def triples() -> ModalBatch:
+    samples = [
+        ModalBatch.sample(torch.rand(3, 3, 4, 2) + 1, [0, 1, 2], camera, [True, camera > 0, True]) for camera in (0, 1)
+    ]
+    return default_collate(samples)
+
+
+@pytest.mark.parametrize("kept", [[0], {1, 2}, (0, 1, 2), range(3)])
+def test_only_marks_the_others_missing(kept) -> None:
+    batch = triples()
+    before = {key: value.clone() for key, value in batch.items()}
+    only = batch.only(kept)
+    assert type(only) is ModalBatch
+    assert only.size() == batch.size()
+    for m in range(3):
+        assert torch.equal(only["present"][:, m], batch["present"][:, m] & (m in kept))
+        assert torch.equal(only["images"][:, m], batch["images"][:, m] * (m in kept))
+    assert torch.equal(only["modality"], batch["modality"]) and torch.equal(only["camera"], batch["camera"])
+    assert all(torch.equal(value, before[key]) for key, value in batch.items())
+
+
+def test_only_goes_by_modality_and_not_by_place() -> None:
+    batch = default_collate([sample(1.0, 0), sample(2.0, 1)]).only([1])
+    assert batch["present"].tolist() == [[False], [True]]
+    assert batch["images"].amax((1, 2, 3, 4)).tolist() == [0, 2]
+    one = ModalBatch.sample(torch.full((2, 3, 1, 1), float("nan")), [2, 0], 0).only({0})
+    assert one["present"].tolist() == [False, True]
+    assert one["images"].isnan().flatten(1).any(1).tolist() == [False, True]
+
+
+def test_only_keeps_something() -> None:
+    with pytest.raises(ValueError, match="kept is empty"):
+        triples().only([])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from promptreid.data import images
-from promptreid.data.images import read_image
+from promptreid.data.images import read_image, read_images, read_in_turn
+from promptreid.data.strips import part
 
 
 def jpeg(path: Path, height: int = 40, width: int = 20) -> Path:
@@ -50,7 +53,7 @@ def test_huge_image_is_refused_before_decoding(tmp_path: Path) -> None:
 def test_read_errors_are_tried_again_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def flaky(path: str) -> Image.Image:
+    def flaky(path: str, decoder: str) -> Image.Image:
         calls.append(path)
         raise OSError(5, "Input/output error")
 
@@ -59,3 +62,120 @@ def test_read_errors_are_tried_again_but_not_for_ever(tmp_path: Path, monkeypatc
     with pytest.raises(ValueError, match="Input/output error"):
         read_image("x.jpg")
     assert len(calls) == 3
+
+
+GREY = np.random.default_rng(1).integers(0, 256, (8, 6), dtype=np.uint8)
+DEEP = np.random.default_rng(2).integers(0, 65536, (8, 6)).astype(np.uint16)
+DEEP[0, :4] = 0, 255, 256, 65535
+EXPECTED = np.round(DEEP / 257).astype(np.uint8)[..., None].repeat(3, axis=2)
+"""0..65535 is 0..255 times 257."""
+
+
+def big_endian_tiff(path: Path, values: np.ndarray) -> None:
+    """An uncompressed TIFF of 16-bit grey, most significant byte first, which Pillow opens as I;16B."""
+    height, width = values.shape
+    tags = [(256, width), (257, height), (258, 16), (259, 1), (262, 1), (273, 110), (277, 1), (278, height)]
+    tags.append((279, values.size * 2))
+    entries = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in sorted(tags))
+    directory = struct.pack(">H", len(tags)) + entries + b"\0\0\0\0"
+    header = b"MM\0*" + struct.pack(">I", 8) + directory
+    path.write_bytes(header.ljust(110 + 12, b"\0").replace(struct.pack(">HHII", 273, 4, 1, 110),
+                     struct.pack(">HHII", 273, 4, 1, 122)) + values.astype(">u2").tobytes())  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["thermal.png", "thermal.tiff"])
+def test_16_bit_grey_keeps_its_range(tmp_path: Path, name: str) -> None:
+    Image.fromarray(DEEP).save(tmp_path / name)
+    with Image.open(tmp_path / name) as image:
+        assert image.mode == "I;16"
+    assert (np.asarray(read_image(str(tmp_path / name))) == EXPECTED).all()
+
+
+def test_16_bit_grey_of_the_other_byte_order(tmp_path: Path) -> None:
+    big_endian_tiff(tmp_path / "big.tiff", DEEP)
+    with Image.open(tmp_path / "big.tiff") as image:
+        assert image.mode == "I;16B"
+    assert (np.asarray(read_image(str(tmp_path / "big.tiff"))) == EXPECTED).all()
+
+
+def test_16_bit_grey_that_an_older_pillow_opens_as_32_bit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    Image.fromarray(DEEP).save(tmp_path / "a.png")
+    monkeypatch.setattr(images.Image, "open", lambda path, formats: Image.fromarray(DEEP.astype(np.int32)))
+    assert (np.asarray(read_image(str(tmp_path / "a.png"))) == EXPECTED).all()
+    monkeypatch.setattr(images.Image, "open", lambda path, formats: Image.fromarray(DEEP.astype(np.int32) + 1))
+    with pytest.raises(ValueError, match=r"a\.png: integers beyond 16 bit"):
+        read_image(str(tmp_path / "a.png"))
+
+
+def test_16_bit_colour_keeps_its_range(tmp_path: Path) -> None:
+    colours = np.stack([DEEP, DEEP // 2, DEEP // 3], axis=2)
+    cv2.imwrite(str(tmp_path / "c.png"), colours[..., ::-1])
+    assert abs(np.asarray(read_image(str(tmp_path / "c.png"))) - colours / 257).max() <= 1
+
+
+def test_numbers_of_unknown_range_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(GREY.astype(np.float32)).save(tmp_path / "float.tiff")
+    with pytest.raises(ValueError, match=r"float\.tiff: 32-bit floats, whose range isn't known; convert the file to 8"):
+        read_image(str(tmp_path / "float.tiff"))
+    Image.fromarray(GREY.astype(np.int32)).save(tmp_path / "int.tiff")
+    with pytest.raises(ValueError, match=r"int\.tiff: integers beyond 16 bit"):
+        read_image(str(tmp_path / "int.tiff"))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1"])
+def test_other_modes_become_rgb(tmp_path: Path, mode: str) -> None:
+    grey = np.where(GREY > 127, 255, 0).astype(np.uint8) if mode == "1" else GREY
+    Image.fromarray(grey).convert(mode).save(tmp_path / "a.png")
+    image = read_image(str(tmp_path / "a.png"))
+    assert image.mode == "RGB"
+    assert (np.asarray(image) == grey[..., None]).all()
+
+
+@pytest.fixture
+def strip(tmp_path: Path) -> str:
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 768, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "0548_c0002_000.png")
+    return str(tmp_path / "0548_c0002_000.png")
+
+
+def test_the_parts_of_a_strip(strip: str) -> None:
+    whole = np.asarray(read_image(strip))
+    parts = [np.asarray(read_image(part(strip, number, 3))) for number in (1, 2, 3)]
+    assert [image.shape for image in parts] == [(128, 256, 3)] * 3
+    assert (np.concatenate(parts, axis=1) == whole).all()
+    assert (np.asarray(read_image(part(strip, 1, 1))) == whole).all()
+
+
+def test_a_strip_is_decoded_once(strip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = str(jpeg(tmp_path / "other.jpg"))
+    paths = [part(strip, 3, 3), other, part(strip, 1, 3), part(strip, 2, 3), part(strip, 1, 3)]
+    expected = [read_image(path) for path in paths]
+    decoded, decode = [], images._decode
+
+    def counted(path: str, decoder: str) -> Image.Image:
+        decoded.append(path)
+        return decode(path, decoder)
+
+    monkeypatch.setattr(images, "_decode", counted)
+    found = read_images(paths)
+    assert found == expected
+    assert decoded == [strip, other]
+    found[2].paste((1, 2, 3), (0, 0, 9, 9))
+    assert found[4] == expected[4]
+    decoded.clear()
+    assert list(read_in_turn(sorted(paths))) == [(path, read_image(path)) for path in sorted(paths)]
+    assert decoded[:2] == [strip, other]
+
+
+def test_a_strip_of_another_size_is_refused(strip: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"c0002_000\.png: a strip of 2 images is 512 x 128 pixels, this file is 768 x"
+    ):
+        read_image(part(strip, 1, 2))
+    with pytest.raises(ValueError, match=r"tall\.jpg: a strip of 3 images is 768 x 128 pixels, this file is 128 x 768"):
+        read_image(part(str(jpeg(tmp_path / "tall.jpg", 768, 128)), 2, 3))
+
+
+def test_a_missing_strip_is_named_by_its_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none\.jpg: no such image"):
+        read_image(part(str(tmp_path / "none.jpg"), 2, 3))

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from promptreid import host
+from promptreid.data.augmentations import random_state_of
 from promptreid.data.batch import ModalBatch
-from promptreid.data.dataset import ModalDataset
 from promptreid.data.manager import ModalDataManager
 from promptreid.data.packing import files_of, write_pack
 from promptreid.data.transforms import Augmentation, ImageSettings, build_chain
@@ -65,15 +65,31 @@ def pack_of(root: Path, file: Path, interpolation: str = "bilinear", splits: str
     return str(file)
 
 
-def test_with_nothing_asked_it_is_torchreids(sysu_root: Path) -> None:
+def test_with_nothing_asked_the_data_are_torchreids(sysu_root: Path) -> None:
     ours = manager(sysu_root)
     theirs = host.ImageDataManager(**{**BASE, "root": str(sysu_root)})
-    assert type(ours.train_loader.sampler) is type(theirs.train_loader.sampler)
-    assert type(ours.train_loader.batch_sampler) is type(theirs.train_loader.batch_sampler)
-    assert_same(epoch_of(ours.train_loader), epoch_of(theirs.train_loader))
+    assert [record[1:] for record in ours.train_loader.dataset.data] == [
+        record[1:] for record in theirs.train_loader.dataset.data
+    ]
     for kind in ("query", "gallery"):
         assert_same(epoch_of(ours.test_loader["sysu_mm01"][kind]), epoch_of(theirs.test_loader["sysu_mm01"][kind]))
-    ours.set_epoch(3)
+
+
+@pytest.mark.parametrize("sampler", ["RandomIdentitySampler", "RandomSampler", "SequentialSampler"])
+def test_torchreid_under_the_same_seeds_gives_the_same_batches(sysu_root: Path, sampler: str) -> None:
+    """The draws are torchreid's, from other seeds: those of the epoch, and of each batch."""
+    ours = manager(sysu_root, train_sampler=sampler, seed=3)
+    theirs = host.ImageDataManager(**{**BASE, "root": str(sysu_root), "train_sampler": sampler}).train_loader
+    ours.set_epoch(2)
+    with random_state_of(int(np.random.SeedSequence([3, 2], spawn_key=(1,)).generate_state(1)[0])):
+        expected = [list(map(int, batch)) for batch in theirs.batch_sampler]
+    seeded = list(ours.train_loader.batch_sampler)
+    assert [list(batch) for batch in seeded] == expected
+    ours.set_epoch(2)
+    for batch, indices in zip(ours.train_loader, seeded, strict=True):
+        with random_state_of(indices.seed):
+            again = default_collate(theirs.dataset.__getitems__(list(indices)))
+        assert_same([batch], [again])
 
 
 def test_the_cross_modal_sampler_by_name(sysu_root: Path) -> None:
@@ -88,7 +104,8 @@ def test_the_cross_modal_sampler_by_name(sysu_root: Path) -> None:
 def test_its_batches_are_not_balanced_again(sysu_root: Path) -> None:
     data = manager(sysu_root, **OURS)
     records = data.train_loader.dataset.data
-    for indices, batch in zip(data.train_loader.batch_sampler, data.train_loader, strict=True):
+    indices_of_batches = list(data.train_loader.batch_sampler.batches)
+    for indices, batch in zip(indices_of_batches, data.train_loader, strict=True):
         assert batch["impath"] == [records[index][0] for index in indices]
 
 
@@ -105,32 +122,6 @@ def test_an_epoch_is_a_function_of_seed_and_epoch(sysu_root: Path) -> None:
     other = manager(sysu_root, **OURS, augment=BOTH, seed=5)
     other.set_epoch(2)
     assert epoch_of(other.train_loader)[0]["impath"] != second[0]["impath"]
-
-
-@pytest.mark.parametrize("persistent", [False, True])
-def test_workers_change_nothing(sysu_root: Path, persistent: bool) -> None:
-    alone = manager(sysu_root, **OURS, augment=BOTH)
-    shared = manager(sysu_root, **OURS, augment=BOTH, workers=2, persistent_workers=persistent)
-    for epoch in (0, 1):
-        alone.set_epoch(epoch)
-        shared.set_epoch(epoch)
-        seed_all(7)
-        state = torch.get_rng_state()
-        assert_same(list(alone.train_loader), list(shared.train_loader))
-        assert torch.equal(torch.get_rng_state(), state)  # the model's dropout doesn't notice them either
-    assert (shared.train_loader._iterator is not None) is persistent
-
-
-def test_persistent_workers_under_torchreids_sampler_resume_to_the_same_epoch(sysu_root: Path) -> None:
-    settings = {"workers": 1, "persistent_workers": True}
-    whole, resumed = manager(sysu_root, **settings), manager(sysu_root, **settings)
-    whole.set_epoch(0)
-    epoch_of(whole.train_loader, seed=0)
-    for data in (whole, resumed):
-        data.set_epoch(1)
-    batches = epoch_of(whole.train_loader, seed=1)
-    assert_same(batches, epoch_of(resumed.train_loader, seed=1))
-    assert_cross_modal(batches[0], identities=4, each=2)
 
 
 def threads_here(_: Any) -> torch.Tensor:
@@ -220,10 +211,10 @@ def test_a_pack_changes_no_byte(sysu_root: Path, tmp_path: Path, monkeypatch: py
     loaders = [[data.train_loader, *data.test_loader["sysu_mm01"].values()] for data in (decoded, packed)]
     expected = [epoch_of(loader) for loader in loaders[0]]
 
-    def refuse(path: str) -> None:
-        raise AssertionError(f"{path} was decoded")
+    def refuse(paths: list[str], decoder: str) -> None:
+        raise AssertionError(f"{paths} were decoded")
 
-    monkeypatch.setattr("promptreid.data.dataset.read_image", refuse)
+    monkeypatch.setattr("promptreid.data.dataset.read_images", refuse)
     for batches, loader in zip(expected, loaders[1], strict=True):
         assert_same(batches, epoch_of(loader))
 
@@ -260,7 +251,25 @@ def test_an_unusable_pack_is_refused(sysu_root: Path, tmp_path: Path) -> None:
         ({**OURS, "batch_size_train": 18}, r"train\.batch_size 18 a multiple of it"),
         ({**OURS, "batch_size_train": 800}, "a batch of 200 identities can't be drawn"),
         ({**OURS, "world_size": 3}, "can't be shared equally among 3 processes"),
-        ({"world_size": 2}, r"sampler\.train_sampler RandomIdentitySampler gives each of the 2 processes the same"),
+        (
+            {"world_size": 2},
+            r"sampler\.train_sampler RandomIdentitySampler gives each of the 2 processes the same images: "
+            "choose IdentitySampler or CrossModalSampler",
+        ),
+        (
+            {"train_sampler": "IdentitySampler", "batch_size_train": 18},
+            r"batch_size 18 must be a multiple of sampler\.num_i",
+        ),
+        ({"train_sampler": "IdentitySampler", "world_size": 3}, "can't be shared equally among 3 processes"),
+        (
+            {"augment": Augmentation(drop_modality=0.5)},
+            r"data\.augment\.drop_modality 0\.5: a sample of SYSUMM01 is one i",
+        ),
+        (
+            {"augment": Augmentation(near_infrared=["blur"])},
+            r"data\.augment\.near_infrared: this data set has visible, inf",
+        ),
+        ({"decoder": "pil"}, r"data\.decoder: unknown name 'pil'"),
     ],
 )
 def test_impossible_settings_are_refused(sysu_root: Path, changes: dict[str, Any], message: str) -> None:
@@ -276,24 +285,9 @@ class Plain(host.ImageDataset):
         super().__init__(records, records, records, **kwargs)
 
 
-class Triples(ModalDataset):
-    """Three modalities in each sample."""
-
-    modalities = ("rgb", "nir", "tir")
-    images_per_sample = 3
-
-    def __init__(self, root: str = "", **kwargs: Any) -> None:
-        from promptreid.data.batch import PathBundle
-
-        path = sorted(map(str, Path(root).rglob("*.jpg")))[0]
-        records = [(PathBundle(dict.fromkeys(self.modalities, path)), pid % 4, pid) for pid in range(8)]
-        super().__init__(records, records, records, **kwargs)
-
-
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, dataset in (("plain", Plain), ("triples", Triples)):
-        monkeypatch.setitem(host._DATASETS, name, dataset)
+    monkeypatch.setitem(host._DATASETS, "plain", Plain)
 
 
 @pytest.mark.parametrize(
@@ -301,8 +295,10 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (OURS, "sampler.train_sampler"),
         ({"augment": BOTH}, "data.augment"),
+        ({"augment": Augmentation(aligned=True)}, "data.augment"),
+        ({"augment": Augmentation(drop_modality=0.1)}, "data.augment"),
         ({"pack": "pack.npy"}, "data.pack"),
-        ({"workers": 1, "persistent_workers": True}, "data.persistent_workers"),
+        ({"decoder": "simplejpeg"}, "data.decoder"),
     ],
 )
 def test_ordinary_data_sets_have_none_of_it(
@@ -316,16 +312,29 @@ def test_ordinary_data_sets_stay_torchreids(sysu_root: Path, registered: None) -
     settings = {"sources": ["plain"], "num_instances": 1, "batch_size_train": 4}
     ours = manager(sysu_root, **settings, augment=Augmentation([], [], "bilinear"))
     theirs = host.ImageDataManager(**{**BASE, **settings, "root": str(sysu_root)})
-    for a, b in zip(epoch_of(ours.train_loader), epoch_of(theirs.train_loader), strict=True):
-        assert torch.equal(a["img"], b["img"])
+    seeded = list(ours.train_loader.batch_sampler)
+    ours.set_epoch(0)
+    for batch, indices in zip(ours.train_loader, seeded, strict=True):
+        with random_state_of(indices.seed):
+            expected = default_collate([theirs.train_loader.dataset[index] for index in indices])
+        assert torch.equal(batch["img"], expected["img"])
+        assert batch["impath"] == expected["impath"]
+    assert ours.train_loader.dataset.num_train_pids == 4
 
 
-def test_triples_have_one_chain_per_modality_and_no_pairing(sysu_root: Path, registered: None) -> None:
-    settings = {"sources": ["triples"], "num_instances": 2, "batch_size_train": 4, "transforms": []}
-    augment = Augmentation(visible=("normalize",), infrared=("channel_exchange",))
-    images = epoch_of(manager(sysu_root, **settings, augment=augment).train_loader)[0]["img"]["images"]
-    assert not torch.equal(images[:, 0, 0], images[:, 0, 1])
-    assert torch.equal(images[:, 1:, 0], images[:, 1:, 1])
-    for changes in (OURS, {"augment": Augmentation(second_visible=True)}):
-        with pytest.raises(ValueError, match="Triples has all modalities in each sample"):
-            manager(sysu_root, **settings, **changes)
+def test_random_patch_is_warned_of(sysu_root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    manager(sysu_root, transforms=["random_patch"], augment=Augmentation(aligned=True))  # which is harmless here
+    assert "random_patch pastes pieces" in caplog.text
+    caplog.clear()
+    manager(sysu_root, transforms=["random_patch"], augment=BOTH)  # which replaces it everywhere
+    manager(sysu_root, transforms=["random_crop"])
+    assert "random_patch" not in caplog.text
+
+
+def test_the_decoder_reads_train_and_test_images(sysu_root: Path) -> None:
+    pytest.importorskip("simplejpeg")
+    fast, usual = manager(sysu_root, decoder="simplejpeg"), manager(sysu_root)
+    assert_same(epoch_of(fast.train_loader), epoch_of(usual.train_loader))
+    for data, decoder in ((fast, "simplejpeg"), (usual, "pillow")):
+        datasets = [data.train_loader.dataset, *(loader.dataset for loader in data.test_loader["sysu_mm01"].values())]
+        assert {dataset.decoder for dataset in datasets} == {decoder}

@@ -15,6 +15,7 @@ from promptreid.data import packing
 from promptreid.data.batch import PathBundle
 from promptreid.data.images import read_image
 from promptreid.data.packing import Pack, files_of, write_pack
+from promptreid.data.strips import part
 from promptreid.data.transforms import INTERPOLATIONS, ImageSettings, build_chain
 
 SIZE = (24, 12)
@@ -209,3 +210,51 @@ def test_bad_arguments_are_refused(root: Path) -> None:
 def test_files_of_records() -> None:
     triple = PathBundle({"rgb": "a", "nir": None, "tir": "b"})
     assert files_of([(triple, 0, 0), ("c", 0, 0, 0), (PathBundle({"visible": "a"}), 1, 0)]) == ["a", "b", "c"]
+
+
+def strips_of(root: Path, count: int = 3) -> list[str]:
+    found = []
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (128, 256 * count, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / f"strip{number}.png")
+        found += [part(str(root / f"strip{number}.png"), place, count) for place in range(1, count + 1)]
+    return found
+
+
+def test_the_parts_of_strips_have_rows_of_their_own(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = strips_of(root)
+    triples = [(PathBundle(dict(zip("abc", parts[i : i + 3], strict=True))), 0, 0) for i in (0, 3, 6)]
+    files = [*files_of(triples), paths(root)[0]]
+    assert files == [*parts, paths(root)[0]]
+    opened, opener = [], Image.open
+    monkeypatch.setattr(Image, "open", lambda path, **settings: opened.append(path) or opener(path, **settings))
+    write_pack(root.parent / "pack.npy", root, files, *SIZE, "bilinear")
+    assert len(opened) == 4  # each strip once
+    pack = Pack(root.parent / "pack.npy", root)
+    check(pack, root, files=files)
+    for path in files:
+        expected = read_image(path).resize((12, 24), Image.Resampling.BILINEAR)
+        assert pack.read(path).tobytes() == expected.tobytes()
+    assert len({pack.read(path).tobytes() for path in files}) == len(pack) == 10
+    index = json.loads((root.parent / "pack.json").read_text())
+    assert [entry[0] for entry in index["files"][:2]] == ["strip0.png#1/3", "strip0.png#2/3"]
+    with pytest.raises(ValueError, match=r"strip0\.png isn't in the pack"):
+        pack.read(str(root / "strip0.png"))
+
+
+def test_a_changed_or_missing_strip_is_refused(root: Path) -> None:
+    parts = strips_of(root)
+    write_pack(root.parent / "pack.npy", root, parts, *SIZE, "bilinear")
+    pack = Pack(root.parent / "pack.npy", root)
+    Image.fromarray(np.zeros((128, 768, 3), np.uint8)).save(root / "strip1.png")
+    check(pack, root, files=parts[:3])
+    with pytest.raises(ValueError, match=r"strip1\.png#1/3 has changed since it was packed"):
+        check(pack, root, files=parts)
+    (root / "strip0.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"strip0\.png: no such image file, but data\.pack has it"):
+        check(pack, root, files=parts)
+
+
+def test_a_strip_of_another_size_is_not_packed(root: Path) -> None:
+    with pytest.raises(ValueError, match="a strip of 2 images is 512 x 128 pixels, this file is 768 x 128"):
+        write_pack(root.parent / "pack.npy", root, [part(strips_of(root)[0][:-4], 1, 2)], *SIZE, "bilinear")

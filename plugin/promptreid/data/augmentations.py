@@ -84,6 +84,13 @@ class ToFloatTensor(nn.Module):
         return pixels.contiguous().to(torch.float32).div(255)
 
 
+def seed_generators(seed: int) -> None:
+    """Let Python, NumPy and torch's CPU draw from ``seed`` (32 bit) from here on."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+
+
 @contextmanager
 def random_state_of(seed: int | None) -> Iterator[None]:
     """Within the block, Python, NumPy and torch's CPU draw from ``seed``; afterwards they go on as before.
@@ -95,9 +102,7 @@ def random_state_of(seed: int | None) -> Iterator[None]:
         return
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.default_generator.manual_seed(seed)
+        seed_generators(seed)
         try:
             yield
         finally:

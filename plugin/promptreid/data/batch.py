@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -79,6 +79,21 @@ class ModalBatch(dict[str, Any]):
     def cuda(self, *args: Any, **kwargs: Any) -> ModalBatch:
         """Like ``Tensor.cuda``, for every field."""
         return type(self)({key: value.cuda(*args, **kwargs) for key, value in self.items()})
+
+    def only(self, kept: Collection[int]) -> ModalBatch:
+        """The same samples with every modality that is not in ``kept`` missing: not present, its images zero.
+
+        Args:
+            kept: modality ids, at least one.
+
+        Raises:
+            ValueError: nothing would be kept.
+        """
+        if not kept:
+            raise ValueError("kept is empty: name at least one modality id that stays")
+        keep = torch.isin(self["modality"], torch.tensor(sorted(kept), device=self["modality"].device))
+        images = self["images"].masked_fill(~keep[..., None, None, None], 0)
+        return type(self)({**self, "images": images, "present": self["present"] & keep})
 
     def size(self, dim: int | None = None) -> Any:
         """The size of ``images``; ``size(0)`` of a batch is the number of samples."""

@@ -10,12 +10,14 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from promptreid import host
+from promptreid.data.aligned import choose_kept, transform_aligned
 from promptreid.data.augmentations import random_state_of
 from promptreid.data.batch import ModalBatch, PathBundle
-from promptreid.data.images import read_image
+from promptreid.data.images import PILLOW, read_images
 from promptreid.data.packing import Pack
 from promptreid.data.sampling import ModalityBalancer
 
@@ -30,20 +32,22 @@ class ModalDataset(host.ImageDataset):
 
     Items are torchreid's (``img``, ``pid``, ``camid``, ``impath``, ``dsetid``), with ``img`` a ``ModalBatch``. A record
     whose path is an ordinary string (from a data set of torchreid's that was added to this one) is read as a sample
-    of the first modality.
+    of the first modality, whose other modalities are missing.
 
     Args:
         train, query, gallery: records ``(PathBundle, pid, camid)``; the train pids are 0..N-1.
         kwargs: torchreid's own (``transform``, ``k_tfm``, ``mode``, ``combineall``, ``verbose``, ...).
 
     Raises:
-        ValueError: an empty list, train pids with gaps, or a train identity that lacks a modality.
+        ValueError: an empty list, train pids with gaps, a train identity that lacks a modality, or a sample whose
+            modalities aren't those of the class.
     """
 
     modalities: tuple[str, ...] = ("visible", "infrared")
     """Names of the modalities; a modality id is an index into this table."""
     images_per_sample = 1
-    """M: 1 for visible-infrared data, 3 for RGB + NIR + TIR triples."""
+    """M: 1 for visible-infrared data, 3 for RGB + NIR + TIR triples. With more than 1, each PathBundle has all of
+    ``modalities`` in their order, ``None`` for those that its sample lacks."""
     num_cameras = 0
     """Size of the table of true cameras."""
     protocols: tuple[Any, ...] = ()
@@ -51,16 +55,24 @@ class ModalDataset(host.ImageDataset):
 
     transforms: Mapping[str, Callable[[Any], Tensor]] = MappingProxyType({})
     """Transforms by modality; a modality that isn't in here has torchreid's ``transform``."""
+    aligned = False
+    """Augment the images of a sample alike; see :mod:`promptreid.data.aligned`."""
+    drop_modality = 0.0
+    """Probability with which each modality of a train sample is treated as missing; one always stays."""
     second_visible: Callable[[Any], Tensor] | None = None
     """Transform of a second copy that every visible image of a batch gets (CAJ), for training; none when None."""
     pack: Pack | None = None
     """Where images are read from instead of their own files."""
+    decoder = PILLOW
+    """What decodes those files; see :data:`promptreid.data.images.DECODERS`."""
     balance_batches = True
     """Draw K images of each modality wherever a train batch is one of identities; off when the sampler does."""
     named_protocols: tuple[Any, ...] = ()
     """Protocols that are used only when ``test.protocols`` names them."""
     missing_protocols: Mapping[str, str] = MappingProxyType({})
     """Names that ``test.protocols`` might ask for in vain, each with the reason."""
+    options: frozenset[str] = frozenset()
+    """Names of the constructor's arguments that a configuration sets, such as ``incomplete`` (``data.incomplete``)."""
     split: str = ""
     """Which of several divisions into training and test identities this is, such as ``"regdb split 3"``."""
 
@@ -68,6 +80,7 @@ class ModalDataset(host.ImageDataset):
         for name, records in (("train", train), ("query", query), ("gallery", gallery)):
             if not records:
                 raise ValueError(f"{type(self).__name__}: the {name} list is empty; is the data set complete?")
+            self._check_samples(records)
         self._check_train(train)
         super().__init__(train, query, gallery, **kwargs)
         self._balancer: ModalityBalancer | None = None
@@ -120,32 +133,52 @@ class ModalDataset(host.ImageDataset):
         return self.modalities.index(next(iter(path.paths))) if isinstance(path, PathBundle) else 0
 
     def _samples(self, path: str, camid: int, transforms: Mapping[str, Callable[[Any], Tensor]]) -> list[Any]:
-        bundle = path if isinstance(path, PathBundle) else PathBundle({self.modalities[0]: path}, camid)
-        read = read_image if self.pack is None else self.pack.read
-        images = {name: None if file is None else read(file) for name, file in bundle.paths.items()}
+        bundle = path if isinstance(path, PathBundle) else self._bundle(path, camid)
+        files = {name: file for name, file in bundle.paths.items() if file is not None}
+        if self.mode == "train" and self.images_per_sample > 1:
+            files = {name: files[name] for name in choose_kept(list(files), self.drop_modality)}
+        images = dict(zip(files, self._read(list(files.values())), strict=True))
         if self.transform is None:
-            return [images if self.images_per_sample > 1 else next(iter(images.values()))]
-        names = list(images)
-        samples = []
-        for _ in range(self.k_tfm):
-            tensors = _fill_missing(
-                [
-                    None if image is None else transforms.get(name, self.transform)(image)
-                    for name, image in images.items()
-                ]
-            )
-            samples.append(
-                ModalBatch.sample(
-                    torch.stack(tensors),
-                    [self.modalities.index(name) for name in names],
-                    bundle.camera,
-                    [image is not None for image in images.values()],
-                )
-            )
-        return samples
+            return [
+                {name: images.get(name) for name in bundle.paths} if self.images_per_sample > 1 else images.popitem()[1]
+            ]
+        return [self._sample(bundle, images, transforms) for _ in range(self.k_tfm)]
+
+    def _bundle(self, path: str, camid: int) -> PathBundle:
+        """A plain path as a sample of the first modality."""
+        names = self.modalities if self.images_per_sample > 1 else self.modalities[:1]
+        return PathBundle({**dict.fromkeys(names), names[0]: path}, camid)
+
+    def _read(self, files: list[str]) -> list[Image.Image]:
+        return read_images(files, self.decoder) if self.pack is None else [self.pack.read(file) for file in files]
+
+    def _sample(
+        self,
+        bundle: PathBundle,
+        images: Mapping[str, Image.Image],
+        transforms: Mapping[str, Callable[[Any], Tensor]],
+    ) -> ModalBatch:
+        chains = {name: transforms.get(name, self.transform) for name in images}
+        if self.aligned and self.images_per_sample > 1:
+            tensors = transform_aligned(images, chains, seed=int(torch.randint(2**31, ())))
+        else:
+            tensors = {name: chains[name](image) for name, image in images.items()}
+        missing = torch.zeros_like(next(iter(tensors.values())))
+        return ModalBatch.sample(
+            torch.stack([tensors.get(name, missing) for name in bundle.paths]),
+            [self.modalities.index(name) for name in bundle.paths],
+            bundle.camera,
+            [name in tensors for name in bundle.paths],
+        )
 
     def __add__(self, other: Any) -> ModalDataset:
-        """Join the train sets, with identities, cameras and data set ids of ``other`` counted on from ours."""
+        """Join the train sets, with identities, cameras and data set ids of ``other`` counted on from ours.
+
+        Raises:
+            ValueError: ``other`` has other modalities.
+        """
+        if isinstance(other, ModalDataset):
+            self._check_same_modalities(other)
         merged = copy.copy(self)
         merged.train = list(self.train) + [
             (
@@ -185,7 +218,26 @@ class ModalDataset(host.ImageDataset):
             )
 
     def _label(self, path: str) -> str:
-        return "+".join(path.paths) if isinstance(path, PathBundle) else self.modalities[0]
+        if not isinstance(path, PathBundle):
+            return self.modalities[0]
+        return "+".join(name for name, file in path.paths.items() if file is not None)
+
+    def _check_same_modalities(self, other: ModalDataset) -> None:
+        if (other.modalities, other.images_per_sample) != (self.modalities, self.images_per_sample):
+            raise ValueError(
+                f"data.sources: a sample of {type(self).__name__} has {self.images_per_sample} of "
+                f"{', '.join(self.modalities)}, one of {type(other).__name__} {other.images_per_sample} of "
+                f"{', '.join(other.modalities)}; train on one of them"
+            )
+
+    def _check_samples(self, records: list[Record]) -> None:
+        for path, *_ in records:
+            names = tuple(path.paths) if isinstance(path, PathBundle) else ()
+            if self.images_per_sample > 1 and names != self.modalities:
+                raise ValueError(
+                    f"{type(self).__name__}: the sample of {path} has the modalities ({', '.join(names)}); expected "
+                    f"({', '.join(self.modalities)}) in this order, with None for a missing one"
+                )
 
     def _check_train(self, train: list[Record]) -> None:
         pids = {record[1] for record in train}
@@ -207,12 +259,6 @@ def _shift_camera(path: str, offset: int) -> str:
     if isinstance(path, PathBundle) and path.camera >= 0:
         return PathBundle(path.paths, path.camera + offset, path.labels)
     return path
-
-
-def _fill_missing(tensors: Sequence[Tensor | None]) -> list[Tensor]:
-    """Zeros in the place of missing images, so that samples can be stacked."""
-    shape = next(tensor for tensor in tensors if tensor is not None)
-    return [torch.zeros_like(shape) if tensor is None else tensor for tensor in tensors]
 
 
 DatasetFactory = Callable[..., ModalDataset]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,40 +10,57 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from promptreid import host
+from promptreid.data import jpeg
+from promptreid.data.aligned import POOLED, named_steps
 from promptreid.data.augmentations import ChannelExchange
 from promptreid.data.dataset import ModalDataset
+from promptreid.data.images import DECODERS, PILLOW
+from promptreid.data.options import bound_options
 from promptreid.data.packing import Pack, files_of
-from promptreid.data.samplers import CrossModalSampler, SeededBatches
-from promptreid.data.transforms import PLAIN, Augmentation, ImageSettings, Transform, build_chain
+from promptreid.data.samplers import CrossModalSampler, IdentitySampler
+from promptreid.data.seeding import DrawnBatches, SeededBatches, SeededDataset
+from promptreid.data.transforms import PLAIN, Augmentation, ImageSettings
 
 logger = logging.getLogger(__name__)
 
 CROSS_MODAL = "CrossModalSampler"
+IDENTITY = "IdentitySampler"
+INCOMPLETE = ("skip", "keep")
+"""What may become of samples that lack a modality."""
 
 
 class ModalDataManager(host.ImageDataManager):
-    """Builds torchreid's data sets and loaders, then changes what is asked for; with nothing asked it is torchreid's.
+    """Builds torchreid's data sets and loaders, then changes what is asked for.
 
+    With nothing asked the data are torchreid's: the same sets, batches of the same sizes, the same transforms. Only the
+    draws differ: of ``train_loader``, batches and their augmentation are a function of (seed, epoch, rank, number
+    of the batch) alone, for every sampler, data set and number of workers. Call :meth:`set_epoch` before each epoch.
+
+    * ``train_sampler="IdentitySampler"``: P identities with K samples each, where ``batch_size_train`` = P x K and
+      ``num_instances`` = K.
     * ``train_sampler="CrossModalSampler"``: P identities with K images of each modality, where ``batch_size_train`` =
-      P x M x K and ``num_instances`` = M x K, M the number of modalities. Both are those of all processes together.
-    * ``augment``: chains for each modality in place of ``transforms``, and a second copy of the visible images.
+      P x M x K and ``num_instances`` = M x K, M the number of modalities.
+    * ``augment``: chains for each modality in place of ``transforms``, aligned over a sample if asked; modalities left
+      out; a second copy of the visible images.
     * ``pack``: images come from a packed file instead of being decoded.
     * ``persistent_workers``: the training workers stay from epoch to epoch.
 
-    With a sampler of ours or with persistent workers, a batch's augmentation depends on (seed, epoch, number of the
-    batch) alone, so it is the same for any number of workers. Call :meth:`set_epoch` before each epoch.
+    Under several processes the sizes are those of all of them together, and these two samplers give each its share.
 
     Args:
-        seed: of the sampler, and of the augmentation where it says so above.
+        seed: of the train loader's batches and their augmentation.
         augment: the node ``data.augment``.
         pack: file written by ``tools/pack_dataset.py``, or "".
         persistent_workers: needs ``workers`` of at least 1.
+        incomplete: ``skip`` or ``keep`` samples that lack a modality, in data sets that have such.
+        decoder: ``pillow`` or ``simplejpeg``, of the files of data sets of ours.
         rank, world_size: this process among those that train together.
         kwargs: torchreid's own.
 
     Raises:
         ValueError: settings that contradict each other or need a multi-modal data set; an unusable pack.
-        FileNotFoundError: no such pack.
+        FileNotFoundError: no such data set or pack; nothing is downloaded.
+        ModuleNotFoundError: the decoder isn't installed.
     """
 
     train_loader: Any
@@ -57,80 +73,127 @@ class ModalDataManager(host.ImageDataManager):
         augment: Augmentation | None = None,
         pack: str = "",
         persistent_workers: bool = False,
+        incomplete: str = INCOMPLETE[0],
+        decoder: str = PILLOW,
         rank: int = 0,
         world_size: int = 1,
         **kwargs: Any,
     ) -> None:
         sampler = kwargs.get("train_sampler", "RandomSampler")
-        if world_size > 1 and sampler != CROSS_MODAL:
+        ours = sampler in (CROSS_MODAL, IDENTITY)
+        if world_size > 1 and not ours:
             raise ValueError(
                 f"sampler.train_sampler {sampler} gives each of the {world_size} processes the same images: choose "
-                f"{CROSS_MODAL}, which divides every batch among them"
+                f"{IDENTITY} or {CROSS_MODAL}, which divide every batch among them"
             )
-        # torchreid refuses a sampler that it doesn't know; its stand-in is replaced before anything is drawn.
-        super().__init__(**{**kwargs, "train_sampler": "SequentialSampler" if sampler == CROSS_MODAL else sampler})
+        _check_name("data.incomplete", incomplete, INCOMPLETE)
+        _check_name("data.decoder", decoder, DECODERS)
+        options = bound_options(_names(kwargs), {"incomplete": incomplete}, {"incomplete": INCOMPLETE[0]})
+        with options, host.no_downloads():
+            # torchreid refuses a sampler that it doesn't know; its stand-in is replaced before anything is drawn.
+            super().__init__(**{**kwargs, "train_sampler": "SequentialSampler" if ours else sampler})
         augment = augment or Augmentation()
         self._check_datasets(
             {
                 "sampler.train_sampler": sampler == CROSS_MODAL,
                 "data.augment": augment.asked,
-                "data.persistent_workers": persistent_workers,
                 "data.pack": bool(pack),
+                "data.decoder": decoder != PILLOW,
             }
         )
         self._set_augmentation(augment)
-        if pack:
-            self._set_pack(Pack(pack, kwargs.get("root", "")), augment.interpolation)
-        batches = self.train_loader.batch_sampler
-        if sampler == CROSS_MODAL:
+        self._set_reading(pack, decoder, kwargs.get("root", ""), augment.interpolation)
+        batches: Any = DrawnBatches(self.train_loader.batch_sampler, seed)
+        if ours:
             sizes = kwargs.get("batch_size_train", 32), kwargs.get("num_instances", 4)
-            batches = self._cross_modal_batches(*sizes, seed, rank, world_size)
-        if sampler == CROSS_MODAL or persistent_workers:
-            self._seed_batches(SeededBatches(batches, seed, rank), persistent_workers)
+            build = self._cross_modal_batches if sampler == CROSS_MODAL else self._identity_batches
+            batches = build(*sizes, seed=seed, rank=rank, world_size=world_size)
+        self._seed_batches(SeededBatches(batches, seed, rank), persistent_workers)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Tell the batch sampler the epoch, 0-based; torchreid's own samplers need none."""
-        if isinstance(self.train_loader.batch_sampler, SeededBatches):
-            self.train_loader.batch_sampler.set_epoch(epoch)
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch, 0-based, of the next iteration of ``train_loader``, and the batch with which it starts.
+
+        The batches from ``start`` on are those of an uninterrupted epoch; the ones before are not loaded.
+        ``len(train_loader)`` counts the whole epoch in any case.
+
+        Raises:
+            ValueError: the epoch has no such batch.
+        """
+        self.train_loader.batch_sampler.set_epoch(epoch, start)
 
     def _check_datasets(self, asked: dict[str, bool]) -> None:
-        """Only data sets of ours know chains per modality, packs and seeded batches."""
+        """Only data sets of ours know chains per modality, packs and decoders."""
         tested = [loader.dataset for loader in self._test_loaders()]
         for key in (key for key, wanted in asked.items() if wanted):
-            for dataset in [self.train_loader.dataset, *(tested if key == "data.pack" else [])]:
+            for dataset in [self.train_loader.dataset, *(tested if key in ("data.pack", "data.decoder") else [])]:
                 if not isinstance(dataset, ModalDataset):
                     raise ValueError(f"{key}: {type(dataset).__name__} isn't multi-modal; leave this key unset")
 
     def _set_augmentation(self, augment: Augmentation) -> None:
-        if not augment.asked:
-            return
+        if augment.asked:
+            self._augment(augment)
+        self._warn_of_pools(augment.aligned)
+
+    def _augment(self, augment: Augmentation) -> None:
         dataset = self.train_loader.dataset
         normalize = self.transform_te.transforms[-1]
         image = ImageSettings(self.height, self.width, normalize.mean, normalize.std, augment.interpolation)
-        first, *others = dataset.modalities
-        dataset.transforms = {
-            **_chains("data.augment.visible", augment.visible, [first], image),
-            **_chains("data.augment.infrared", augment.infrared, others, image),
-        }
+        dataset.transforms = augment.chains(dataset.modalities, image)
+        dataset.aligned, dataset.drop_modality = augment.aligned, augment.drop_modality
+        if augment.drop_modality and dataset.images_per_sample == 1:
+            raise ValueError(
+                f"data.augment.drop_modality {augment.drop_modality}: a sample of {type(dataset).__name__} is one "
+                "image, which can't be left out; set it to 0"
+            )
         if augment.second_visible:
-            _refuse_tuples(dataset, "data.augment.second_visible True")
-            dataset.second_visible = v2.Compose([dataset.transforms.get(first, self.transform_tr), ChannelExchange()])
+            _refuse_tuples(dataset, "data.augment.second_visible True", "set it to False")
+            visible = dataset.transforms.get(dataset.modalities[0], self.transform_tr)
+            dataset.second_visible = v2.Compose([visible, ChannelExchange()])
 
-    def _set_pack(self, pack: Pack, interpolation: str) -> None:
-        readers = [self.train_loader.dataset]
+    def _warn_of_pools(self, aligned: bool) -> None:
+        """``random_patch`` depends on the images that its worker has met, whatever the seed."""
+        dataset = self.train_loader.dataset
+        unused = isinstance(dataset, ModalDataset) and set(dataset.modalities) == set(dataset.transforms)
+        if unused or not any(name == POOLED for name, _ in named_steps(self.transform_tr)):
+            return
+        if aligned and dataset.images_per_sample > 1:
+            raise ValueError(
+                "data.augment.aligned True: random_patch (data.transforms) pastes pieces of earlier images, which "
+                "can't be the same in every modality; take it out of data.transforms"
+            )
+        logger.warning(
+            "data.transforms random_patch pastes pieces of the images that a worker met before: with it a run "
+            "isn't repeated or resumed exactly"
+        )
+
+    def _set_reading(self, pack: str, decoder: str, root: str, interpolation: str) -> None:
+        readers, tested = [self.train_loader.dataset], [loader.dataset for loader in self._test_loaders()]
+        if decoder != PILLOW:
+            jpeg.check_installed()
+            for dataset in readers + tested:
+                dataset.decoder = decoder
+        if not pack:
+            return
+        packed = Pack(pack, root)
         if interpolation == PLAIN:
-            readers += [loader.dataset for loader in self._test_loaders()]
+            readers += tested
         else:
             logger.info("test images are decoded: they are resized with %s, the pack with %s", PLAIN, interpolation)
         for dataset in readers:
-            pack.check(files_of(dataset.data), self.height, self.width, interpolation)
-            dataset.pack = pack
+            packed.check(files_of(dataset.data), self.height, self.width, interpolation)
+            dataset.pack = packed
 
-    def _cross_modal_batches(
-        self, batch_size: int, num_instances: int, seed: int, rank: int, world_size: int
-    ) -> CrossModalSampler:
+    def _identity_batches(self, batch_size: int, num_instances: int, **process: int) -> IdentitySampler:
+        if batch_size % num_instances:
+            raise ValueError(
+                f"train.batch_size {batch_size} must be a multiple of sampler.num_instances {num_instances}"
+            )
+        pids = [record[1] for record in self.train_loader.dataset.data]
+        return IdentitySampler(pids, batch_size // num_instances, num_instances, **process)
+
+    def _cross_modal_batches(self, batch_size: int, num_instances: int, **process: int) -> CrossModalSampler:
         dataset = self.train_loader.dataset
-        _refuse_tuples(dataset, f"sampler.train_sampler {CROSS_MODAL}")
+        _refuse_tuples(dataset, f"sampler.train_sampler {CROSS_MODAL}", f"choose {IDENTITY}")
         modalities = len(dataset.modalities)
         if num_instances % modalities or batch_size % num_instances:
             raise ValueError(
@@ -143,18 +206,17 @@ class ModalDataManager(host.ImageDataManager):
             [dataset.modality_of(record[0]) for record in dataset.data],
             num_identities=batch_size // num_instances,
             num_instances=num_instances // modalities,
-            seed=seed,
             num_modalities=modalities,
-            rank=rank,
-            world_size=world_size,
+            **process,
         )
 
     def _seed_batches(self, batches: SeededBatches, persistent_workers: bool) -> None:
         old = self.train_loader
+        dataset: Any = old.dataset if isinstance(old.dataset, ModalDataset) else SeededDataset(old.dataset)
         # No worker_init_fn: torch limits each worker to one thread itself, and cv2.setNumThreads waits for ever in a
         # forked worker whose parent has used OpenCV's threads. Nothing in the workers uses OpenCV.
         self.train_loader = DataLoader(
-            old.dataset,
+            dataset,
             batch_sampler=batches,
             num_workers=old.num_workers,
             pin_memory=old.pin_memory,
@@ -168,19 +230,20 @@ class ModalDataManager(host.ImageDataManager):
         return [loader for pair in self.test_loader.values() for loader in pair.values()]
 
 
-def _chains(key: str, names: Sequence[str], modalities: list[str], image: ImageSettings) -> dict[str, Transform]:
-    """One chain for each of these modalities; none where no name is given."""
-    if not names:
-        return {}
-    try:
-        return {modality: build_chain(names, image) for modality in modalities}
-    except ValueError as error:
-        raise ValueError(f"{key}: {error}") from None
+def _names(kwargs: dict[str, Any]) -> list[str]:
+    """The data sets in ``sources`` and ``targets``, each of which torchreid takes as one name, a list or None."""
+    given = (kwargs.get("sources") or [], kwargs.get("targets") or [])
+    return list(dict.fromkeys(name for some in given for name in ([some] if isinstance(some, str) else some)))
 
 
-def _refuse_tuples(dataset: ModalDataset, setting: str) -> None:
+def _check_name(key: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{key}: unknown name {value!r} (one of {', '.join(known)})")
+
+
+def _refuse_tuples(dataset: ModalDataset, setting: str, remedy: str) -> None:
     if dataset.images_per_sample > 1:
         raise ValueError(
             f"{setting}: {type(dataset).__name__} has all modalities in each sample, so there is nothing to pair; "
-            "leave this key at its default, or choose RandomIdentitySampler"
+            f"{remedy}"
         )

@@ -1,8 +1,8 @@
 """Images decoded and resized once, in one file that all workers share.
 
 A pack is two files: ``NAME.npy`` with one (N, height, width, 3) uint8 array, and ``NAME.json``, which says which image
-is in which row, how it was made and what its file looked like then. The array is memory-mapped: it takes no memory
-of its own, and the operating system keeps one copy of what is read for all processes.
+is in which row, how it was made and what its file looked like then. Each part of a strip has its own row. The array is
+memory-mapped: it takes no memory of its own, and the operating system keeps one copy of what is read for all processes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from promptreid.data.batch import PathBundle
-from promptreid.data.images import read_image
+from promptreid.data.images import read_image, read_in_turn
+from promptreid.data.strips import file_of
 
 VERSION = 1
 REMEDY = "make it again with tools/pack_dataset.py, or leave data.pack empty"
@@ -89,12 +90,15 @@ class Pack:
             FileNotFoundError: a file is gone.
         """
         self._check_geometry(height, width, interpolation)
+        known: set[tuple[Any, ...]] = set()  # the parts of a strip have one file, which is looked at once
         for path in files:
             source = self._sources.get(os.path.abspath(path))
             if source is None:
                 raise ValueError(f"data.pack {self.file}: {path} isn't in it; {REMEDY}")
-            if not _is_unchanged(path, *source):
+            state = (file_of(path), *source)
+            if state not in known and not _is_unchanged(*state):
                 raise ValueError(f"data.pack {self.file}: {path} has changed since it was packed; {REMEDY}")
+            known.add(state)
         for path in files[:: max(1, len(files) // _PROBES)]:
             if not np.array_equal(np.asarray(self.read(path)), decode(path, height, width, interpolation)):
                 raise ValueError(
@@ -125,7 +129,7 @@ class Pack:
 
 
 def files_of(records: Iterable[tuple[Any, ...]]) -> list[str]:
-    """Every image file that a data set's records name, once, in their order."""
+    """Every image file, or part of a strip, that a data set's records name, once, in their order."""
     found: dict[str, None] = {}
     for path, *_ in records:
         names = path.paths.values() if isinstance(path, PathBundle) else [path]
@@ -135,7 +139,11 @@ def files_of(records: Iterable[tuple[Any, ...]]) -> list[str]:
 
 def decode(path: str, height: int, width: int, interpolation: str) -> Pixels:
     """A file as (height, width, 3) uint8, decoded and resized as a chain of transforms does it."""
-    return np.asarray(read_image(path).resize((width, height), Image.Resampling[interpolation.upper()]))
+    return _resized(read_image(path), height, width, interpolation)
+
+
+def _resized(image: Image.Image, height: int, width: int, interpolation: str) -> Pixels:
+    return np.asarray(image.resize((width, height), Image.Resampling[interpolation.upper()]))
 
 
 def write_pack(
@@ -152,7 +160,7 @@ def write_pack(
     Args:
         file: ``.npy`` file to write; its index goes beside it.
         root: folder to which the paths in the index are relative.
-        files: paths of the images.
+        files: paths of the images, the parts of a strip next to each other.
         height, width: in pixels.
         interpolation: ``bilinear``, ``bicubic`` or ``lanczos``.
         watch: wraps the files as they are read, such as a progress bar.
@@ -172,10 +180,12 @@ def write_pack(
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(files), height, width, 3))
-        for row, path in enumerate(watch(files)):
-            stat = os.stat(path)
-            pixels[row] = decode(path, height, width, interpolation)
-            entries.append((os.path.relpath(path, base), stat.st_size, stat.st_mtime_ns, _digest(path)))
+        file_before, details = "", []
+        for row, (path, image) in enumerate(read_in_turn(watch(files))):
+            if file_of(path) != file_before:
+                file_before, details = file_of(path), _describe(file_of(path))
+            pixels[row] = _resized(image, height, width, interpolation)
+            entries.append((os.path.relpath(path, base), *details))
         pixels.flush()
         _index_of(target).unlink(missing_ok=True)  # from here until the end there is no pack, so never a mixed one
         os.replace(temporary, target)
@@ -218,6 +228,12 @@ def _is_unchanged(path: str, size: int, mtime: int, digest: str) -> bool:
         raise FileNotFoundError(f"{path}: no such image file, but data.pack has it; restore the data set") from None
     # A copied data set has new times, so the content decides then.
     return stat.st_size == size and (stat.st_mtime_ns == mtime or _digest(path) == digest)
+
+
+def _describe(file: str) -> list[Any]:
+    """Size, time and content of a file, as ``_is_unchanged`` takes them."""
+    stat = os.stat(file)
+    return [stat.st_size, stat.st_mtime_ns, _digest(file)]
 
 
 def _digest(path: str) -> str:

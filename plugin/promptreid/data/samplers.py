@@ -1,10 +1,9 @@
-"""Batches of P identities with K visible and K infrared images each, and batches that carry a random seed."""
+"""Batches of P identities with K samples each, or with K images of each modality."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -16,61 +15,42 @@ logger = logging.getLogger(__name__)
 _NAMED = 20  # skipped identities that the warning lists
 
 
-class CrossModalSampler(Sampler[list[int]]):
-    """A batch sampler: each batch holds P identities, each with K images of every modality.
+class _PoolSampler(Sampler[list[int]]):
+    """What both samplers share: every identity has one pool of indices, or several that are drawn from in step.
 
-    An epoch is that of MIP's released code. Of each identity every modality gets as many draws as its largest one has
-    images, and at least K: the largest one each image once, the others with replacement. The draws are cut into chunks
-    of K per modality, and a remainder below K is left out. A batch takes one chunk of each of P identities, drawn
-    from those that still have one, until fewer than P are left.
+    Of each identity every pool gets as many draws as its largest one has entries, and at least K: a pool that has
+    enough each entry at most once, the others with replacement. The draws are cut into chunks of K per pool, and a
+    remainder below K is left out. A batch takes one chunk of each of P identities, drawn from those that still have
+    one, until fewer than P are left.
 
     Batches are a function of (seed, epoch) and nothing else. No state is kept, so a resumed run only has to call
     :meth:`set_epoch`, and no other random state is read or changed. Without ``set_epoch`` every epoch is epoch 0.
 
-    Within a batch the images of an identity stand together, first K of modality 0, then K of modality 1.
-
-    *Identities that lack a modality* are skipped, with one warning that names them. *Gaps* in the identities don't
-    matter. *Under torchrun* every process draws the same batches and takes its P / world_size identities of each, so
-    that shares never overlap, and all processes have equally many batches.
-
     Args:
-        pids: identity of each image.
-        modality: modality id of each image, 0 to num_modalities - 1.
-        num_identities: P, of the batch that all processes together see; world_size divides it.
-        num_instances: K, images per identity and modality.
-        seed: at least 0.
-        num_modalities: M; the batch has P x M x K images.
-        rank: of this process, from 0.
-        world_size: number of processes.
-
-    Raises:
-        ValueError: a number out of range, or fewer than P identities with all modalities.
+        pools: identity to its pools.
+        described: what distinguishes these identities, for the message when they are too few.
+        num_identities, num_instances, seed, rank, world_size: see :class:`IdentitySampler`.
     """
 
     def __init__(
         self,
-        pids: Sequence[int],
-        modality: Sequence[int],
+        pools: dict[int, list[list[int]]],
+        described: str,
         num_identities: int,
         num_instances: int,
-        seed: int = 0,
-        num_modalities: int = 2,
-        rank: int = 0,
-        world_size: int = 1,
+        seed: int,
+        rank: int,
+        world_size: int,
     ) -> None:
         _check(num_identities, num_instances, seed, rank, world_size)
         self.num_identities, self.num_instances, self.seed = num_identities, num_instances, seed
         share = num_identities // world_size
         self._share = slice(rank * share, (rank + 1) * share)
-        self._pools = _complete_pools(pids, modality, num_modalities)
-        self.skipped = sorted(set(map(int, pids)) - set(self._pools))
-        if self.skipped:
-            named = ", ".join(map(str, self.skipped[:_NAMED])) + (" ..." if len(self.skipped) > _NAMED else "")
-            logger.warning("%d identities lack a modality and are never drawn: %s", len(self.skipped), named)
-        if len(self._pools) < num_identities:
+        self._pools = pools
+        if len(pools) < num_identities:
             raise ValueError(
-                f"a batch of {num_identities} identities can't be drawn: the train set has {len(self._pools)} with "
-                f"images of all {num_modalities} modalities; lower train.batch_size, or raise sampler.num_instances"
+                f"a batch of {num_identities} identities can't be drawn: the train set has {len(pools)}{described}; "
+                "lower train.batch_size, or raise sampler.num_instances"
             )
         self.set_epoch(0)
 
@@ -107,7 +87,7 @@ class CrossModalSampler(Sampler[list[int]]):
         return plan
 
     def _draw_images(self, pools: list[list[int]], rng: np.random.Generator) -> list[list[int]]:
-        """The chunks of one identity: M x K image indices each, by modality."""
+        """The chunks of one identity: K indices of each pool, pool after pool."""
         size = self._size(pools)
         drawn = np.stack([rng.choice(pool, size, replace=len(pool) < size) for pool in pools])
         count = size // self.num_instances
@@ -119,42 +99,107 @@ class CrossModalSampler(Sampler[list[int]]):
         return max(self.num_instances, *map(len, pools))
 
 
-class SeededBatch(list[int]):
-    """The indices of one batch, and the seed from which its augmentation is drawn."""
+class IdentitySampler(_PoolSampler):
+    """A batch sampler: each batch holds P identities with K samples each.
 
-    def __init__(self, indices: Iterable[int], seed: int) -> None:
-        super().__init__(indices)
-        self.seed = seed
+    The rule of the RGB + NIR + TIR field, and of torchreid's ``RandomIdentitySampler``: an identity with fewer than K
+    samples is filled up by drawing with replacement, a remainder below K is left out, and batches are drawn until
+    fewer than P identities have samples left. Unlike there, batches are a function of (seed, epoch) and nothing
+    else, the length is exact, and several processes share each batch.
 
-
-class SeededBatches:
-    """The batches of another batch sampler, each with its own seed.
-
-    Augmentation then depends on (seed, epoch, rank, number of the batch) and not on which worker process loads
-    it, how many there are, or how long they have been running.
+    Within a batch the samples of an identity stand together. *Gaps* in the identities don't matter. *Under torchrun*
+    every process draws the same batches and takes its P / world_size identities of each, so that shares never overlap,
+    and all processes have equally many batches.
 
     Args:
-        batches: a batch sampler; its ``set_epoch`` is called where it has one.
+        pids: identity of each sample.
+        num_identities: P, of the batch that all processes together see; world_size divides it.
+        num_instances: K, samples per identity.
         seed: at least 0.
-        rank: of this process, so that no two processes augment alike.
+        rank: of this process, from 0.
+        world_size: number of processes.
+
+    Raises:
+        ValueError: a number out of range, or fewer than P identities.
     """
 
-    def __init__(self, batches: Any, seed: int = 0, rank: int = 0) -> None:
-        self.batches, self.seed, self.rank, self.epoch = batches, seed, rank, 0
+    def __init__(
+        self,
+        pids: Sequence[int],
+        num_identities: int,
+        num_instances: int,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        pools = _complete_pools(pids, [0] * len(pids), 1)
+        super().__init__(pools, "", num_identities, num_instances, seed, rank, world_size)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, 0-based, of the next iteration."""
-        self.epoch = epoch
-        if hasattr(self.batches, "set_epoch"):
-            self.batches.set_epoch(epoch)
 
-    def __len__(self) -> int:
-        return len(self.batches)
+class CrossModalSampler(_PoolSampler):
+    """A batch sampler: each batch holds P identities, each with K images of every modality.
 
-    def __iter__(self) -> Iterator[SeededBatch]:
-        for number, indices in enumerate(self.batches):
-            entropy = np.random.SeedSequence([self.seed, self.epoch, self.rank, number])
-            yield SeededBatch(indices, int(entropy.generate_state(1)[0]))
+    An epoch is that of MIP's released code. Of each identity every modality gets as many draws as its largest one has
+    images, and at least K: the largest one each image once, the others with replacement. The draws are cut into chunks
+    of K per modality, and a remainder below K is left out. A batch takes one chunk of each of P identities, drawn
+    from those that still have one, until fewer than P are left. Everything else is as in :class:`IdentitySampler`.
+
+    Within a batch the images of an identity stand together, first K of modality 0, then K of modality 1.
+    *Identities that lack a modality* are skipped, with one warning that names them.
+
+    Args:
+        pids: identity of each image.
+        modality: modality id of each image, 0 to num_modalities - 1.
+        num_identities: P, of the batch that all processes together see; world_size divides it.
+        num_instances: K, images per identity and modality.
+        seed: at least 0.
+        num_modalities: M; the batch has P x M x K images.
+        rank: of this process, from 0.
+        world_size: number of processes.
+
+    Raises:
+        ValueError: a number out of range, or fewer than P identities with all modalities.
+    """
+
+    def __init__(
+        self,
+        pids: Sequence[int],
+        modality: Sequence[int],
+        num_identities: int,
+        num_instances: int,
+        seed: int = 0,
+        num_modalities: int = 2,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        pools = _complete_pools(pids, modality, num_modalities)
+        self.skipped = sorted(set(map(int, pids)) - set(pools))
+        if self.skipped:
+            named = ", ".join(map(str, self.skipped[:_NAMED])) + (" ..." if len(self.skipped) > _NAMED else "")
+            logger.warning("%d identities lack a modality and are never drawn: %s", len(self.skipped), named)
+        described = f" with images of all {num_modalities} modalities"
+        super().__init__(pools, described, num_identities, num_instances, seed, rank, world_size)
+
+
+def nominal_batches(counts: Iterable[int], batch_size: int, num_instances: int) -> int:
+    """Batches of an epoch as the RGB + NIR + TIR field counts them, to compare with published logs.
+
+    It is ceil(sum of max(n, K) // K x K over the identities / batch size). An epoch yields at most as many, as a rule a
+    few fewer, since it ends when fewer than P identities have samples left; ``len(IdentitySampler(...))`` is exact.
+
+    Args:
+        counts: n, the number of samples of each identity.
+        batch_size: P x K.
+        num_instances: K.
+
+    Raises:
+        ValueError: K or the batch size below 1, or an identity without samples.
+    """
+    sizes = list(counts)
+    if min(batch_size, num_instances, *sizes) < 1:
+        raise ValueError(f"counts, batch_size {batch_size} and num_instances {num_instances} must be at least 1")
+    drawn = sum(max(size, num_instances) // num_instances for size in sizes) * num_instances
+    return -(-drawn // batch_size)
 
 
 def _check(num_identities: int, num_instances: int, seed: int, rank: int, world_size: int) -> None:

@@ -16,9 +16,14 @@ from torchvision.transforms import InterpolationMode, v2
 from promptreid.config.keys import did_you_mean
 from promptreid.data.augmentations import ChannelExchange, SeparableBlur, ToFloatTensor
 
+Transform = Callable[[Any], Any]
+
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
 PLAIN = "bilinear"
 """The filter of torchreid's own transforms, with which images are always tested."""
+
+_UNSET = "leave this key unset"
+_OR_NONE = "or leave this key out"
 
 
 @dataclass(frozen=True)
@@ -50,32 +55,84 @@ class Augmentation:
     Attributes:
         visible: names of the visible images' chain (modality 0).
         infrared: names of the chain of every other modality.
-        interpolation: filter of both chains.
+        interpolation: filter of all these chains.
         second_visible: add a channel-exchanged copy of each visible image to every train batch.
+        near_infrared, thermal_infrared: names of the chain of that modality, where it isn't that of ``infrared``.
+        aligned: the images of a sample are cropped, flipped, erased, ... alike; see :mod:`promptreid.data.aligned`.
+            Makes no difference where a sample is one image.
+        drop_modality: probability, at least 0 and below 1, with which each modality of a train sample is left out.
 
     Raises:
-        ValueError: a filter for chains that aren't there.
+        ValueError: a filter for chains that aren't there, or a probability out of range.
     """
 
     visible: Sequence[str] = ()
     infrared: Sequence[str] = ()
     interpolation: str = PLAIN
     second_visible: bool = False
+    near_infrared: Sequence[str] = ()
+    thermal_infrared: Sequence[str] = ()
+    aligned: bool = False
+    drop_modality: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.interpolation != PLAIN and not (self.visible and self.infrared):
-            raise ValueError(
-                f"data.augment.interpolation {self.interpolation}: torchreid's own data.transforms are {PLAIN}; "
-                "set both data.augment.visible and data.augment.infrared, or leave this key out"
-            )
+        others = self.infrared or self.near_infrared or self.thermal_infrared
+        if self.interpolation != PLAIN and not (self.visible and others):
+            raise ValueError(f"{self._filter()}: set both data.augment.visible and data.augment.infrared, {_OR_NONE}")
+        if not 0 <= self.drop_modality < 1:
+            raise ValueError(f"data.augment.drop_modality {self.drop_modality} must be at least 0 and below 1")
 
     @property
     def asked(self) -> bool:
         """Whether anything differs from torchreid's own."""
-        return bool(self.visible or self.infrared or self.second_visible)
+        chains = self.visible or self.infrared or self.near_infrared or self.thermal_infrared
+        return bool(chains or self.aligned or self.drop_modality or self.second_visible)
+
+    def chains(self, modalities: Sequence[str], image: ImageSettings) -> dict[str, Chain]:
+        """The chain of each of a data set's modalities; none for those that keep torchreid's transforms.
+
+        Raises:
+            ValueError: an impossible chain, one for a modality that isn't there, or none for one that needs it.
+        """
+        first, *others = modalities
+        own = {"near_infrared": self.near_infrared, "thermal_infrared": self.thermal_infrared}
+        if self.infrared and not others:
+            raise ValueError(f"data.augment.infrared: {first} is the only modality of this data set; {_UNSET}")
+        for name in (name for name, chain in own.items() if chain and name not in others):
+            raise ValueError(f"data.augment.{name}: this data set has {', '.join(modalities)} images only; {_UNSET}")
+        keys = {first: "visible", **{name: name if own.get(name) else "infrared" for name in others}}
+        built = {name: self._chain(key, image) for name, key in keys.items() if getattr(self, key)}
+        bare = [name for name in modalities if name not in built]
+        if bare and self.interpolation != PLAIN:
+            raise ValueError(f"{self._filter()}: no key names a chain for {', '.join(bare)}; set one, {_OR_NONE}")
+        return built
+
+    def _chain(self, key: str, image: ImageSettings) -> Chain:
+        try:
+            return build_chain(getattr(self, key), image)
+        except ValueError as error:
+            raise ValueError(f"data.augment.{key}: {error}") from None
+
+    def _filter(self) -> str:
+        return f"data.augment.interpolation {self.interpolation}: torchreid's own data.transforms are {PLAIN}"
 
 
-Transform = Callable[[Any], Any]
+class Chain:
+    """Named transforms, one after the other.
+
+    Attributes:
+        steps: each transform with its name.
+    """
+
+    def __init__(self, steps: Sequence[tuple[str, Transform]]) -> None:
+        self.steps = tuple(steps)
+
+    def __call__(self, image: Any) -> Any:
+        for _, step in self.steps:
+            image = step(image)
+        return image
+
+
 Builder = Callable[[ImageSettings], Transform]
 
 
@@ -120,7 +177,7 @@ BEFORE_NORMALIZE = frozenset({"resize", "pad_crop", "jitter", "blur", "jitter_or
 AFTER_NORMALIZE = frozenset({"pixel_erase", "channel_erase"})
 
 
-def build_chain(names: Sequence[str], image: ImageSettings) -> Transform:
+def build_chain(names: Sequence[str], image: ImageSettings) -> Chain:
     """The named transforms in their order, as one function from a PIL image to a (3, height, width) float32 tensor.
 
     ``resize`` comes first and ``normalize`` before the first name of ``AFTER_NORMALIZE``, or else at the end; both may
@@ -136,7 +193,7 @@ def build_chain(names: Sequence[str], image: ImageSettings) -> Transform:
             raise ValueError(f"unknown transform {name!r}{near} (one of {', '.join(TRANSFORMS)})")
     ordered = _completed(list(names))
     _check_order(ordered)
-    return v2.Compose([TRANSFORMS[name](image) for name in ordered])
+    return Chain([(name, TRANSFORMS[name](image)) for name in ordered])
 
 
 def _completed(names: list[str]) -> list[str]:
