@@ -1,6 +1,7 @@
 """Is a data set on disk complete and readable? python tools/check_dataset.py sysu_mm01 /data
 
-Compares it with its published counts, opens every image, and prints one hash by which two copies can be compared.
+Compares it with its published counts, opens every image of every modality, names samples that lack one and identities
+that are both trained and tested on, and prints one hash by which two copies can be compared.
 Exit code: 0 when all is well, 1 when something differs or cannot be read, 2 when there is no such data set.
 """
 
@@ -25,14 +26,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     if report.rows:
         print(report.table())
         print(f"published: {PUBLISHED[args.name].source}")
-    for problem in report.problems[:_SHOWN]:
-        print(f"bad: {problem}")
-    if len(report.problems) > _SHOWN:
-        print(f"bad: {len(report.problems) - _SHOWN} more")
+    _print_some("bad", report.problems)
+    _print_some("note", report.notes)
     if report.manifest:
         print(f"manifest ({'paths, sizes, contents' if args.content else 'paths, sizes'}): sha256 {report.manifest}")
     print("complete and readable" if report.good else "NOT as published")
     return 0 if report.good else 1
+
+
+def _print_some(label: str, findings: Sequence[str]) -> None:
+    for finding in findings[:_SHOWN]:
+        print(f"{label}: {finding}")
+    if len(findings) > _SHOWN:
+        print(f"{label}: {len(findings) - _SHOWN} more")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

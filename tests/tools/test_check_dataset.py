@@ -15,6 +15,7 @@ TOOL = REPO / "tools" / "check_dataset.py"
 sys.path += [str(REPO / "tests" / "datasets"), str(REPO / "tests" / "evaluation")]
 
 from fake_trees import write_regdb  # noqa: E402  (found through the line above)
+from fake_triples import patches, write_small  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +79,17 @@ def test_no_data_set_there_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: LLCM not found at nowhere")
     assert done.stderr.count("\n") == 1
+
+
+def test_triples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_small("wmveid863", tmp_path, patches((8, 16)))
+    (folder / "train" / "0001" / "ni" / "v0_n0_s999_000.jpg").unlink()
+    assert run("wmveid863", tmp_path) == 1
+    printed = capsys.readouterr().out
+    assert "train            complete            603      2     3481        7  MISMATCH" in printed
+    assert "note: train: " in printed
+    assert "vis/v0_n0_s999_000.jpg: no near_infrared image has this name\n" in printed
+    assert "bad: " not in printed
+    (folder / "train" / "0001" / "th" / "v0_n0_s999_000.jpg").write_bytes(b"")
+    assert run("wmveid863", tmp_path) == 1
+    assert "bad: " in capsys.readouterr().out

@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from promptreid.data import strips
+from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import Record
 from promptreid.datasets.integrity import find_bad_images, manifest
 from promptreid.datasets.published import PUBLISHED, Count, Splits
+from promptreid.datasets.triples import missing_modalities, shared_identities
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +42,15 @@ class Report:
 
     Attributes:
         rows: the comparison of the counts; empty when the data set could not be read.
-        problems: why it could not be read, or the images that are bad.
+        problems: why it could not be read, or the samples and images that are bad.
+        notes: what would be a problem in a data set that has none of its kind as published; the counts tell whether
+            there is more of it.
         manifest: one hash over all files, see :func:`promptreid.datasets.integrity.manifest`; empty likewise.
     """
 
     rows: list[Row] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     manifest: str = ""
 
     @property
@@ -54,7 +60,7 @@ class Report:
 
     def table(self) -> str:
         """The comparison as text, one line per row."""
-        header = f"{'split':<16} {'group':<16} {'ids':>6} {'found':>6} {'images':>8} {'found':>8}"
+        header = f"{'split':<16} {'group':<16} {'ids':>6} {'found':>6} {'samples':>8} {'found':>8}"
         return "\n".join([header, *map(_line, self.rows)])
 
 
@@ -77,11 +83,35 @@ def check(name: str, root: str, *, content: bool = False, decode: bool = False, 
         splits = published.read(folder)
     except (ValueError, FileNotFoundError) as error:
         return Report(problems=[str(error)])
-    images = sorted({Path(record[0]) for records in splits.values() for record in records})
-    logger.info("opening %d images in %s", len(images), folder)
-    problems = find_bad_images(images, decode, workers)
-    files = [*images, *folder.glob(published.lists)]
-    return Report(compare(published.counts, splits), problems, manifest(folder, files, content, workers))
+    records = [record for found in splits.values() for record in found]
+    parts = {strips.file_of(part): part for record in records for part in record[0].paths.values() if part is not None}
+    logger.info("opening %d images in %s", len(parts), folder)
+    bad = find_bad_images([parts[file] for file in sorted(parts)], decode, workers)
+    oddities = [*incomplete_samples(splits), *_identities_in_both(splits, *published.disjoint)]
+    lists = folder.glob(published.lists) if published.lists else ()
+    return Report(
+        rows=compare(published.counts, splits),
+        problems=bad if published.anomalies else [*oddities, *bad],
+        notes=oddities if published.anomalies else [],
+        manifest=manifest(folder, [*map(Path, parts), *lists], content, workers),
+    )
+
+
+def incomplete_samples(splits: Splits) -> list[str]:
+    """Which samples lack which modality: one text per sample, with the first split that has it."""
+    found: dict[str, str] = {}
+    for split, records in splits.items():
+        for path, *_ in records:
+            missing = missing_modalities(path)
+            if missing:
+                found.setdefault(str(path), f"{split}: {path}: no {' and no '.join(missing)} image has this name")
+    return list(found.values())
+
+
+def _identities_in_both(splits: Splits, train: str = "", test: str = "") -> list[str]:
+    if not train:
+        return []
+    return [f"identity {pid} is in {train} and in {test}" for pid in shared_identities(splits[train], splits[test])]
 
 
 def compare(expected: Mapping[tuple[str, str], Count], splits: Splits) -> list[Row]:
@@ -94,18 +124,23 @@ def compare(expected: Mapping[tuple[str, str], Count], splits: Splits) -> list[R
 
 
 def count(records: list[Record]) -> dict[str, Count]:
-    """Identities and images of every group of records."""
+    """Identities and samples of every group of records."""
     ids: dict[str, set[int]] = defaultdict(set)
     images: dict[str, int] = defaultdict(int)
     for path, pid, *_ in records:
-        for group in _groups(next(iter(path.paths)), f"cam{path.camera + 1}"):
+        for group in _groups(path):
             ids[group].add(pid)
             images[group] += 1
     return {group: Count(len(ids[group]), images[group]) for group in images}
 
 
-def _groups(modality: str, camera: str) -> Iterator[str]:
-    yield from ("all", modality, camera, f"{modality} {camera}")
+def _groups(path: PathBundle) -> Iterator[str]:
+    camera = f"cam{path.camera + 1}"
+    yield from ("all", camera)
+    for modality in path.paths.keys() - missing_modalities(path):
+        yield from (modality, f"{modality} {camera}")
+    if not missing_modalities(path):
+        yield "complete"
 
 
 def _line(row: Row) -> str:

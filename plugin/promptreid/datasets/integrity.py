@@ -10,18 +10,20 @@ from typing import TypeVar
 
 from PIL import Image
 
+from promptreid.data import strips
 from promptreid.data.images import FORMATS, MAX_PIXELS, read_image
 
+P = TypeVar("P")
 T = TypeVar("T")
 _BATCH = 256  # files per task, so that handing out tasks costs nothing beside the files
 _CHUNK = 1 << 20
 
 
-def find_bad_images(paths: Sequence[Path], decode: bool = False, workers: int = 8) -> list[str]:
+def find_bad_images(paths: Sequence[str | Path], decode: bool = False, workers: int = 8) -> list[str]:
     """What is wrong with those files that cannot be read, one text per file, in the order given.
 
     Args:
-        paths: image files.
+        paths: image files; one given as a part of a strip has to have the size of a whole strip.
         decode: decode every image completely, which also finds truncated ones; otherwise headers alone are read.
         workers: threads.
     """
@@ -53,7 +55,7 @@ def manifest(folder: Path, paths: Iterable[Path], content: bool = False, workers
     return digest.hexdigest()
 
 
-def _map(function: Callable[[Path], T], paths: Sequence[Path], workers: int) -> list[T]:
+def _map(function: Callable[[P], T], paths: Sequence[P], workers: int) -> list[T]:
     batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
     with ThreadPoolExecutor(workers) as pool:
         return [
@@ -61,20 +63,31 @@ def _map(function: Callable[[Path], T], paths: Sequence[Path], workers: int) -> 
         ]
 
 
-def _header_problem(path: Path) -> str:
+def _header_problem(path: str | Path) -> str:
+    file = strips.file_of(str(path))
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            pixels = image.width * image.height
+        with Image.open(file, formats=FORMATS) as image:
+            height, width = image.height, image.width
     except Exception as error:  # a broken file may provoke anything, and each is a finding
-        return f"{path}: {error}"
-    return f"{path}: {pixels} pixels; the limit for a crop is {MAX_PIXELS}" if pixels > MAX_PIXELS else ""
-
-
-def _decoding_problem(path: Path) -> str:
+        return f"{file}: {error}"
+    if height * width > MAX_PIXELS:
+        return f"{file}: {height * width} pixels; the limit for a crop is {MAX_PIXELS}"
     try:
-        read_image(str(path))
+        strips.check_size(str(path), (height, width))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _decoding_problem(path: str | Path) -> str:
+    problem = _header_problem(path)
+    if problem:
+        return problem
+    file = strips.file_of(str(path))
+    try:
+        read_image(file)
     except Exception as error:  # as above
-        return str(error) if str(path) in str(error) else f"{path}: {error}"
+        return str(error) if file in str(error) else f"{file}: {error}"
     return ""
 
 

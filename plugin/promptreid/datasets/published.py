@@ -1,4 +1,4 @@
-"""How many images the authors of each data set published, and how to read as many from disk.
+"""How many samples the authors of each data set published, and how to read as many from disk.
 
 A data set gets its check (``tools/check_dataset.py``) with an entry in ``PUBLISHED``.
 """
@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from promptreid.data.dataset import Record
-from promptreid.datasets import llcm, regdb, sysu_mm01
+from promptreid.datasets import llcm, market_mm, msvr310, regdb, rgbnt100, rgbnt201, sysu_mm01, wmveid863
 from promptreid.datasets.lists import read_ids
+from promptreid.datasets.triples import MODALITIES, missing_modalities
 
 Splits = dict[str, list[Record]]
 
 
 class Count(NamedTuple):
-    """Numbers of identities and images; None where nothing is published."""
+    """Numbers of identities and samples (of one image, or of one per modality); None where nothing is published."""
 
     ids: int | None
     images: int
@@ -32,9 +34,12 @@ class Published:
         source: where the counts come from.
         find: the data set's folder at or below a root.
         read: the records of every split.
-        lists: glob pattern of the list files, relative to the folder.
-        counts: (split, group) -> count. A group is ``"all"``, a modality, ``"cam<number on disk>"`` or both of them
-            (``"infrared cam3"``); the split ``"all splits"`` holds every image once.
+        lists: glob pattern of the list files, relative to the folder; "" where there are none.
+        counts: (split, group) -> count. A group is ``"all"``, ``"complete"`` (no modality is missing), a modality,
+            ``"cam<1-based number>"`` or both of them (``"infrared cam3"``); the split ``"all splits"`` holds every
+            sample once.
+        disjoint: two splits that should have no identity in common; empty where the parser sees to that.
+        anomalies: incomplete samples and identities in both splits are in the published set too.
     """
 
     source: str
@@ -42,6 +47,8 @@ class Published:
     read: Callable[[Path], Splits]
     lists: str
     counts: Mapping[tuple[str, str], Count]
+    disjoint: tuple[()] | tuple[str, str] = ()
+    anomalies: bool = False
 
 
 def _read_sysu(folder: Path) -> Splits:
@@ -64,6 +71,24 @@ def _read_regdb(folder: Path) -> Splits:
 def _read_llcm(folder: Path) -> Splits:
     data = llcm.LLCM(str(folder), verbose=False)
     return {"train": data.train, "test": data.query + data.gallery}
+
+
+def _read_strips(name: str, modalities: tuple[str, ...]) -> tuple[Callable[[str], Path], Callable[[Path], Splits]]:
+    def read(folder: Path) -> Splits:
+        splits = rgbnt100.read(folder, modalities)
+        return {**splits, "train + gallery": splits["train"] + splits["gallery"]}
+
+    return partial(rgbnt100.find_folder, name=name), read
+
+
+def _read_wmveid(folder: Path) -> Splits:
+    splits = wmveid863.read(folder)
+    # Whether the queries are copies of gallery samples is not known; the counts are those of distinct names.
+    samples: dict[tuple[int, str], Record] = {}
+    for record in sorted(splits["query"] + splits["gallery"], key=lambda record: len(missing_modalities(record[0]))):
+        samples.setdefault((record[1], Path(record[0]).stem), record)
+    test = list(samples.values())
+    return {**splits, "test": test, "train + test": splits["train"] + test}
 
 
 _SYSU = {
@@ -111,6 +136,54 @@ _LLCM = {
     ("all splits", "all"): Count(None, 46767),
 }
 
+_RGBNT201 = {
+    ("train", "all"): Count(171, 3951),
+    ("train", "complete"): Count(171, 3951),
+    ("train", "cam1"): Count(None, 2592),
+    ("train", "cam2"): Count(None, 1142),
+    ("train", "cam3"): Count(None, 88),
+    ("train", "cam4"): Count(None, 129),
+    ("test", "all"): Count(30, 836),
+    ("test", "complete"): Count(30, 836),
+    ("test", "cam1"): Count(30, 365),
+    ("test", "cam2"): Count(30, 471),
+    ("all splits", "all"): Count(201, 4787),
+}
+
+_RGBNT100 = {
+    ("train", "all"): Count(50, 8675),
+    ("query", "all"): Count(50, 1715),
+    ("gallery", "all"): Count(50, 8575),
+    ("train + gallery", "all"): Count(100, 17250),
+}
+
+_MSVR310 = {
+    ("train", "all"): Count(155, 1032),
+    ("train", "complete"): Count(155, 1032),
+    ("query", "all"): Count(52, 591),
+    ("query", "complete"): Count(52, 591),
+    ("gallery", "all"): Count(155, 1055),
+    ("gallery", "complete"): Count(155, 1055),
+}
+
+_WMVEID863 = {
+    ("train", "all"): Count(603, 3483),
+    ("train", "complete"): Count(603, 3481),
+    ("test", "all"): Count(272, 1232),
+    ("test", "complete"): Count(272, 1228),
+    ("test", "visible"): Count(None, 1228),
+    ("test", "near_infrared"): Count(None, 1232),
+    ("test", "thermal_infrared"): Count(None, 1231),
+    ("train + test", "all"): Count(868, 4715),
+    ("train + test", "complete"): Count(868, 4709),
+}
+
+_MARKET_MM = {
+    (split, group): count
+    for split, count in (("train", Count(751, 12936)), ("query", Count(750, 3368)), ("gallery", Count(751, 15913)))
+    for group in ("all", "complete")
+}
+
 PUBLISHED = {
     "sysu_mm01": Published(
         "the authors' rand_perm_cam.mat and id lists: images per identity and camera",
@@ -121,5 +194,24 @@ PUBLISHED = {
     "llcm": Published(
         "the authors' README; the 13909 test images in the paper's text do not add up to its 46767",
         llcm.find_folder, _read_llcm, "idx/*.txt", _LLCM),
+    "rgbnt201": Published(
+        "file names that public repositories ship; 201 identities and 4787 triples are the paper's totals",
+        rgbnt201.find_folder, rgbnt201.read, "", _RGBNT201, ("train", "test")),
+    "rgbnt100": Published(
+        "file names that public repositories ship; 17250 triples are the paper's total",
+        *_read_strips("RGBNT100", MODALITIES), "", _RGBNT100, ("train", "gallery")),
+    "rgbn300": Published(
+        "the authors' README: 300 identities and 50125 pairs",
+        *_read_strips("RGBN300", MODALITIES[:2]), "", {("train + gallery", "all"): Count(300, 50125)},
+        ("train", "gallery")),
+    "msvr310": Published(
+        "file names that public repositories ship; 310 identities and 2087 triples are the paper's totals",
+        msvr310.find_folder, msvr310.read, "", _MSVR310, ("train", "gallery")),
+    "wmveid863": Published(
+        "names in public lists of captions; 4709 complete triples are the paper's total, its 863 identities are 868",
+        wmveid863.find_folder, _read_wmveid, "", _WMVEID863, ("train", "test"), anomalies=True),
+    "market_mm": Published(
+        "Market-1501 without its junk (identity -1), of which it is made; the gallery has distractors (identity 0)",
+        market_mm.find_folder, market_mm.read, "", _MARKET_MM, ("train", "gallery")),
 }  # fmt: skip
 """Every data set with a check, by the name of its family."""

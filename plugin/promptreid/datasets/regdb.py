@@ -62,6 +62,10 @@ class RegDB(ModalDataset):
             **kwargs,
         )
 
+    def shares_identities_with(self, split: str) -> bool:
+        """Whether training on ``split`` has seen identities that are tested here: on any other split of RegDB."""
+        return split.startswith("regdb ") and split != self.split
+
 
 def find_folder(root: str | Path) -> Path:
     """The data set's folder at or below ``root``; ``FileNotFoundError`` when it isn't there."""

@@ -5,9 +5,15 @@ from __future__ import annotations
 from functools import partial
 
 from promptreid.data.dataset import DatasetFactory
+from promptreid.datasets import as_triples
 from promptreid.datasets.llcm import LLCM
+from promptreid.datasets.market_mm import MarketMM
+from promptreid.datasets.msvr310 import MSVR310
 from promptreid.datasets.regdb import RegDB
+from promptreid.datasets.rgbnt100 import RGBN300, RGBNT100
+from promptreid.datasets.rgbnt201 import RGBNT201
 from promptreid.datasets.sysu_mm01 import SYSUMM01
+from promptreid.datasets.wmveid863 import WMVEID863
 
 DATASETS: dict[str, DatasetFactory] = {
     "sysu_mm01": SYSUMM01,
@@ -22,4 +28,12 @@ DATASETS: dict[str, DatasetFactory] = {
     "llcm_i2v": partial(LLCM, direction="infrared-visible"),
     "llcm_v2i": partial(LLCM, direction="visible-infrared"),
     "llcm_v2i_readme_2023": partial(LLCM, direction="visible-infrared", variant="llcm-readme-2023"),
+    "rgbnt201": RGBNT201,
+    "rgbnt201_dev": partial(RGBNT201, dev=True),
+    "rgbnt100": RGBNT100,
+    "rgbn300": RGBN300,
+    "msvr310": MSVR310,
+    "wmveid863": WMVEID863,
+    "market_mm": MarketMM,
+    **as_triples.factories(),
 }

@@ -1,0 +1,74 @@
+"""Market1501-MM (Wang et al., AAAI 2022): Market-1501 with synthetic near and thermal infrared.
+
+On disk, with Market-1501's names in the three folders::
+
+    {train, query, gallery} / {RGB, NI, TI} / 0002_c1s1_000451_03.jpg
+
+The visible images are Market's darkened by 60 %, the near-infrared ones its grey versions, the thermal ones the output
+of its authors' network. ``tools/make_market_mm.py`` makes the first two from Market-1501. As there, identity -1 (junk)
+is dropped and 0 are distractors of the gallery.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from promptreid.data.dataset import Record
+from promptreid.datasets import lists
+from promptreid.datasets.pairing import Sample, in_modality_folders, parse_number, parse_stem
+from promptreid.datasets.rgbnt201 import FOLDERS
+from promptreid.datasets.triples import TripleDataset, record_of
+from promptreid.evaluation.protocols import MarketProtocol
+
+CAMERAS = range(1, 7)
+JUNK = -1
+SPLITS = ("train", "query", "gallery")
+
+_NAME = re.compile(r"(?P<pid>-?[0-9]+)_c(?P<camera>[0-9])s(?P<sequence>[0-9]+)_[0-9]+_[0-9]+")
+_FORM = "0002_c1s1_000451_03.jpg (identity, camera and sequence, frame, box)"
+
+
+class MarketMM(TripleDataset):
+    """Market1501-MM for torchreid.
+
+    Args:
+        root: the folder that holds ``Market1501-MM``, or that folder itself.
+        incomplete: ``"skip"`` or ``"keep"`` samples that lack a modality; ``"keep"`` reads a set without ``TI``.
+        kwargs: torchreid's own.
+
+    Raises:
+        FileNotFoundError: the folder or a split is missing.
+        ValueError: another layout, a name that does not parse, what :class:`TripleDataset` refuses.
+    """
+
+    num_cameras = len(CAMERAS)
+    protocols = (MarketProtocol("market-mm"),)
+    _junk_pids = [0, JUNK]
+
+    def __init__(self, root: str = "", incomplete: str = "skip", **kwargs: Any) -> None:
+        super().__init__(read(find_folder(root)), incomplete, **kwargs)
+
+
+def find_folder(root: str | Path) -> Path:
+    """The data set's folder at or below ``root``; ``FileNotFoundError`` when it isn't there."""
+    names = ("Market1501-MM", "Market-1501-RGBNT", "Market-MM", "market1501-mm", "market_mm")
+    return lists.find_folder(root, "Market1501-MM", names, ("train", "gallery"))
+
+
+def read(folder: Path) -> dict[str, list[Record]]:
+    """All samples of every split without junk, incomplete ones too, with the identities of their names."""
+    records = {split: map(_record, in_modality_folders(folder / split, FOLDERS)) for split in SPLITS}
+    return {split: [record for record in found if record[1] != JUNK] for split, found in records.items()}
+
+
+def parse_name(sample: Sample) -> tuple[int, int]:
+    """Identity and 1-based camera of a name of Market-1501; ``ValueError`` for another name."""
+    found = parse_stem(_NAME, sample, _FORM)
+    return int(found["pid"]), parse_number("camera", found["camera"], CAMERAS, sample)
+
+
+def _record(sample: Sample) -> Record:
+    pid, camera = parse_name(sample)
+    return record_of(sample, pid, camera - 1)

@@ -1,0 +1,80 @@
+"""RGBNT100 and RGBN300 (Li et al., AAAI 2020): vehicles in eight cameras, all modalities of a sample in one strip.
+
+On disk::
+
+    rgbir / {bounding_box_train, query, bounding_box_test} / 0548_c0002_000.jpg
+
+A file is 768 x 128 pixels: RGB, near and thermal infrared, each 256 wide. RGBN300 has no thermal part: 512 x 128. The
+queries are copies of gallery samples; what a query does not see, its own identity in its own camera, includes them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from promptreid.data.dataset import Record
+from promptreid.datasets import lists
+from promptreid.datasets.pairing import Sample, in_strips, parse_number, parse_stem
+from promptreid.datasets.triples import MODALITIES, TripleDataset, record_of
+from promptreid.evaluation.protocols import MarketProtocol
+
+CAMERAS = range(1, 9)
+SPLITS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+
+_NAME = re.compile(r"(?P<pid>[0-9]+)_c(?P<camera>[0-9]+)_(?P<frame>[0-9]+)")
+_FORM = "0548_c0002_000.jpg (identity, camera, frame)"
+
+
+class RGBNT100(TripleDataset):
+    """RGBNT100 for torchreid.
+
+    Args:
+        root: the folder that holds ``RGBNT100/rgbir``, or one of these two.
+        kwargs: torchreid's own.
+
+    Raises:
+        FileNotFoundError: the folder or a split is missing.
+        ValueError: another layout, a name that does not parse, what :class:`TripleDataset` refuses.
+    """
+
+    num_cameras = len(CAMERAS)
+    protocols = (MarketProtocol("rgbnt100"),)
+    folder_name = "RGBNT100"
+
+    def __init__(self, root: str = "", **kwargs: Any) -> None:
+        super().__init__(read(find_folder(root, self.folder_name), self.modalities), **kwargs)
+
+
+class RGBN300(RGBNT100):
+    """RGBN300 for torchreid: :class:`RGBNT100` with three times the vehicles and no thermal images."""
+
+    modalities = MODALITIES[:2]
+    images_per_sample = 2
+    protocols = (MarketProtocol("rgbn300"),)
+    folder_name = "RGBN300"
+
+
+def find_folder(root: str | Path, name: str = "RGBNT100") -> Path:
+    """The folder of a data set's splits at or below ``root``; ``FileNotFoundError`` when it isn't there."""
+    places = (f"{name}/rgbir", f"{name.lower()}/rgbir", name, name.lower(), "rgbir")
+    return lists.find_folder(root, name, places, (SPLITS["train"],))
+
+
+def read(folder: Path, modalities: tuple[str, ...] = MODALITIES) -> dict[str, list[Record]]:
+    """All samples of every split, with the identities of their names.
+
+    Args:
+        folder: the one of the splits.
+        modalities: the parts of a strip, from left to right.
+    """
+    return {
+        split: [_record(sample) for sample in in_strips(folder / name, modalities)] for split, name in SPLITS.items()
+    }
+
+
+def _record(sample: Sample) -> Record:
+    found = parse_stem(_NAME, sample, _FORM)
+    camera = parse_number("camera", found["camera"], CAMERAS, sample) - 1
+    return record_of(sample, int(found["pid"]), camera)

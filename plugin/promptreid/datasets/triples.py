@@ -1,0 +1,145 @@
+"""Data sets whose samples show one moment in several modalities: visible, near and thermal infrared."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from promptreid.data.batch import PathBundle
+from promptreid.data.dataset import ModalDataset, Record
+from promptreid.datasets.pairing import Sample
+
+logger = logging.getLogger(__name__)
+
+MODALITIES = ("visible", "near_infrared", "thermal_infrared")
+_SHOWN = 10  # identities in a message
+
+Splits = Mapping[str, Sequence[Record]]
+"""``"train"``, ``"query"`` and ``"gallery"``, with the identities of the file names."""
+
+
+class TripleDataset(ModalDataset):
+    """The base of the RGB + NIR + TIR data sets.
+
+    ``camid`` is what a query does not see of its own identity: the camera, or for MSVR310 the scene. So torchreid's
+    unmodified evaluator prints the protocol's numbers. The true camera is ``PathBundle.camera``.
+
+    Args:
+        splits: all samples on disk, incomplete ones with None for what they lack.
+        incomplete: ``"skip"`` samples that lack a modality, or ``"keep"`` them, marked as not present.
+        kwargs: torchreid's own.
+
+    Raises:
+        ValueError: an unknown ``incomplete``, no complete sample, an identity that is both trained and tested, or no
+            query with a match.
+    """
+
+    train: list[Record]
+    modalities: tuple[str, ...] = MODALITIES
+    images_per_sample = 3
+    options = frozenset({"incomplete"})
+    """Arguments that a configuration may set, as ``data.<argument>``."""
+    publishes_overlap = False
+    """Identities that are both trained and tested are the published state: a warning instead of an error."""
+
+    def __init__(self, splits: Splits, incomplete: str = "skip", **kwargs: Any) -> None:
+        if incomplete not in ("skip", "keep"):
+            raise ValueError(f"data.incomplete: {incomplete!r} is neither 'skip' nor 'keep'")
+        name = type(self).__name__
+        lacking = {split: _lacking(records) for split, records in splits.items()}
+        chosen = splits if incomplete == "keep" else {split: complete(records) for split, records in splits.items()}
+        for split, records in chosen.items():
+            if splits[split] and not records:
+                raise ValueError(
+                    f"{name}: all {len(splits[split])} samples of {split} are incomplete ({_counts(lacking[split])}); "
+                    "add the files, or set data.incomplete to keep"
+                )
+        shared = self._shared_identities(chosen, name)
+        alone = _without_match(chosen["query"], chosen["gallery"], name, self.protocols[0].exclude)
+        if kwargs.get("mode", "train") == "train":  # torchreid builds every data set three times
+            for split, missing in lacking.items():
+                if missing:
+                    logger.warning("%s %s: %d samples are incomplete (%s), %s: %s ...", name, split, len(missing),
+                                   _counts(missing), "kept" if incomplete == "keep" else "left out",
+                                   missing[0][0])  # fmt: skip
+            if shared:
+                logger.warning("%s: identities %s are both trained and tested on, as published", name, shared)
+            if alone:
+                logger.info("%s: %d of %d queries have no match from another %s and don't count", name, alone,
+                            len(chosen["query"]), self.protocols[0].exclude)  # fmt: skip
+        super().__init__(
+            train=relabelled(chosen["train"]),
+            query=list(chosen["query"]),
+            gallery=list(chosen["gallery"]),
+            **kwargs,
+        )
+
+    def combine_all(self) -> None:
+        """As torchreid's, with an image that is both query and gallery taken once."""
+        super().combine_all()
+        once: dict[tuple[int, str], Record] = {}
+        for record in self.train:
+            once.setdefault((record[1], Path(record[0]).name), record)
+        self.train = list(once.values())
+
+    def _shared_identities(self, splits: Splits, name: str) -> list[int]:
+        both = shared_identities(splits["train"], [*splits["query"], *splits["gallery"]])
+        if both and not self.publishes_overlap:
+            raise ValueError(f"{name}: identities {both[:_SHOWN]} are both trained and tested on; a test of them would "
+                             "be far too good: take them out of one of the two")  # fmt: skip
+        return both
+
+
+def record_of(
+    sample: Sample, pid: int, camera: int, labels: Mapping[str, int] | None = None, camid: int | None = None
+) -> Record:
+    """A sample as torchreid's record; ``camid`` is the camera unless given."""
+    return PathBundle(sample.paths, camera, labels), pid, camera if camid is None else camid
+
+
+def complete(records: Sequence[Record]) -> list[Record]:
+    """The records that lack no modality."""
+    return [record for record in records if None not in record[0].paths.values()]
+
+
+def relabelled(records: Sequence[Record]) -> list[Record]:
+    """The records with the classes 0..N-1 for their identities, in the order of the identities."""
+    classes = {pid: label for label, pid in enumerate(sorted({record[1] for record in records}))}
+    return [(record[0], classes[record[1]], *record[2:]) for record in records]
+
+
+def missing_modalities(path: PathBundle) -> list[str]:
+    """The modalities that a sample lacks."""
+    return [name for name, file in path.paths.items() if file is None]
+
+
+def shared_identities(train: Sequence[Record], test: Sequence[Record]) -> list[int]:
+    """Identities that occur in both, sorted."""
+    return sorted({record[1] for record in train} & {record[1] for record in test})
+
+
+def _lacking(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
+    """The incomplete ones of records, each with what it lacks."""
+    return [(str(path), missing) for path, *_ in records if (missing := missing_modalities(path))]
+
+
+def _counts(lacking: list[tuple[str, list[str]]]) -> str:
+    counts = Counter(name for _, names in lacking for name in names)
+    return ", ".join(f"{count} without {name}" for name, count in sorted(counts.items()))
+
+
+def _without_match(query: Sequence[Record], gallery: Sequence[Record], name: str, exclude: str) -> int:
+    """How many queries have none; ``ValueError`` when that are all."""
+    places: dict[int, set[int]] = defaultdict(set)
+    for _, pid, camid in gallery:
+        places[pid].add(camid)
+    alone = sum(not places[record[1]] - {record[2]} for record in query)
+    if query and alone == len(query):
+        raise ValueError(
+            f"{name}: none of the {len(query)} queries has a match: no gallery sample of its identity is from another "
+            f"{exclude} (first query: {query[0][0]}); are query and gallery of one data set?"
+        )
+    return alone

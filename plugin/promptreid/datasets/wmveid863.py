@@ -1,0 +1,89 @@
+"""WMVEID863 (Zheng et al., 2023; also "WMVeID863", "MSVWild863", "Flare"): vehicles at night and in glare, eight views.
+
+On disk, with the same names in the three folders of a vehicle::
+
+    {train, query, test} / 0406 / {vis, ni, th} / v7_n0_s999_004.jpg              "gallery" will do for "test"
+
+The name gives view, night flag, scene (999: unknown) and frame. The published set is not quite clean, and is read as it
+is:
+
+* a few samples lack a modality; by default they are left out;
+* seven vehicles are both trained and tested on, so there are 868 in all; a warning names them;
+* the name of one image (vehicle 0865) is malformed. A name that does not parse gives no view to exclude on, so its
+  sample is left out, counted and logged, where other data sets would stop. A split without one good name is an error.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from promptreid.data.dataset import Record
+from promptreid.datasets import lists
+from promptreid.datasets.msvr310 import FOLDERS
+from promptreid.datasets.pairing import Sample, in_identity_folders, parse_number, parse_stem
+from promptreid.datasets.triples import TripleDataset, record_of
+from promptreid.evaluation.protocols import MarketProtocol
+
+logger = logging.getLogger(__name__)
+
+VIEWS = range(8)
+
+_NAME = re.compile(r"v(?P<view>[0-9])_n(?P<night>[0-9])_s(?P<scene>[0-9]+)_(?P<frame>[0-9]+)")
+_FORM = "v7_n0_s999_004.jpg (view, night, scene, frame)"
+
+
+class WMVEID863(TripleDataset):
+    """WMVEID863 for torchreid.
+
+    Args:
+        root: the folder that holds ``WMVEID863``, or that folder itself.
+        incomplete: ``"skip"`` or ``"keep"`` samples that lack a modality.
+        kwargs: torchreid's own.
+
+    Raises:
+        FileNotFoundError: the folder or a split is missing.
+        ValueError: another layout, no name of a split parses, an unknown view, what :class:`TripleDataset` refuses.
+    """
+
+    num_cameras = len(VIEWS)
+    protocols = (MarketProtocol("wmveid863"),)
+    publishes_overlap = True
+
+    def __init__(self, root: str = "", incomplete: str = "skip", **kwargs: Any) -> None:
+        super().__init__(read(find_folder(root)), incomplete, **kwargs)
+
+
+def find_folder(root: str | Path) -> Path:
+    """The data set's folder at or below ``root``; ``FileNotFoundError`` when it isn't there."""
+    names = ("WMVEID863", "WMVeID863", "wmveid863", "MSVWild863", "Flare", "flare")
+    return lists.find_folder(root, "WMVEID863", names, ("train", "query"))
+
+
+def read(folder: Path) -> dict[str, list[Record]]:
+    """All samples of every split, incomplete ones too, with the identities of their folders."""
+    gallery = "gallery" if (folder / "gallery").is_dir() else "test"
+    return {
+        split: _read_split(folder / name)
+        for split, name in (("train", "train"), ("query", "query"), ("gallery", gallery))
+    }
+
+
+def _read_split(split: Path) -> list[Record]:
+    samples = in_identity_folders(split, FOLDERS)
+    good = [sample for sample in samples if _NAME.fullmatch(sample.stem)]
+    strangers = [sample for sample in samples if not _NAME.fullmatch(sample.stem)]
+    if not good:
+        parse_stem(_NAME, strangers[0], _FORM)
+    if strangers:
+        logger.warning("%d samples left out, their names are not of the form %s: %s ...", len(strangers), _FORM,
+                       strangers[0].place)  # fmt: skip
+    return [_record(sample) for sample in good]
+
+
+def _record(sample: Sample) -> Record:
+    found = parse_stem(_NAME, sample, _FORM)
+    view = parse_number("view", found["view"], VIEWS, sample)  # counts from 0 on disk
+    return record_of(sample, int(sample.owner), view, {"night": int(found["night"]), "scene": int(found["scene"])})
