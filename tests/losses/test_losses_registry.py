@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from promptreid.losses.dmpt import DMPTLoss
 from promptreid.losses.mip import MIPLoss
 from promptreid.losses.msel import ModalitySharedEnhancementLoss
 from promptreid.losses.registry import LOSSES
@@ -15,6 +16,10 @@ def test_every_name_builds_and_runs(name):
     if isinstance(loss, MIPLoss):
         output = {"logits": [tensor], "features": [tensor], "prompt_logits": [tensor], "modality": modality}
         value = loss(output, pids)[0]
+    elif isinstance(loss, DMPTLoss):
+        present = torch.ones(4, 1, dtype=torch.bool)
+        output = {"logits": [tensor], "features": [tensor], "present": present}
+        value = loss({**output, "alignment_logits": tensor, "modality": modality}, pids)[0]
     elif isinstance(loss, ModalitySharedEnhancementLoss):
         value = loss(tensor, pids, modality)
     else:

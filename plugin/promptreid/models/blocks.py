@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 class Context(NamedTuple):
@@ -112,6 +114,16 @@ def _keys_values(qkv: nn.Linear, context: Context) -> Tensor:
     width = qkv.out_features // 3
     bias = None if qkv.bias is None else qkv.bias[width:]
     return Context(F.linear(context.tokens, qkv.weight[width:], bias), context.copies).expanded()
+
+
+def recomputed(function: Callable[..., Tensor], wanted: bool) -> Callable[..., Tensor]:
+    """``function``, keeping only its arguments for the backward pass, if ``wanted``: less memory, one more forward.
+
+    Random numbers are drawn again as they were, so that the outcome stays the same.
+    """
+    if not wanted or not torch.is_grad_enabled():
+        return function
+    return partial(checkpoint, function, use_reentrant=False)
 
 
 def fresh_block(block: nn.Module) -> nn.Module:

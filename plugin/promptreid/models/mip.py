@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from promptreid.models.blocks import BlockFunction, Context, context_block, plain_context_block
+from promptreid.models.blocks import BlockFunction, Context, context_block, plain_context_block, recomputed
 from promptreid.models.heads import BNNeck, GlobalHead, JigsawHead, PromptHead, check_jigsaw, identity_classifier
 from promptreid.models.options import MIPOptions, mip_paper, mip_release
 from promptreid.models.outputs import PromptOutput
@@ -112,6 +112,7 @@ class MIP(nn.Module):
         self.prompt_adapters = _adapters(prompted, dim) if options.prompt_adapters else None
 
         self.apply_block = apply
+        self.checkpoint_blocks = False  # recompute the blocks in the backward pass
         if image_size is not None and options.jpm:
             rows, columns = self.backbone.grid_of(image_size)
             check_jigsaw(rows * columns, options.jpm_shift, options.jpm_groups, options.jpm_divide)
@@ -184,12 +185,13 @@ class MIP(nn.Module):
         tokens = self.backbone.embed(images, self._side(modality, camera))
         chosen = self._chosen(modality)
         generated: list[Context] = []
+        run = recomputed(self.apply_block, self.checkpoint_blocks)
         for layer, block in enumerate(self.backbone.blocks):
             context = chosen[layer : layer + 1]
             if self.instance_prompts is not None and layer < self.instance_depth:
                 generated.append(self._adapted(layer, self.instance_prompts(tokens[:, 1:])))
                 context = [*context, generated[-1]]
-            tokens = self.apply_block(block, tokens, context, 1)
+            tokens = run(block, tokens, context, 1)
         return self.head(tokens), generated
 
     def classify(self, features: Sequence[Tensor], modality: Tensor) -> list[Tensor]:

@@ -10,12 +10,14 @@ class PromptOutput(dict[str, Any]):
 
     It is deliberately no tuple or list: torchreid averages a criterion over those, and hands anything else on whole.
 
-    | key             |                                                                                         |
-    |-----------------|-----------------------------------------------------------------------------------------|
-    | `logits`        | list of (B, C): global, then local heads                                                |
-    | `features`      | list of (B, M D): the vectors before the BNNeck, in the same order                       |
-    | `prompt_logits` | list of (n, C), one per prompted layer; empty where the prompts are not supervised       |
-    | `prompts`       | list of (n, j, D), the instance prompts of each layer, detached; empty without a generator |
-    | `modality`      | (n,) int64                                                                              |
-    | `present`       | (B, M) bool: which images the samples have; n of them in all, n = B for M = 1             |
+    | key                |                                                                                        |
+    |--------------------|----------------------------------------------------------------------------------------|
+    | `logits`           | list of (B, C): global, then local heads; of DMPT one joint head, or one per slot      |
+    | `features`         | list of (B, M D): the vectors before the BNNeck, in the same order; (B, D) of one slot |
+    | `prompt_logits`    | list of (n, C), one per prompted layer; empty where the prompts are not supervised     |
+    | `prompts`          | list of (n, j, D), detached: the instance prompts of each layer of MIP, empty without  |
+    |                    | a generator; the bind prompts after each interaction layer of DMPT                     |
+    | `modality`         | (n,) int64                                                                             |
+    | `present`          | (B, M) bool: which images the samples have; n of them in all, n = B for M = 1          |
+    | `alignment_logits` | (n, modalities), of a DMPT with alignment, in training                                 |
     """

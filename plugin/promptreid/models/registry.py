@@ -8,6 +8,7 @@ from functools import partial
 from torch import nn
 
 from promptreid.models.baseline import transreid, vit_reid
+from promptreid.models.dmpt_build import build_dmpt
 from promptreid.models.mip import BACKBONE, build_mip
 
 # torchreid gives a builder no camera count, so these names have room for the largest of the usual sets (MSMT17: 15).
@@ -18,9 +19,18 @@ TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 TRIPLE = ("visible", "near_infrared", "thermal_infrared")
 
 _shared_vit = partial(build_mip, options=vit_reid(), modalities=TRIPLE, images_per_sample=len(TRIPLE), stride=16)
+# CLIP's architecture, small enough for a quickstart: nobody has trained such a tower, so it is random.
+CLIP_TINY = {
+    "embed_dim": 64,
+    "vision_cfg": {"image_size": 128, "layers": 4, "width": 96, "head_width": 32, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 48, "heads": 3, "layers": 2},
+}
 
-#: name -> build(num_classes, loss="softmax", pretrained=True, use_gpu=True); MIP is the paper's, not the release's
+#: name -> build(num_classes, loss="softmax", pretrained=True, use_gpu=True); MIP is the paper's, not the release's.
+#: DMPT takes samples of three images unless it is told otherwise.
 MODELS: dict[str, Callable[..., nn.Module]] = {
+    "dmpt_clip_tiny": partial(build_dmpt, tower=CLIP_TINY, cameras=CAMERAS, strict_pretrained=False),
+    "dmpt_vit_base_patch16": partial(build_dmpt, cameras=CAMERAS),
     "mip_vit_base_patch16": partial(build_mip, backbone=BACKBONE, cameras=CAMERAS),
     "mip_vit_small_patch16": partial(build_mip, backbone=SMALL, cameras=CAMERAS),
     "mip_vit_tiny_patch16": partial(build_mip, backbone=TINY, cameras=CAMERAS),

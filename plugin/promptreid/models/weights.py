@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from promptreid.models.position import resample_positions
+from promptreid.models.torchscript import is_torchscript, read_torchscript
 from promptreid.models.vit import import_timm
 
 _logger = logging.getLogger(__name__)
@@ -43,8 +45,9 @@ class LoadReport:
 def read_state_dict(path: str | Path) -> StateDict:
     """Read the tensors of a ``.safetensors`` or ``.pth`` file.
 
-    Pickled files are read with ``weights_only=True`` and never otherwise. An outer ``state_dict`` or ``model`` and the
-    prefix ``module.`` of DataParallel are taken off.
+    Pickled files are read with ``weights_only=True`` and never otherwise. Of a TorchScript archive, such as OpenAI's
+    CLIP models, the tensors are read and the program is not run. An outer ``state_dict`` or ``model`` and the prefix
+    ``module.`` of DataParallel are taken off.
 
     Raises:
         FileNotFoundError: No such file.
@@ -57,7 +60,20 @@ def read_state_dict(path: str | Path) -> StateDict:
         return strip_module(_read_safetensors(path))
     if path.suffix not in _PICKLED and ".pth" not in path.suffixes:
         raise ValueError(f"{path}: weight files end in .safetensors, {', '.join(_PICKLED)}, or .npz for a timm ViT")
+    if is_torchscript(path):
+        return strip_module(_read_torchscript(path))
     return strip_module(_tensors(read_pickle(path), path))
+
+
+def _read_torchscript(path: Path) -> StateDict:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return read_torchscript(archive)
+    except Exception as error:
+        raise ValueError(
+            f"{path} cannot be read as the tensors of a TorchScript archive ({type(error).__name__}: {error}); copy or "
+            "download it again, or save the model's state_dict() as .safetensors"
+        ) from error
 
 
 def _read_safetensors(path: Path) -> StateDict:
@@ -129,7 +145,10 @@ def load_matching(
     incomplete = bool(essential.unused or essential.missing)
     if not fitting or (strict and incomplete):
         raise ValueError(f"{source} does not fit the model; build it as it was trained. {_shortened(essential)}")
-    model.load_state_dict(fitting, strict=False)
+    try:
+        model.load_state_dict(fitting, strict=False)
+    except RuntimeError as error:  # other frozen weights
+        raise ValueError(f"{source}: {str(error).splitlines()[-1].strip()}") from None
     if report.unused or report.missing:
         level = logging.WARNING if incomplete else logging.INFO
         _logger.log(level, "%s fills the model in part: %s", source, report)
@@ -235,17 +254,25 @@ def _load_npz(vit: Any, path: Path) -> None:
 
 def cached_weights(name: str) -> Path | None:
     """The weight file of a timm model in the caches of Hugging Face and torch, looked up without the network."""
-    from huggingface_hub import try_to_load_from_cache
-
     config = import_timm().get_pretrained_cfg(name)
     if config is None:
         return None
-    places: list[Any] = []
+    places: list[tuple[str, str] | Path] = []
     if config.hf_hub_id:
-        places += [
-            try_to_load_from_cache(config.hf_hub_id, file) for file in ("model.safetensors", "pytorch_model.bin")
-        ]
+        places += [(config.hf_hub_id, file) for file in ("model.safetensors", "pytorch_model.bin")]
     if config.url:
         places.append(Path(torch.hub.get_dir(), "checkpoints", config.url.rsplit("/", 1)[-1]))
-    # A place may also be Hugging Face's mark for "known not to exist".
-    return next((Path(place) for place in places if isinstance(place, (str, Path)) and Path(place).is_file()), None)
+    return cached_file(places)
+
+
+def cached_file(places: Sequence[tuple[str, str] | Path]) -> Path | None:
+    """The first file that is there, looked up without the network.
+
+    Args:
+        places: Paths, or (repository, file) in Hugging Face's cache.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (place if isinstance(place, Path) else try_to_load_from_cache(*place) for place in places)
+    # What was found may also be Hugging Face's mark for "known not to exist".
+    return next((Path(path) for path in found if isinstance(path, (str, Path)) and Path(path).is_file()), None)
