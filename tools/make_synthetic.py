@@ -21,11 +21,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--like", required=True, help=f"the data set to look like: {', '.join(sorted(TREES))}")
     parser.add_argument("--out", required=True, metavar="DIR", help="a new folder; it appears when it is complete")
     parser.add_argument("--ids", required=True, type=int, help="number of identities")
-    parser.add_argument("--seed", required=True, type=int, help="another seed: other people, cameras and splits")
+    parser.add_argument("--seed", required=True, type=int, help="another seed: other subjects, cameras and splits")
     parser.add_argument(
-        "--frames", type=int, help="images per identity, camera and modality; 6, for regdb 10, for llcm 3 if not set"
+        "--frames", type=int, help="images per identity, camera and modality; the data set's own, 2 to 10, if not set"
     )
-    parser.add_argument("--size", type=int, nargs=2, default=(128, 64), metavar=("H", "W"), help="pixels, both even")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("H", "W"),
+        help="pixels, both even; 128 64 for people and 128 256 for vehicles if not set, and nothing else for strips",
+    )
     split = parser.add_mutually_exclusive_group()
     split.add_argument(
         "--train-fraction",
@@ -45,7 +51,7 @@ def main() -> None:
         args.ids,
         args.seed,
         frames=args.frames,
-        size=tuple(args.size),
+        size=None if args.size is None else tuple(args.size),
         train_fraction=args.train_fraction,
         test_ids=args.test_ids,
         workers=args.workers,

@@ -6,23 +6,15 @@ Coordinates are body heights: x to the right from the middle of the body, y down
 from __future__ import annotations
 
 from math import sqrt
-from typing import NamedTuple
 
 from promptreid.datasets.synthetic.frames import Frame, Pose
 from promptreid.datasets.synthetic.identity import Identity
+from promptreid.datasets.synthetic.layers import Layer
 from promptreid.datasets.synthetic.materials import Part
 from promptreid.datasets.synthetic.patterns import Point, Polygon, octagon, pattern_polygons, rectangle
 
 NECK, SHOULDER, CHEST, WAIST, HIP, KNEE, ANKLE = 0.145, 0.185, 0.29, 0.41, 0.50, 0.73, 0.95
 UPPER_ARM, FOREARM = 0.165, 0.15
-
-
-class Layer(NamedTuple):
-    """Polygons of one part; with ``within``, painted only where that part shows already."""
-
-    part: Part
-    polygons: list[Polygon]
-    within: Part | None = None
 
 
 def _between(start: Point, end: Point, share: float) -> Point:

@@ -62,19 +62,57 @@ class Shot:
 
 
 @dataclass(frozen=True)
+class Style:
+    """How all the shots of a tree are taken.
+
+    Args:
+        subject: ``person`` or ``vehicle``. A vehicle's camera looks from the side ``camera % 8`` of ``sight.SIDES``.
+        night: The cameras that film in the dark, vehicles with their lamps on.
+        graded: The near-infrared picture is the grey version of the visible one, which is darkened by 60 %.
+    """
+
+    subject: str = "person"
+    night: frozenset[int] = frozenset()
+    graded: bool = False
+
+
+PEOPLE = Style()
+
+
+@dataclass(frozen=True)
 class Plan:
-    """A tree on paper: the shots, the text files, and the location of each camera (equal: same room)."""
+    """A tree on paper.
+
+    Args:
+        shots: The images. Successive shots with one path are one image, side by side from left to right.
+        files: The text files.
+        locations: That of each camera (equal: same room).
+        copies: Images that the tree has twice: the path of the second to that of the first.
+        style: How the shots are taken.
+    """
 
     shots: list[Shot]
     files: dict[str, str]
     locations: dict[int, int] = field(default_factory=dict)
+    copies: dict[str, str] = field(default_factory=dict)
+    style: Style = PEOPLE
+
+
+def draw_ids(rng: Generator, count: int) -> list[int]:
+    """``count`` ids in ascending order, with gaps as in the real sets (SYSU-MM01: 491 ids up to 533)."""
+    return sorted(shuffled(rng, range(1, min(9999, count + 1 + count // 12) + 1))[:count])
+
+
+def count_tested(recipe: Recipe) -> int:
+    """How many of the identities a split in two leaves to test on: neither none nor all."""
+    if recipe.test_ids is not None:
+        return recipe.test_ids
+    return recipe.ids - min(max(1, round(recipe.train_fraction * recipe.ids)), recipe.ids - 1)
 
 
 def split_in_two(rng: Generator, pids: Sequence[int], recipe: Recipe) -> tuple[list[int], list[int]]:
     """Ids to train on and to test on, both ascending and neither empty."""
-    tested = recipe.test_ids
-    if tested is None:
-        tested = len(pids) - min(max(1, round(recipe.train_fraction * len(pids))), len(pids) - 1)
+    tested = count_tested(recipe)
     order = shuffled(rng, pids)
     return sorted(order[tested:]), sorted(order[:tested])
 

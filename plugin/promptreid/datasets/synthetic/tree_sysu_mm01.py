@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from numpy.random import Generator
 
 from promptreid.datasets.synthetic.draws import chance, keyed, pick, shuffled
-from promptreid.datasets.synthetic.plans import Plan, Recipe, Shot, draw_count, id_line
+from promptreid.datasets.synthetic.plans import Plan, Recipe, Shot, draw_count, draw_ids, id_line
 
 VALIDATION_SHARE = 0.08
 INDOOR_SHARE = 56 / 96
@@ -36,11 +36,6 @@ def plan_sysu_mm01(recipe: Recipe) -> Plan:
                     for frame in range(1, count + 1)
                 ]
     return Plan(shots, files, LOCATIONS)
-
-
-def draw_ids(rng: Generator, count: int) -> list[int]:
-    """``count`` ids in ascending order, with gaps as in the real set (491 ids up to 533)."""
-    return sorted(shuffled(rng, range(1, min(9999, count + 1 + count // 12) + 1))[:count])
 
 
 def split_ids(rng: Generator, pids: Sequence[int], recipe: Recipe) -> tuple[list[int], list[int], list[int]]:

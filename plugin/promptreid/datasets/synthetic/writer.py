@@ -9,22 +9,29 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
+import numpy as np
 
 from promptreid.datasets.synthetic.cameras import Camera, Scene
 from promptreid.datasets.synthetic.draws import keyed
 from promptreid.datasets.synthetic.frames import Frame
 from promptreid.datasets.synthetic.identity import Identity
+from promptreid.datasets.synthetic.layers import Image
 from promptreid.datasets.synthetic.manifest import MANIFEST, manifest_of
 from promptreid.datasets.synthetic.materials import BANDS
-from promptreid.datasets.synthetic.plans import Shot
-from promptreid.datasets.synthetic.rendering import Image, render
+from promptreid.datasets.synthetic.plans import PEOPLE, Shot, Style
+from promptreid.datasets.synthetic.rendering import render
+from promptreid.datasets.synthetic.sight import SIDES
 from promptreid.datasets.synthetic.trees import TREES, recipe_of
+from promptreid.datasets.synthetic.vehicle import Vehicle
+from promptreid.datasets.synthetic.vehicle_rendering import Drive, render_vehicle
 
 ENCODINGS = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 90], ".bmp": []}  # parameters by a file's suffix, which says the format
 
@@ -34,22 +41,37 @@ def _identity(seed: int, pid: int) -> Identity:
     return Identity.draw(keyed(seed, "identity", pid))
 
 
+@lru_cache(maxsize=4)
+def _vehicle(seed: int, pid: int) -> Vehicle:
+    return Vehicle.draw(keyed(seed, "identity", pid))
+
+
 @lru_cache(maxsize=64)
 def _camera(seed: int, camera: int, location: int) -> Camera:
     return Camera.draw(keyed(seed, "camera", camera), Scene.draw(keyed(seed, "scene", location)))
 
 
-def render_shot(shot: Shot, seed: int, location: int, size: tuple[int, int]) -> Image:
+def render_shot(shot: Shot, seed: int, location: int, size: tuple[int, int], style: Style = PEOPLE) -> Image:
     """The image of one shot, (H, W, 3) uint8 RGB; it depends on nothing but the arguments."""
-    moment = (shot.pid, shot.camera, shot.frame)
-    return render(
-        _identity(seed, shot.pid),
-        _camera(seed, shot.camera, location),
-        Frame.draw(keyed(seed, "frame", *moment)),
-        shot.band,
-        size,
-        keyed(seed, "noise", *moment, BANDS.index(shot.band)),
+    if style.graded and shot.band != "thermal_infrared":
+        return _grade(render_shot(replace(shot, band="visible"), seed, location, size), shot.band)
+    key = (shot.pid, shot.camera, shot.frame)
+    camera, moment = _camera(seed, shot.camera, location), keyed(seed, "frame", *key)
+    frame, noise = Frame.draw(moment), keyed(seed, "noise", *key, BANDS.index(shot.band))
+    if style.subject == "person":
+        return render(_identity(seed, shot.pid), camera, frame, shot.band, size, noise)
+    vehicle, drive, side = _vehicle(seed, shot.pid), Drive.draw(moment), shot.camera % len(SIDES)
+    return render_vehicle(
+        vehicle, camera, (frame, drive), side, shot.band, size, noise, night=shot.camera in style.night
     )
+
+
+def _grade(image: Image, band: str) -> Image:
+    """The darkened picture (40 % of the light), or the grey one with its full light."""
+    if band == "visible":
+        return (image.astype(np.uint16) * 2 // 5).astype(np.uint8)
+    grey = (image.astype(np.uint16) @ np.array([77, 150, 29], dtype=np.uint16)) >> 8
+    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
 
 
 def write_tree(
@@ -59,7 +81,7 @@ def write_tree(
     seed: int,
     *,
     frames: int | None = None,
-    size: tuple[int, int] = (128, 64),
+    size: tuple[int, int] | None = None,
     train_fraction: float | None = None,
     test_ids: int | None = None,
     workers: int = 1,
@@ -80,34 +102,48 @@ def write_tree(
     if workers < 1:
         raise ValueError(f"workers: must be at least 1, not {workers}")
     plan = TREES[like](recipe)
+    total = len({shot.path for shot in plan.shots})
     with _new_folder(Path(out)) as folder:
-        cells = [list(cell) for _, cell in groupby(plan.shots, key=lambda shot: Path(shot.path).parent)]
-        jobs = [(folder, cell, seed, plan.locations, size) for cell in cells]
+        # Work is shared out by identity: all images of a strip, and what can be used again, are in one cell.
+        cells = [list(cell) for _, cell in groupby(plan.shots, key=lambda shot: shot.pid)]
+        jobs = [Job(folder, cell, seed, recipe.size, plan.locations, plan.style) for cell in cells]
         done = 0
         for count in _run(jobs, workers):
             done += count
-            _report(done, len(plan.shots))
+            _report(done, total)
+        for copy, original in plan.copies.items():
+            (folder / copy).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / original, folder / copy)
         for name, text in {**plan.files, MANIFEST: json.dumps(manifest_of(recipe), indent=2) + "\n"}.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")
-    return len(plan.shots)
+    return total + len(plan.copies)
 
 
-Job = tuple[Path, list[Shot], int, dict[int, int], tuple[int, int]]
+class Job(NamedTuple):
+    """Shots to render into a folder, and how."""
+
+    folder: Path
+    shots: list[Shot]
+    seed: int
+    size: tuple[int, int]
+    locations: dict[int, int]
+    style: Style
 
 
 def _write_cell(job: Job) -> int:
-    """Render the shots of one folder."""
-    folder, shots, seed, locations, size = job
-    for shot in shots:
-        image = render_shot(shot, seed, locations[shot.camera], size)
-        path = folder / shot.path
+    """Render shots; the number of files."""
+    files = 0
+    for name, parts in groupby(job.shots, key=lambda shot: shot.path):
+        images = [render_shot(shot, job.seed, job.locations[shot.camera], job.size, job.style) for shot in parts]
+        path = job.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        encoded, data = cv2.imencode(path.suffix, image[..., ::-1], ENCODINGS[path.suffix])
+        encoded, data = cv2.imencode(path.suffix, np.concatenate(images, axis=1)[..., ::-1], ENCODINGS[path.suffix])
         if not encoded:
             raise OSError(f"{path}: OpenCV can't write this kind of image")
         path.write_bytes(data.tobytes())
-    return len(shots)
+        files += 1
+    return files
 
 
 def _run(jobs: list[Job], workers: int) -> Iterator[int]:
@@ -116,7 +152,7 @@ def _run(jobs: list[Job], workers: int) -> Iterator[int]:
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
     try:
-        yield from pool.map(_write_cell, jobs, chunksize=8)
+        yield from pool.map(_write_cell, jobs, chunksize=2)
     finally:
         pool.shutdown(cancel_futures=True)
 
