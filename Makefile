@@ -11,7 +11,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 .PHONY: demo test check clean
 
 demo: $(VENV)/.ready
-	$(BIN)/python tools/train_net.py --config-file configs/mip/quickstart.yaml
+	$(BIN)/python tools/train_net.py --config-file configs/mip/quickstart.yaml --overwrite
 
 test: $(VENV)/.ready-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)

@@ -16,7 +16,7 @@ LAYERS = {
     0: ("host", "compat", "command"),
     1: ("data", "config"),
     2: ("models", "losses", "evaluation", "datasets"),
-    3: ("engine", "retrieval", "visual"),
+    3: ("engine", "pretraining", "retrieval", "visual"),
 }
 LEVEL = {name: level for level, names in LAYERS.items() for name in names}
 

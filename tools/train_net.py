@@ -7,7 +7,7 @@ import argparse
 from promptreid.command import run_tool
 from promptreid.config import load_config
 from promptreid.engine.runner import run
-from promptreid.engine.splits import parse_splits, run_splits
+from promptreid.engine.splits import parse_splits, run_several
 
 
 def parse() -> argparse.Namespace:
@@ -28,6 +28,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--splits", metavar="A-B", help="train and test on each of these splits (RegDB: 1-10), then average"
     )
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="train with N seeds, from train.seed on (with --splits: each split)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="move an earlier run in data.save_dir aside")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="any key of the configuration")
     return parser.parse_intermixed_args()
 
@@ -42,12 +46,15 @@ def main() -> None:
     }
     overrides = {key: value for key, value in given.items() if value is not None}
     cfg = load_config(args.config_file, args.opts, overrides)
-    if args.splits is None:
-        run(cfg, eval_only=args.eval_only, resume=args.resume)
-    elif args.eval_only:
-        raise ValueError("--splits trains; test one split's model with --eval-only data.split_id K-1 data.save_dir ...")
+    if args.splits is None and args.seeds is None:
+        run(cfg, eval_only=args.eval_only, resume=args.resume, overwrite=args.overwrite)
+    elif args.eval_only or args.resume not in (None, "auto"):
+        raise ValueError(
+            "--splits and --seeds train, and continue what they find: leave out --eval-only, and the PATH of --resume; "
+            "one of their models is tested with --eval-only data.save_dir .../split-K data.split_id K-1"
+        )
     else:
-        run_splits(cfg, parse_splits(args.splits))
+        run_several(cfg, parse_splits(args.splits) if args.splits else [], args.seeds, args.overwrite)
 
 
 if __name__ == "__main__":

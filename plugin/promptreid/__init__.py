@@ -8,6 +8,7 @@ from __future__ import annotations
 from promptreid import compat, host  # compat first: it has to come before torch
 from promptreid.data.batch import ModalBatch, PathBundle
 from promptreid.datasets.registry import DATASETS
+from promptreid.engine.host_models import HOST_MODELS
 from promptreid.losses.registry import LOSSES
 from promptreid.models.registry import MODELS
 
@@ -19,7 +20,7 @@ def register_all() -> None:
     """Add everything to torchreid; called on import, and harmless when called again."""
     for name, factory in DATASETS.items():
         host.register_dataset(name, factory)
-    for name, builder in MODELS.items():
+    for name, builder in {**MODELS, **HOST_MODELS}.items():
         host.register_model(name, builder)
     for loss in LOSSES.values():
         host.register_loss(loss)

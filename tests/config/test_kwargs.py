@@ -32,11 +32,19 @@ def test_every_argument_of_ours_is_given_and_no_other():
     taken = set(inspect.signature(ModalDataManager.__init__).parameters) - {"self", "kwargs"}
     assert set(modal_datamanager_kwargs(default_config())) == taken - {"augment", "rank", "world_size"}
     assert Augmentation(**augmentation_kwargs(default_config())).asked is False
-    given = {"data.augment.infrared": ["blur"], "data.augment.second_visible": True, "train.seed": 5, "data.pack": "p"}
-    cfg = merged(default_config(), given)
-    augment = Augmentation(**augmentation_kwargs(cfg))
-    assert (augment.visible, augment.infrared, augment.second_visible) == ([], ["blur"], True)
-    assert modal_datamanager_kwargs(cfg) == {"seed": 5, "pack": "p", "persistent_workers": False}
+    chains = {"infrared": ["blur"], "near_infrared": ["jitter"], "thermal_infrared": ["pad_crop"]}
+    others = {"aligned": True, "drop_modality": 0.25, "second_visible": True}
+    given = {f"data.augment.{name}": value for name, value in {**chains, **others}.items()}
+    ours = {"train.seed": 5, "data.pack": "p", "data.incomplete": "keep", "data.decoder": "simplejpeg"}
+    cfg = merged(default_config(), {**given, **ours})
+    assert Augmentation(**augmentation_kwargs(cfg)) == Augmentation(visible=[], **chains, **others)
+    assert modal_datamanager_kwargs(cfg) == {
+        "seed": 5,
+        "pack": "p",
+        "persistent_workers": False,
+        "incomplete": "keep",
+        "decoder": "simplejpeg",
+    }
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)

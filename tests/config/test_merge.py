@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptreid.config.defaults import NULLABLE, default_config
+from promptreid.config.defaults import LISTS_OF_NUMBERS, NULLABLE, default_config
 from promptreid.config.keys import flatten
 from promptreid.config.merge import coerce, merged
 
@@ -135,3 +135,10 @@ def test_coerce_returns_the_type_of_the_key_or_refuses(key: str, value: Any):
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_float_survives_as_text(value: float):
     assert coerce("train.lr", repr(value)) == value
+
+
+@pytest.mark.parametrize("key", sorted(LISTS_OF_NUMBERS))
+def test_an_empty_list_of_numbers_takes_numbers_alone(key: str) -> None:
+    assert flatten(merged(default_config(), {key: "[3, 7]"}))[key] == [3, 7]
+    with pytest.raises(ValueError, match="list of int values"):
+        merged(default_config(), {key: ["name"]})

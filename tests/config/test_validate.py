@@ -6,7 +6,7 @@ import pytest
 from yacs.config import CfgNode
 
 from promptreid import host
-from promptreid.config.defaults import default_config
+from promptreid.config.defaults import LISTS_OF_NUMBERS, NULLABLE, default_config
 from promptreid.config.keys import flatten
 from promptreid.config.load import load_config
 from promptreid.config.merge import merged
@@ -15,6 +15,7 @@ from promptreid.config.validate import validate
 
 PROMPT = {"loss.name": "prompt", "sampler.train_sampler": "RandomIdentitySampler"}
 CROSS_MODAL = {**PROMPT, "sampler.train_sampler": "CrossModalSampler"}
+IDENTITY = {**PROMPT, "sampler.train_sampler": "IdentitySampler"}
 WARMUP = {"train.lr_scheduler": "mip_cosine"}
 
 
@@ -31,7 +32,15 @@ def test_a_torchreid_file_is_valid(request: pytest.FixtureRequest):
 
 
 @pytest.mark.parametrize(
-    "values", [PROMPT, CROSS_MODAL, {**PROMPT, **WARMUP}, {"train.optim": "adamw"}, {"loss.name": "triplet"}]
+    "values",
+    [
+        PROMPT,
+        CROSS_MODAL,
+        {**IDENTITY, "sampler.num_instances": 16},
+        {**PROMPT, **WARMUP},
+        {"train.optim": "adamw"},
+        {"loss.name": "triplet"},
+    ],
 )
 def test_ordinary_settings_are_valid(values: dict[str, Any]):
     validate(config(values))
@@ -45,7 +54,7 @@ def test_ordinary_settings_are_valid(values: dict[str, Any]):
         ({"train.optim": "adamW"}, "train.optim: unknown name 'adamW'; did you mean 'adamw'?"),
         ({"train.lr_scheduler": "step"}, "train.lr_scheduler: unknown name 'step'"),
         ({"loss.name": "prompts"}, "loss.name: unknown name 'prompts'; did you mean 'prompt'?"),
-        ({"sampler.train_sampler": "IdentitySampler"}, "did you mean 'RandomIdentitySampler'?"),
+        ({"sampler.train_sampler": "RandomIdentitySample"}, "did you mean 'RandomIdentitySampler'?"),
         ({"test.dist_metric": "cos"}, "test.dist_metric: unknown name 'cos'"),
         ({"mip.preset": "mip"}, "mip.preset: unknown name 'mip' (one of mip_paper, mip_release)"),
         ({"mip.query": "none"}, 'mip.query: unknown name \'none\' (one of "", learned, zero)'),
@@ -66,6 +75,13 @@ def test_ordinary_settings_are_valid(values: dict[str, Any]):
         ({"data.k_tfm": 2}, "data.k_tfm 2"),
         ({"data.augment.visible": ["random_flip", "random_gray"]}, "data.augment.visible: unknown name 'random_gray'; "
          "did you mean 'random_grey'?"),
+        ({"data.augment.near_infrared": ["flip"]}, "data.augment.near_infrared: unknown name 'flip'"),
+        ({"data.augment.thermal_infrared": ["blurr"]}, "data.augment.thermal_infrared: unknown name 'blurr'; did you "
+         "mean 'blur'?"),
+        ({"data.augment.drop_modality": 1.0}, "data.augment.drop_modality 1.0 is out of range: it must be at least 0 "
+         "and below 1"),
+        ({"data.incomplete": "drop"}, "data.incomplete: unknown name 'drop' (one of skip, keep)"),
+        ({"data.decoder": "pil"}, "data.decoder: unknown name 'pil'"),
         ({"data.augment.interpolation": "cubic"}, "data.augment.interpolation: unknown name 'cubic'; did you mean "
          "'bicubic'?"),
         ({"data.persistent_workers": True, "data.workers": 0}, "data.persistent_workers True keeps workers"),
@@ -78,6 +94,8 @@ def test_ordinary_settings_are_valid(values: dict[str, Any]):
         ({**PROMPT, "train.batch_size": 6, "sampler.num_instances": 8}, "choose e.g. 8"),
         ({**CROSS_MODAL, "train.batch_size": 30, "sampler.num_instances": 8},
          "train.batch_size 30 is not a multiple of sampler.num_instances 8: choose e.g. 24 or 32"),
+        ({**IDENTITY, "train.batch_size": 30, "sampler.num_instances": 8}, "choose e.g. 24 or 32"),
+        ({**IDENTITY, "train.batch_size": 8, "sampler.num_instances": 8}, "choose at least 16"),
         ({**CROSS_MODAL, "sampler.num_instances": 5}, "sampler.num_instances 5 can't be half visible, half infrared: "
          "choose 6"),
         ({**CROSS_MODAL, "train.batch_size": 8, "sampler.num_instances": 8}, "choose at least 16"),
@@ -147,7 +165,9 @@ def test_every_number_has_a_range():
         for key, value in flatten(default_config()).items()
         if type(value[0] if isinstance(value, list) and value else value) in (int, float, type(None))
     }
-    assert numbers - set(RANGES) == free | {"mip.iael"}
+    switches = {key for key, kind in NULLABLE.items() if kind is bool}
+    assert numbers - set(RANGES) == free | switches
+    assert set(RANGES) >= LISTS_OF_NUMBERS
 
 
 @pytest.mark.parametrize("key", sorted(CHOICES))
@@ -158,7 +178,7 @@ def test_every_choice_holds_its_default(key: str):
 
 def test_the_names_are_torchreids_and_ours():
     samplers = host.data.sampler.AVAI_SAMPLERS
-    assert set(CHOICES["sampler.train_sampler"]) == {*samplers, "CrossModalSampler"}
+    assert set(CHOICES["sampler.train_sampler"]) == {*samplers, "CrossModalSampler", "IdentitySampler"}
     assert set(CHOICES["sampler.train_sampler_t"]) == set(samplers)
     assert set(CHOICES["train.optim"]) == {*host.optim.optimizer.AVAI_OPTIMS, "adamw"}
     assert set(CHOICES["train.lr_scheduler"]) == {*host.optim.lr_scheduler.AVAI_SCH, "warmup_cosine", "mip_cosine"}

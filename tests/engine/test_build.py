@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,14 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from promptreid.config import load_config
+from promptreid.config.kwargs import selection_kwargs, step_kwargs
 from promptreid.engine import build
-from promptreid.engine.build import build_datamanager, build_engine, build_model, compile_model, mip_options
+from promptreid.engine.build import build_datamanager, build_engine, build_model, compile_model
+from promptreid.engine.model_settings import mip_options
 from promptreid.engine.optimisation import parameter_roles
 from promptreid.engine.prompt_engine import PromptEngine
+from promptreid.engine.selection import SelectionOptions
+from promptreid.engine.steps import StepOptions
 from promptreid.models.options import mip_paper, mip_release
 from promptreid.models.variants import PromptBank
 
@@ -96,7 +101,7 @@ def test_bfloat16_trains_and_extracts_like_float32(sysu_root: Path) -> None:
     """Loss within 0.2 %, descriptors within 0.5 % and gradients within 1 % of float32, in the L2 norm."""
     full, half = (engine_of(tiny(sysu_root, **{"train.amp": amp})) for amp in (False, True))
     batch = next(iter(full.train_loader))
-    features = {engine.amp: extract(engine, batch) for engine in (full, half)}
+    features = {engine.steps.amp: extract(engine, batch) for engine in (full, half)}
     assert features[True].dtype == torch.float32
     assert 0 < relative(features[True], features[False]) < 0.005
     (loss, gradients), (half_loss, half_gradients) = step(full, batch), step(half, batch)
@@ -136,6 +141,25 @@ def test_the_key_compiles_with_inductor(sysu_root: Path) -> None:
     batch = next(iter(plain.train_loader))
     torch.testing.assert_close(extract(compiled, batch), extract(plain, batch), rtol=1e-4, atol=1e-5)
     assert list(compiled.model.state_dict()) == list(plain.model.state_dict())
+
+
+def test_every_option_of_steps_and_selection_has_a_key() -> None:
+    cfg = config(**{"train.ema": 0.5, "test.select": "test", "train.patience": 3})
+    for options, kwargs in ((StepOptions, step_kwargs), (SelectionOptions, selection_kwargs)):
+        assert {field.name for field in dataclasses.fields(options)} == set(kwargs(cfg))
+    assert StepOptions(**step_kwargs(config())) == StepOptions()
+    assert SelectionOptions(**selection_kwargs(config())) == SelectionOptions()
+    assert StepOptions(**step_kwargs(cfg)).ema == 0.5
+    assert SelectionOptions(**selection_kwargs(cfg)) == SelectionOptions("test", patience=3)
+
+
+def test_activation_checkpoints_are_for_models_that_know_them() -> None:
+    model = torch.nn.Linear(1, 1)
+    with pytest.raises(ValueError, match=r"train\.checkpoint_blocks: Linear cannot recompute its blocks"):
+        build.checkpoint_blocks(model)
+    model.checkpoint_blocks = False
+    build.checkpoint_blocks(model)
+    assert model.checkpoint_blocks is True
 
 
 def test_without_a_compiler_the_key_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,41 @@ def test_measuring_uses_neither_random_numbers_nor_gradients() -> None:
     assert all(parameter.grad is None for parameter in [*model.parameters(), *output["prompt_logits"]])
 
 
+def test_prompts_without_a_gradient_are_warned_of_by_their_family(caplog: pytest.LogCaptureFixture) -> None:
+    class Words(nn.Module):
+        prompt_family = "words"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.ones(3))
+
+    model, words = make_model(), Words()
+    model.words = words
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    model.modality_prompts.library.grad += 2.0
+    words.table.grad = None
+    monitor = PromptMonitor()
+    scalars = monitor.report(model)
+    expected = 2.0 * model.modality_prompts.library.numel() ** 0.5
+    assert scalars == pytest.approx({"gradient/prompts": expected, "gradient/generator": 0, "gradient/words": 0})
+    assert [message.split(":")[0] for message in caplog.messages] == ["NO GRADIENT"] * 2
+    assert "'generator'" in caplog.text and "'words'" in caplog.text and "'prompts'" not in caplog.text
+    words.table.grad = torch.ones(3)
+    caplog.clear()
+    assert monitor.report(model)["gradient/words"] == pytest.approx(3**0.5)
+    assert not caplog.messages
+
+
+def test_prompts_that_are_not_trained_now_need_no_gradient(caplog: pytest.LogCaptureFixture) -> None:
+    model = make_model()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = name.startswith("classifier")
+        parameter.grad = torch.ones_like(parameter) if parameter.requires_grad else None
+    PromptMonitor().report(model)
+    assert not caplog.messages
+
+
 def train(root: Path, save_dir: Path) -> Path:
     """Two epochs with dropout and drop path, so that a random number drawn between two steps would show."""
     tiny = {
@@ -175,6 +210,7 @@ def test_each_epoch_of_a_run_has_its_scalars_and_its_line(watched: Path) -> None
     events = EventAccumulator(str(watched)).Reload()
     tags = {tag for tag in events.Tags()["scalars"] if tag.startswith("Prompts/")}
     names = ("distance", "spread", "identity_ratio", "accuracy")
-    assert tags == {f"Prompts/{name}/layer_0{layer}" for name in names for layer in (1, 2)}
+    measured = {f"Prompts/{name}/layer_0{layer}" for name in names for layer in (1, 2)}
+    assert tags == measured | {"Prompts/gradient/prompts", "Prompts/gradient/generator"}
     assert all([event.step for event in events.Scalars(tag)] == [0, 1] for tag in tags)
     assert (watched / "log.txt").read_text().count("prompts, over the layers: distance ") == 2

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
+import runpy
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from small_runs import assert_same_run, small_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from promptreid.config import load_config
 from promptreid.engine import checkpoint
 from promptreid.engine.runner import run
+from promptreid.models.mip import MIP
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "configs" / "mip" / "quickstart.yaml"
@@ -67,7 +67,7 @@ def test_writes_config_log_scalars_results_and_checkpoints(finished: Path) -> No
     assert load_config(finished / "config.yaml").train.max_epoch == 2
     log = (finished / "log.txt").read_text()
     assert "epoch 2/2" in log
-    assert "sysu-python all 1-shot (10 trials): R1" in log
+    assert "[last] sysu-python all 1-shot (10 trials): R1" in log
     assert "chance: R1" in log
     results = json.loads((finished / "results-sysu_mm01.json").read_text())["results"]
     assert [result["protocol"] for result in results] == [
@@ -141,14 +141,6 @@ def test_eval_only_of_a_run_needs_no_path(finished: Path, sysu_root: Path, tmp_p
     assert run(config(sysu_root, save_dir), eval_only=True)["sysu_mm01"][0].num_valid > 0
 
 
-def test_an_earlier_run_is_moved_aside(sysu_root: Path, tmp_path: Path) -> None:
-    save_dir = tmp_path / "run"
-    save_dir.mkdir()
-    (save_dir / "config.yaml").write_text("old")
-    run(config(sysu_root, save_dir, **{"train.max_epoch": 1, "train.warmup_epochs": 0}))
-    assert (tmp_path / "run.1" / "config.yaml").read_text() == "old"
-
-
 def test_chosen_protocols_only(sysu_root: Path, finished: Path, tmp_path: Path) -> None:
     chosen = {
         "test.protocols": ["sysu-python indoor 1-shot"],
@@ -168,6 +160,14 @@ def tool(*arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=120,
         check=False,
     )
+
+
+def tool_here(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of the tool, run in this process, which has imported torch already."""
+    monkeypatch.setattr(sys, "argv", ["train_net.py", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(ROOT / "tools" / "train_net.py"), run_name="__main__")
+    return int(caught.value.code or 0)
 
 
 def quick(root: Path, save_dir: Path, *more: str) -> list[str]:
@@ -211,13 +211,16 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_line_and_exit_code_2(case: str, sysu_root: Path, tmp_path: Path) -> None:
+def test_bad_input_is_one_line_and_exit_code_2(
+    case: str, sysu_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     more, expected = BAD[case]
-    done = tool(*quick(sysu_root, tmp_path / "run", *more))
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: ")
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert expected in done.stderr
+    code = tool_here(monkeypatch, *quick(sysu_root, tmp_path / "run", *more))
+    errors = capsys.readouterr().err
+    assert code == 2, errors
+    assert errors.startswith("error: ")
+    assert len(errors.strip().splitlines()) == 1
+    assert expected in errors
     assert not (tmp_path / "run").exists()
 
 
@@ -231,23 +234,30 @@ def test_a_truncated_image_ends_the_run_with_its_name(noise_tree: Path, tmp_path
     assert ".jpg: cannot be decoded" in done.stderr
 
 
-def test_missing_id_list_from_the_tool(noise_tree: Path, tmp_path: Path) -> None:
+def test_missing_id_list_from_the_tool(
+    noise_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     (noise_tree / "exp" / "test_id.txt").unlink()
-    done = tool(*quick(noise_tree.parent, tmp_path / "run"))
-    assert (done.returncode, "test_id.txt: no such id list" in done.stderr) == (2, True)
+    assert tool_here(monkeypatch, *quick(noise_tree.parent, tmp_path / "run")) == 2
+    assert "test_id.txt: no such id list" in capsys.readouterr().err
 
 
-def test_a_killed_run_resumes_to_the_same_weights(sysu_root: Path, tmp_path: Path) -> None:
-    """SIGKILL after the first epoch's checkpoint, then --resume, against a run left alone."""
-    arguments = quick(sysu_root, tmp_path / "killed", "train.max_epoch", "3", "train.print_freq", "1")
-    command = [sys.executable, str(ROOT / "tools" / "train_net.py"), *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 90
-    while not checkpoint.checkpoints(tmp_path / "killed" / "model") and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    done = tool("--resume", *quick(sysu_root, tmp_path / "killed", "train.max_epoch", "3"))
-    assert done.returncode == 0, done.stderr
-    assert tool(*quick(sysu_root, tmp_path / "whole", "train.max_epoch", "3")).returncode == 0
-    assert_equal_weights(tmp_path / "whole", tmp_path / "killed")
+def test_deterministic_kernels_give_the_same_bits_and_are_not_left_on(small_root: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        run(small_config(small_root, tmp_path / name, **{"train.deterministic": True}))
+        assert torch.are_deterministic_algorithms_enabled()
+    assert_same_run(tmp_path / "first", tmp_path / "second")
+    run(small_config(small_root, tmp_path / "third", **{"train.max_epoch": 1, "train.warmup_epochs": 0}))
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_frozen_weight_that_changed_ends_the_run_at_its_test(
+    small_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check_unchanged(self: object) -> None:
+        raise ValueError("the frozen weights have changed")
+
+    monkeypatch.setattr(MIP, "check_unchanged", check_unchanged, raising=False)
+    with pytest.raises(ValueError, match="frozen weights have changed"):
+        run(small_config(small_root, tmp_path / "run", **{"train.max_epoch": 1, "train.warmup_epochs": 0}))
+    assert not list((tmp_path / "run").glob("results-*"))

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_runs import assert_same_run, small_config
 
 from promptreid.config import load_config
 from promptreid.engine.runner import run
-from promptreid.engine.splits import parse_splits, run_splits, summarise
+from promptreid.engine.splits import parse_splits, run_several, summarise
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,7 +52,7 @@ def config(root: Path, save_dir: Path, **changes: object) -> object:
 @pytest.fixture(scope="module")
 def trained(regdb: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "regdb"
-    run_splits(config(regdb, folder), [1, 2])
+    run_several(config(regdb, folder), [1, 2])
     return folder
 
 
@@ -73,7 +74,7 @@ def test_finished_splits_are_passed_over_and_the_open_one_continued(trained: Pat
     first = (folder / "split-1" / "results-regdb.json").stat().st_mtime_ns
     (folder / "split-2" / "results-regdb.json").unlink()
     (folder / "split-2" / "model" / "model.pth.tar-2").unlink()
-    assert run_splits(config(regdb, folder), [1, 2]) == json.loads((trained / "splits.json").read_text())["results"]
+    assert run_several(config(regdb, folder), [1, 2]) == json.loads((trained / "splits.json").read_text())["results"]
     assert (folder / "split-1" / "results-regdb.json").stat().st_mtime_ns == first
 
 
@@ -103,3 +104,67 @@ def test_parse() -> None:
 def test_one_run_has_no_spread(trained: Path) -> None:
     scores = summarise([trained / "split-1"])
     assert {score["sd"] for protocol in scores.values() for score in protocol.values()} == {0.0}
+
+
+@pytest.fixture(scope="module")
+def seeded(small_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "seeds"
+    run_several(small_config(small_root, folder, **{"train.seed": 5}), seeds=2)
+    return folder
+
+
+def test_each_seed_is_trained_in_its_folder_and_averaged(seeded: Path, small_root: Path, tmp_path: Path) -> None:
+    record = json.loads((seeded / "seeds.json").read_text())
+    (protocol,) = record["results"]
+    assert (record["splits"], record["seeds"], record["selection"]) == ([], [5, 6], {protocol: "last"})
+    single = [json.loads((seeded / f"seed-{k}" / "results-sysu_mm01.json").read_text())["results"][0] for k in (5, 6)]
+    scores = record["results"][protocol]["mAP"]
+    assert scores["mean"] == pytest.approx(np.mean([result["mAP"] for result in single]))
+    assert scores["sd"] == pytest.approx(np.std([result["mAP"] for result in single], ddof=1))
+    assert f"[last] {protocol}, mean of 2 trainings: rank1 " in (seeded / "seeds.txt").read_text()
+    run(small_config(small_root, tmp_path / "alone", **{"train.seed": 6}))
+    assert_same_run(seeded / "seed-6", tmp_path / "alone")
+
+
+def test_more_seeds_are_added_to_those_that_are_there(seeded: Path, small_root: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(seeded, tmp_path / "seeds"))
+    before = (folder / "seed-5" / "results-sysu_mm01.json").stat().st_mtime_ns
+    cfg = small_config(small_root, folder, **{"train.seed": 5})
+    run_several(cfg, seeds=3)
+    assert json.loads((folder / "seeds.json").read_text())["seeds"] == [5, 6, 7]
+    assert (folder / "seed-5" / "results-sysu_mm01.json").stat().st_mtime_ns == before
+
+
+def test_finished_trainings_of_another_configuration_are_not_averaged(seeded: Path, small_root: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"seed-5 is finished, with another configuration \(train\.lr: 0\.001, now 0\.5"
+    ):
+        run_several(small_config(small_root, seeded, **{"train.seed": 5, "train.lr": 0.5}), seeds=2)
+
+
+def test_a_test_of_a_running_training_does_not_finish_it(small_root: Path, tmp_path: Path) -> None:
+    part = small_config(small_root, tmp_path / "seed-5", **{"train.seed": 5})
+    run(part)
+    (tmp_path / "seed-5" / "model" / "model.pth.tar-2").unlink()
+    run(part, eval_only=True)
+    run_several(small_config(small_root, tmp_path, **{"train.seed": 5}), seeds=1)
+    assert (tmp_path / "seed-5" / "model" / "model.pth.tar-2").exists()
+
+
+def test_splits_times_seeds(regdb: Path, tmp_path: Path) -> None:
+    summary = run_several(
+        config(regdb, tmp_path / "both", **{"train.max_epoch": 1, "train.warmup_epochs": 0}), [1, 2], 2
+    )
+    folders = sorted(str(path.parent.relative_to(tmp_path / "both")) for path in tmp_path.rglob("results-regdb.json"))
+    assert folders == [f"split-{split}/seed-{seed}" for split in (1, 2) for seed in (1, 2)]
+    maps = [
+        json.loads((tmp_path / "both" / folder / "results-regdb.json").read_text())["results"][0]["mAP"]
+        for folder in folders
+    ]
+    assert summary["regdb-split-* visible-infrared"]["mAP"]["mean"] == pytest.approx(np.mean(maps))
+    assert json.loads((tmp_path / "both" / "splits.json").read_text())["seeds"] == [1, 2]
+
+
+def test_no_seed_is_an_error(small_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--seeds 0: train with at least one"):
+        run_several(small_config(small_root, tmp_path), seeds=0)

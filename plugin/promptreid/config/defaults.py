@@ -40,12 +40,45 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
         # A small ViT of one's own, for tests and demonstrations; None: as mip.backbone has it.
         "vit": {"depth": None, "embed_dim": None, "num_heads": None, "patch_size": None},
     },
+    "dmpt": {
+        "preset": "dmpt",  # or dmpt_s_bind_m, dmpt_s_bind, dmpt_s: the steps of the paper's ablation
+        "backbone": "",  # a ViT of open_clip, as ViT-B-16-quickgelu:openai, or of timm; "": the one of model.name
+        "weights": "",  # file with its pretrained weights; "": open_clip's or timm's cache, if model.pretrained
+        "allow_download": False,  # may they be fetched where the cache lacks them?
+        "stride": None,  # of the patches, pixels; None: their size
+        "object": "person",  # what the sentences say is in the photos; vehicle
+        "semantic": True,  # S_p; off for an ablation
+        "semantic_length": 8,  # S; the paper sweeps 2 to 32
+        "deep": True,  # a set of semantic prompts for each block; off: one, put in once
+        "words": None,  # M_p from the modalities' words; None: the preset's
+        "word_length": 4,  # M
+        "word_source": "states",  # of the text tower; or embeddings, sentence, or learned (no text at all)
+        "word_mapping": "mlp",  # P; or linear
+        "bind": None,  # PromptIBind; None: the preset's
+        "bind_length": 4,  # bind prompts
+        "interaction_layers": [],  # blocks, from 1, after which modalities exchange; []: 4 and 8 of 12
+        "bind_source": "semantic",  # what is read of the others; or modality, both
+        "bind_output": "tokens",  # where the result goes; or semantic, class
+        "alignment": None,  # the loss against the sentences W_t; None: the preset's
+        "context_words": 0,  # learned words before each sentence
+        "temperature": 0.01,  # of the alignment
+        "prompt_std": 0.02,  # of the prompts' initialisation
+        "first_layer": 1,  # first prompted block
+        "prompt_depth": None,  # prompted blocks from there; None: all
+        "classifier": "joint",  # on the modalities' joined features; or single: one for each
+        "sie_weight": 0.0,  # of a camera embedding on the class token; 0: none
+        "after_bn": False,  # descriptors from features after the BNNecks
+        "frozen": True,  # off: the whole tower is trained
+        "frozen_dtype": "float32",  # or bfloat16: what the frozen tower is kept as and computes in
+    },
     "loss": {
         # loss.name: prompt. Cross-entropy and triplet as in the paper, IAEL on the prompts, MSEL as in the release.
         "prompt": {
             "weight_x": 1.0,
             "weight_t": 1.0,
             "weight_iael": 0.5,  # the released code's; the paper's own is not known
+            "weight_alignment": 1.0,  # DMPT's, against the modalities' sentences
+            "label_smoothing": 0.0,  # of the cross-entropy, 0.1 in DMPT's recipe
             "margin": 0.0,  # of the triplet; 0: the soft margin log(1 + exp(d_ap - d_an))
             "use_msel": False,  # only the released code trains with it
             "weight_msel": 0.5,
@@ -60,7 +93,14 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
         "warmup_lr": 1e-4,
         # Cosine of the same two. mip_cosine restarts every `cycle` epochs, peak and floor `decay` times as high.
         "cosine": {"cycle": 30, "decay": 0.1, "min_lr": 1e-7},
-        "amp": False,  # autocast: bfloat16 where the device has it
+        "amp": False,  # autocast
+        "amp_dtype": "bfloat16",  # or float16, with a scaled loss
+        "accumulation": 1,  # batches per optimisation step
+        "clip_norm": 0.0,  # largest L2 norm of all gradients together; 0: any
+        "ema": 0.0,  # decay of the averaged weights that are tested; 0: those of the last step are
+        "checkpoint_blocks": False,  # recompute activations in the backward pass: less memory, more time
+        "checkpoint_steps": 0,  # batches between checkpoints within an epoch; 0: only at its end
+        "patience": 0,  # tests without improvement after which training ends; 0: never
         "compile": False,  # torch.compile, which takes a while at the first batch of every shape
         "deterministic": False,  # only deterministic kernels, and no cuDNN benchmark: slower
     },
@@ -69,27 +109,41 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
         "augment": {
             "visible": [],
             "infrared": [],  # of every modality but the first
-            "interpolation": "bilinear",  # filter of both chains; torchreid's own is bilinear
+            "near_infrared": [],  # []: that of infrared
+            "thermal_infrared": [],  # []: that of infrared
+            "interpolation": "bilinear",  # filter of these chains; torchreid's own is bilinear
+            "aligned": False,  # crop, flip, erase, ... all images of a sample alike
+            "drop_modality": 0.0,  # probability with which each modality of a train sample is left out
             "second_visible": False,  # add a channel-exchanged copy of each visible image to the batch (CAJ)
         },
         "pack": "",  # file of tools/pack_dataset.py with the images at this size; "": each file is decoded
+        "incomplete": "skip",  # or keep: samples that lack a modality, in data sets that have such
+        "decoder": "pillow",  # or simplejpeg, if installed: faster, the same pixels
         "persistent_workers": False,  # keep the training workers from epoch to epoch
         # Images rendered by tools/train_net.py where data.root has none, so that nothing must be downloaded.
         "synthetic": {
             "like": "",  # the data set whose layout is rendered; "": nothing is rendered
             "ids": 16,
             "frames": 4,  # images per identity and camera
-            "size": [128, 64],  # height and width in pixels
+            "size": [],  # height and width in pixels; []: the data set's own
             "seed": 0,
         },
     },
     "test": {
         "protocols": [],  # names; []: those of the target data set
         "chance": True,  # print what random features would score beside each result
+        "select": "last",  # which epoch's weights a run ends with; or dev, test: the best on a data set
+        "select_metric": "mAP",  # or rank1, of its first protocol
+        "select_target": "",  # that data set; "": the first of data.targets
     },
 }
 
 NULLABLE: dict[str, type] = {
+    "dmpt.alignment": bool,
+    "dmpt.bind": bool,
+    "dmpt.prompt_depth": int,
+    "dmpt.stride": int,
+    "dmpt.words": bool,
     "mip.depth": int,
     "mip.iael": bool,
     "mip.instance_depth": int,
@@ -99,6 +153,9 @@ NULLABLE: dict[str, type] = {
     "mip.vit.patch_size": int,
 }
 """The type of each key whose default ``None`` doesn't show it."""
+
+LISTS_OF_NUMBERS = frozenset({"data.synthetic.size", "dmpt.interaction_layers"})
+"""Lists of whole numbers that are empty by default; the other empty ones hold names."""
 
 
 def default_config() -> CfgNode:

@@ -76,13 +76,33 @@ _ENGINE_RUN = {
 _MODAL_DATAMANAGER = {
     "seed": "train.seed",
     "pack": "data.pack",
+    "incomplete": "data.incomplete",
+    "decoder": "data.decoder",
     "persistent_workers": "data.persistent_workers",
 }
 _AUGMENTATION = {
     "visible": "data.augment.visible",
     "infrared": "data.augment.infrared",
+    "near_infrared": "data.augment.near_infrared",
+    "thermal_infrared": "data.augment.thermal_infrared",
     "interpolation": "data.augment.interpolation",
+    "aligned": "data.augment.aligned",
+    "drop_modality": "data.augment.drop_modality",
     "second_visible": "data.augment.second_visible",
+}
+_STEP = {
+    "amp": "train.amp",
+    "amp_dtype": "train.amp_dtype",
+    "accumulation": "train.accumulation",
+    "clip_norm": "train.clip_norm",
+    "ema": "train.ema",
+    "checkpoint_steps": "train.checkpoint_steps",
+}
+_SELECTION = {
+    "select": "test.select",
+    "metric": "test.select_metric",
+    "target": "test.select_target",
+    "patience": "train.patience",
 }
 
 
@@ -109,6 +129,16 @@ def optimizer_kwargs(cfg: CfgNode) -> dict[str, Any]:
 def lr_scheduler_kwargs(cfg: CfgNode) -> dict[str, Any]:
     """Arguments of ``torchreid.optim.build_lr_scheduler``, which knows no schedule with a warm-up."""
     return _pick(cfg, _LR_SCHEDULER)
+
+
+def step_kwargs(cfg: CfgNode) -> dict[str, Any]:
+    """Arguments of ``promptreid.engine.steps.StepOptions``."""
+    return _pick(cfg, _STEP)
+
+
+def selection_kwargs(cfg: CfgNode) -> dict[str, Any]:
+    """Arguments of ``promptreid.engine.selection.SelectionOptions``."""
+    return _pick(cfg, _SELECTION)
 
 
 def engine_run_kwargs(cfg: CfgNode) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from promptreid.config.defaults import NULLABLE, default_config
+from promptreid.config.defaults import LISTS_OF_NUMBERS, NULLABLE, default_config
 from promptreid.config.keys import did_you_mean, flatten
 
 _DEFAULTS = flatten(default_config())
@@ -69,8 +69,8 @@ def _check_key(key: str) -> None:
 
 
 def _coerce_list(key: str, value: Any, default: list[Any]) -> list[Any]:
-    kind = type(default[0]) if default else str  # the only empty defaults are lists of names
-    expected = f"a list of {kind.__name__} values, such as {default or ['name']}"
+    kind: type = int if key in LISTS_OF_NUMBERS else type(default[0]) if default else str
+    expected = f"a list of {kind.__name__} values, such as {default or ([1, 2] if kind is int else ['name'])}"
     items = _read(value, list) if isinstance(value, str) else value
     if not isinstance(items, (list, tuple)):
         raise _wrong_type(key, value, expected)

@@ -35,15 +35,29 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "data.transforms": ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase"),
     "data.augment.visible": _AUGMENTATIONS,
     "data.augment.infrared": _AUGMENTATIONS,
+    "data.augment.near_infrared": _AUGMENTATIONS,
+    "data.augment.thermal_infrared": _AUGMENTATIONS,
     "data.augment.interpolation": ("bilinear", "bicubic", "lanczos"),
-    "sampler.train_sampler": (*_SAMPLERS, "CrossModalSampler"),
+    "data.incomplete": ("skip", "keep"),
+    "data.decoder": ("pillow", "simplejpeg"),
+    "sampler.train_sampler": (*_SAMPLERS, "CrossModalSampler", "IdentitySampler"),
     "sampler.train_sampler_t": _SAMPLERS,
     "video.sample_method": ("evenly", "random", "all"),
     "video.pooling_method": ("avg", "max"),
     "train.optim": ("adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw"),
     "train.lr_scheduler": ("single_step", "multi_step", "cosine", "warmup_cosine", "mip_cosine"),
+    "train.amp_dtype": ("bfloat16", "float16"),
     "loss.name": ("softmax", "triplet", "prompt"),
+    "test.select": ("last", "dev", "test"),
+    "test.select_metric": ("mAP", "rank1"),
     "test.dist_metric": ("euclidean", "cosine"),
+    "dmpt.preset": ("dmpt", "dmpt_s_bind_m", "dmpt_s_bind", "dmpt_s"),
+    "dmpt.word_source": ("states", "embeddings", "sentence", "learned"),
+    "dmpt.word_mapping": ("mlp", "linear"),
+    "dmpt.bind_source": ("semantic", "modality", "both"),
+    "dmpt.bind_output": ("tokens", "semantic", "class"),
+    "dmpt.classifier": ("joint", "single"),
+    "dmpt.frozen_dtype": ("float32", "bfloat16"),
     "mip.preset": ("mip_paper", "mip_release"),
     "mip.query": ("", "learned", "zero"),
     "mip.iael_pooling": ("", "mean", "query", "flatten"),
@@ -82,21 +96,27 @@ _GROUPS: dict[Range, str] = {
     _COUNT: """
         data.height data.width data.k_tfm data.synthetic.ids data.synthetic.frames data.synthetic.size
         sampler.num_instances sampler.num_cams sampler.num_datasets video.seq_len
-        train.max_epoch train.batch_size train.stepsize train.print_freq train.cosine.cycle
+        train.max_epoch train.accumulation train.batch_size train.stepsize train.print_freq train.cosine.cycle
         loss.prompt.msel_start_epoch test.batch_size test.ranks test.visrank_topk
+        dmpt.stride dmpt.semantic_length dmpt.word_length dmpt.bind_length dmpt.interaction_layers dmpt.first_layer
+        dmpt.prompt_depth
         mip.prompt_length mip.stride mip.depth mip.instance_depth
         mip.vit.depth mip.vit.embed_dim mip.vit.num_heads mip.vit.patch_size
     """,
     _FROM_ZERO: """
         data.workers data.split_id data.synthetic.seed train.weight_decay train.start_epoch train.fixbase_epoch
-        train.base_lr_mult train.warmup_epochs train.warmup_lr train.cosine.min_lr train.seed
+        train.base_lr_mult train.warmup_epochs train.warmup_lr train.cosine.min_lr train.seed train.clip_norm
+        train.checkpoint_steps train.patience
         train.lr_mult.prompts train.lr_mult.generator train.lr_mult.bias test.start_eval
         loss.triplet.margin loss.triplet.weight_t loss.triplet.weight_x
         loss.prompt.margin loss.prompt.weight_t loss.prompt.weight_x loss.prompt.weight_iael loss.prompt.weight_msel
-        mip.sie_weight
+        loss.prompt.weight_alignment mip.sie_weight dmpt.sie_weight dmpt.context_words
     """,
-    _POSITIVE: "data.norm_std train.lr",
-    _SHARE: "sgd.momentum rmsprop.alpha adam.beta1 adam.beta2 mip.drop_path",
+    _POSITIVE: "data.norm_std train.lr dmpt.temperature dmpt.prompt_std",
+    _SHARE: """
+        data.augment.drop_modality train.ema sgd.momentum rmsprop.alpha adam.beta1 adam.beta2 mip.drop_path
+        loss.prompt.label_smoothing
+    """,
     _DECAY: "train.gamma train.cosine.decay",
     Range(0, 1): "sgd.dampening",
     Range(-1): "test.eval_freq",

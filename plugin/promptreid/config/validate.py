@@ -61,7 +61,7 @@ def _data(flat: dict[str, Any]) -> Iterator[str]:
         yield f"data.k_tfm {flat['data.k_tfm']}: torchreid's engines take one augmented copy per image, so it must be 1"
     for key in ("data.norm_mean", "data.norm_std", "data.synthetic.size"):
         wanted = 2 if key.endswith("size") else 3
-        if len(flat[key]) != wanted:
+        if len(flat[key]) != wanted and not (key.endswith("size") and not flat[key]):
             yield f"{key} {flat[key]} has {len(flat[key])} values: it needs {wanted}"
     shared = sorted(set(flat["data.sources"]) & set(flat["data.targets"]))
     if flat["data.load_train_targets"] and shared:
@@ -72,7 +72,7 @@ def _data(flat: dict[str, Any]) -> Iterator[str]:
 
 def _batches(flat: dict[str, Any]) -> Iterator[str]:
     batch, instances, sampler = flat["train.batch_size"], flat["sampler.num_instances"], flat["sampler.train_sampler"]
-    if sampler in ("RandomIdentitySampler", "CrossModalSampler"):
+    if sampler in ("RandomIdentitySampler", "IdentitySampler", "CrossModalSampler"):
         if sampler == "CrossModalSampler" and instances % 2:
             yield f"sampler.num_instances {instances} can't be half visible, half infrared: choose {instances + 1}"
         elif batch % instances:
@@ -89,6 +89,11 @@ def _schedule(flat: dict[str, Any]) -> Iterator[str]:
     schedule, steps, epochs = flat["train.lr_scheduler"], flat["train.stepsize"], flat["train.max_epoch"]
     if flat["train.start_epoch"] >= epochs:
         yield f"train.start_epoch {flat['train.start_epoch']} leaves nothing of train.max_epoch {epochs}: lower it"
+    if flat["train.checkpoint_steps"] % flat["train.accumulation"]:
+        yield (
+            f"train.checkpoint_steps {flat['train.checkpoint_steps']} must be a multiple of train.accumulation "
+            f"{flat['train.accumulation']}: half an optimisation step can't be saved"
+        )
     if flat["train.fixbase_epoch"] > epochs:
         yield f"train.fixbase_epoch {flat['train.fixbase_epoch']} is above train.max_epoch {epochs}: lower it"
     if schedule == "single_step" and len(steps) != 1:
@@ -125,6 +130,8 @@ def _loss(flat: dict[str, Any]) -> Iterator[str]:
 def _model(flat: dict[str, Any]) -> Iterator[str]:
     if flat["mip.weights"] and not flat["model.pretrained"]:
         yield "mip.weights names a file, but model.pretrained False wouldn't read it: set model.pretrained True"
+    if flat["dmpt.weights"] and not flat["model.pretrained"]:
+        yield "dmpt.weights names a file, but model.pretrained False wouldn't read it: set model.pretrained True"
     if flat["mip.generator"] == "bank" and flat["mip.query"]:
         yield f"mip.query {flat['mip.query']!r}: a bank (mip.generator) has no queries; set mip.query ''"
     width, heads = flat["mip.vit.embed_dim"], flat["mip.vit.num_heads"]
@@ -133,6 +140,11 @@ def _model(flat: dict[str, Any]) -> Iterator[str]:
 
 
 def _test(flat: dict[str, Any]) -> Iterator[str]:
+    select = flat["test.select"]
+    if select != "last" and flat["test.eval_freq"] < 1:
+        yield f"test.select {select} chooses among tests while training: set test.eval_freq to the epochs between them"
+    if select == "last" and flat["train.patience"]:
+        yield "train.patience ends a run that doesn't improve on what test.select says: set that to dev or test"
     if flat["test.visrank"] and not flat["test.evaluate"]:
         yield "test.visrank draws rank lists only when nothing is trained: set test.evaluate True"
 

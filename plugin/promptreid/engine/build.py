@@ -6,23 +6,29 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from promptreid import host
-from promptreid.config.kwargs import augmentation_kwargs, datamanager_kwargs, modal_datamanager_kwargs
+from promptreid.config import dump_config
+from promptreid.config.kwargs import (
+    augmentation_kwargs,
+    datamanager_kwargs,
+    modal_datamanager_kwargs,
+    selection_kwargs,
+    step_kwargs,
+)
 from promptreid.data.manager import ModalDataManager
 from promptreid.data.transforms import Augmentation
+from promptreid.engine.model_settings import bound_builder, is_dmpt, is_in_checkpoint
 from promptreid.engine.optimisation import build_optimizer, build_scheduler
 from promptreid.engine.prompt_engine import PromptEngine
+from promptreid.engine.selection import SelectionOptions
+from promptreid.engine.steps import StepOptions
+from promptreid.losses.dmpt import DMPTLoss
 from promptreid.losses.mip import MIPLoss
-from promptreid.models.options import MIPOptions, mip_paper, mip_release
-from promptreid.models.registry import MODELS
-
-PRESETS = {"mip_paper": mip_paper, "mip_release": mip_release}
 
 
 def build_datamanager(cfg: Any, use_gpu: bool = True) -> Any:
@@ -37,46 +43,24 @@ def build_datamanager(cfg: Any, use_gpu: bool = True) -> Any:
     )
 
 
-def mip_options(cfg: Any) -> MIPOptions:
-    """The options of ``cfg.mip``: those of its preset, with the keys that are set replacing the preset's.
+def build_model(cfg: Any, datamanager: Any, use_gpu: bool = True, *, weights_follow: bool = False) -> nn.Module:
+    """The model of ``cfg.model``, through torchreid's own factory; ours is bound to the rest of the tree first.
 
-    Raises:
-        ValueError: keys that contradict each other.
+    Args:
+        cfg: a tree from ``load_config``.
+        datamanager: of the data that the model is for.
+        use_gpu: torchreid's.
+        weights_follow: a checkpoint is loaded next. Pretrained weights that it holds need not be found first; those of
+            a frozen tower are in no checkpoint.
     """
-    mip = cfg.mip
-    given = {
-        "modality_prompts": mip.modality_prompts,
-        "instance_prompts": mip.instance_prompts,
-        "prompt_length": mip.prompt_length,
-        "prompt_depth": mip.depth,
-        "queries": mip.query or None,
-        "iael": mip.iael,
-        "iael_pooling": mip.iael_pooling or None,
-        "jpm": mip.jpm,
-        "sie": "camera" if mip.sie_weight else "none",
-        "sie_weight": mip.sie_weight or None,
-        "generator": mip.generator,
-        "instance_depth": mip.instance_depth,
-        "naive_prompts": mip.naive_prompts,
-        "modality_embedding": mip.modality_embedding,
-        "prompt_adapters": mip.prompt_adapters,
-        "modality_bn": mip.modality_bn,
-    }
-    try:
-        return PRESETS[mip.preset](**{name: value for name, value in given.items() if value is not None})
-    except ValueError as error:
-        raise ValueError(f"mip: {error}") from None
-
-
-def build_model(cfg: Any, datamanager: Any, use_gpu: bool = True) -> nn.Module:
-    """The model of ``cfg.model``, through torchreid's own factory; ours is bound to the rest of the tree first."""
     name = cfg.model.name
-    with host.bound_model(name, _bound_builder(cfg, datamanager)) if name in MODELS else nullcontext():
+    ours = host.is_ours("model", name)
+    with host.bound_model(name, bound_builder(cfg, datamanager, weights_follow)) if ours else nullcontext():
         model: nn.Module = host.models.build_model(
             name=name,
             num_classes=datamanager.num_train_pids,
             loss=cfg.loss.name,
-            pretrained=cfg.model.pretrained,
+            pretrained=cfg.model.pretrained and not (weights_follow and is_in_checkpoint(cfg)),
             use_gpu=use_gpu,
         )
     if cfg.train.compile:
@@ -100,32 +84,39 @@ def compile_model(model: nn.Module, backend: str | Callable[..., Any] = "inducto
     model.compile(backend=backend)
 
 
-def _bound_builder(cfg: Any, datamanager: Any) -> partial[nn.Module]:
-    dataset = datamanager.train_loader.dataset
-    chosen = {name: value for name, value in cfg.mip.vit.items() if value is not None}
-    settings: dict[str, Any] = {
-        "cameras": getattr(dataset, "num_cameras", 0) or datamanager.num_train_cams,
-        "modalities": getattr(dataset, "modalities", ("visible",)),
-        "stride": cfg.mip.stride,
-        "drop_path": cfg.mip.drop_path,
-        "image_size": (cfg.data.height, cfg.data.width),
-        "weights": cfg.mip.weights or None,
-        "strict_pretrained": True,
-        "allow_download": cfg.mip.allow_download,
-        "vit": chosen,
-    }
-    if cfg.model.name.startswith("mip_"):
-        settings["options"] = mip_options(cfg)
-    if cfg.mip.backbone:
-        settings["backbone"] = cfg.mip.backbone
-    return partial(MODELS[cfg.model.name], **settings)
+def checkpoint_blocks(model: Any) -> None:
+    """Recompute the blocks' activations in the backward pass instead of keeping them (``train.checkpoint_blocks``).
+
+    Raises:
+        ValueError: a model that cannot.
+    """
+    if not hasattr(model, "checkpoint_blocks"):
+        raise ValueError(f"train.checkpoint_blocks: {type(model).__name__} cannot recompute its blocks; set it False")
+    model.checkpoint_blocks = True
 
 
 def build_criterion(cfg: Any, model: Any) -> nn.Module | None:
-    """The loss on the ``PromptOutput`` of a model; None where torchreid's own losses are asked for."""
+    """The loss on the ``PromptOutput`` of a model; None where torchreid's own losses are asked for.
+
+    Raises:
+        ValueError: MSEL for samples of several images.
+    """
     if cfg.loss.name != "prompt":
         return None
     loss = cfg.loss.prompt
+    if is_dmpt(cfg.model.name):
+        return DMPTLoss(
+            identity_weight=loss.weight_x,
+            triplet_weight=loss.weight_t,
+            alignment_weight=loss.weight_alignment if model.options.alignment else 0.0,
+            label_smoothing=loss.label_smoothing,
+            margin=loss.margin or None,
+        )
+    if loss.use_msel and model.images_per_sample > 1:
+        raise ValueError(
+            "loss.prompt.use_msel: MSEL pulls samples of different modalities together, and here each sample has all "
+            "of them; set it False"
+        )
     return MIPLoss(
         identity_weight=loss.weight_x,
         triplet_weight=loss.weight_t,
@@ -133,23 +124,33 @@ def build_criterion(cfg: Any, model: Any) -> nn.Module | None:
         msel_weight=loss.weight_msel if loss.use_msel else 0.0,
         msel_start_epoch=loss.msel_start_epoch,
         margin=loss.margin or None,
+        label_smoothing=loss.label_smoothing,
     )
 
 
 def build_engine(cfg: Any, datamanager: Any, model: nn.Module, use_gpu: bool = True) -> PromptEngine:
-    """A ``PromptEngine`` with the optimiser and schedule of ``cfg.train``."""
+    """A ``PromptEngine`` with the optimiser and schedule of ``cfg.train``.
+
+    Raises:
+        ValueError: keys that contradict each other, or ask for what the model cannot.
+    """
+    if cfg.train.checkpoint_blocks:
+        checkpoint_blocks(model)
     optimizer = build_optimizer(model, cfg)
     return PromptEngine(
         datamanager,
         model,
         optimizer,
         criterion=build_criterion(cfg, model),
+        loss=cfg.loss.name,
         scheduler=build_scheduler(optimizer, cfg),
         use_gpu=use_gpu,
         protocols=cfg.test.protocols,
         chance=cfg.test.chance,
         seed=cfg.train.seed,
-        amp=cfg.train.amp,
+        steps=StepOptions(**step_kwargs(cfg)),
+        selection=SelectionOptions(**selection_kwargs(cfg)),
+        config=dump_config(cfg),
         margin=cfg.loss.triplet.margin,
         weight_t=cfg.loss.triplet.weight_t if cfg.loss.name == "triplet" else 0.0,
         weight_x=cfg.loss.triplet.weight_x if cfg.loss.name == "triplet" else 1.0,

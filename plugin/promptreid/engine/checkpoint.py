@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor
 
 from promptreid.models.weights import read_pickle
 
 logger = logging.getLogger(__name__)
 
-PATTERN = re.compile(r"model\.pth\.tar-(\d+)")
-"""torchreid's own name for the checkpoint after an epoch."""
+PATTERN = re.compile(r"model\.pth\.tar-(\d+)(?:-(\d+))?")
+"""torchreid's own name for the checkpoint after an epoch; within the next one, the number of its batches follows."""
+
+_HEADER_LIMIT = 100_000_000  # bytes, safetensors' own
 
 
 @contextmanager
@@ -36,28 +41,50 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     _sync_folder(path.parent)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed writes have left; only for the one process that writes there."""
+    for temporary in folder.glob(".*.tmp"):
+        temporary.unlink()
+
+
 def save(state: dict[str, Any], folder: Path, keep: int = 2) -> Path:
-    """Write ``state`` as ``folder/model.pth.tar-<epoch>`` and remove all but the newest ``keep`` checkpoints.
+    """Write ``state`` as ``folder/model.pth.tar-<epoch>[-<step>]`` and remove all but the newest ``keep`` checkpoints.
 
     Args:
-        state: tensors and Python primitives only, with ``epoch`` = number of finished epochs.
+        state: tensors and Python primitives only, with ``epoch`` = number of finished epochs and, within the next one,
+            ``step`` = number of its batches that are done.
         folder: created when missing.
         keep: at least 1.
+
+    Raises:
+        ValueError: the file system refuses; the checkpoints of before are whole.
     """
-    path = folder / f"model.pth.tar-{state['epoch']}"
-    with atomic_write(path) as file:
-        torch.save(state, file)
-    for old in checkpoints(folder)[keep:]:
-        old.unlink()
+    step = state.get("step", 0)
+    path = folder / (f"model.pth.tar-{state['epoch']}" + (f"-{step}" if step else ""))
+    with _explained(path):
+        with atomic_write(path) as file:
+            torch.save(state, file)
+        for old in checkpoints(folder)[keep:]:
+            old.unlink()
     return path
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a folder, newest epoch first."""
-    found = [
-        (int(match[1]), path) for path in folder.glob("model.pth.tar-*") if (match := PATTERN.fullmatch(path.name))
-    ]
+    """The checkpoints of a folder, the newest first."""
+    matches = [(PATTERN.fullmatch(path.name), path) for path in folder.glob("model.pth.tar-*")]
+    found = [((int(match[1]), int(match[2] or 0)), path) for match, path in matches if match]
     return [path for _, path in sorted(found, reverse=True)]
+
+
+def set_aside_newer(path: Path) -> None:
+    """Rename the checkpoints that are newer than ``path``, which a run is about to go on from.
+
+    They are broken, or a future that is given up; under their names they would be resumed from later.
+    """
+    names = checkpoints(path.parent)
+    for newer in names[: names.index(path)] if path in names else ():
+        newer.replace(newer.with_name(f"{newer.name}.abandoned"))
+        logger.warning("%s is newer than the checkpoint that is continued: renamed to %s.abandoned", newer, newer.name)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -87,6 +114,47 @@ def load_newest(folder: Path) -> tuple[Path, dict[str, Any]]:
         except ValueError as error:
             logger.error("BROKEN CHECKPOINT passed over, falling back to the one before: %s", error)
     raise FileNotFoundError(f"{folder}: no readable checkpoint to resume from")
+
+
+def save_weights(weights: Mapping[str, Tensor], path: Path, about: Mapping[str, str]) -> None:
+    """Write tensors as a ``.safetensors`` file, with a few words about them in its header.
+
+    Raises:
+        ValueError: the file system refuses.
+    """
+    # Safetensors takes no tensors that are views, or that share memory.
+    own = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
+    with _explained(path), atomic_write(path) as file:
+        file.write(safetensors_bytes(own, metadata=dict(about)))
+
+
+def about_weights(path: Path) -> dict[str, str]:
+    """What the header of a ``.safetensors`` file says about it; nothing for other files."""
+    if path.suffix != ".safetensors":
+        return {}
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = file.read(size) if size <= _HEADER_LIMIT else b""
+    try:
+        about = json.loads(header).get("__metadata__", {})
+    except (ValueError, AttributeError):
+        return {}
+    return {str(key): str(value) for key, value in about.items()}
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # torch's writer hides the error of a write behind one of its own.
+        reason = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(reason, OSError):
+            raise
+        raise ValueError(
+            f"{path} could not be written ({reason.strerror or reason}); the checkpoint before it is whole: make room, "
+            "then continue with --resume"
+        ) from error
 
 
 def _sync_folder(folder: Path) -> None:

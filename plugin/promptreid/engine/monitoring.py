@@ -1,4 +1,4 @@
-"""What a training says about its prompts: scalars, one line per epoch, and a warning when they have collapsed."""
+"""What a training says about its prompts: scalars, one line per epoch, and warnings when something is wrong."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from promptreid.engine.optimisation import prompt_families
 from promptreid.models.diagnostics import (
     identity_variance_ratio,
     instance_prompt_spread,
@@ -18,6 +19,7 @@ from promptreid.models.diagnostics import (
 )
 from promptreid.models.mip import MIP
 from promptreid.models.options import MIPOptions
+from promptreid.models.slots import labels_of_images
 
 logger = logging.getLogger(__name__)
 
@@ -26,24 +28,28 @@ COLLAPSED_RATIO = 0.5  # prompts that are independent of the identity have 1
 
 
 class PromptMonitor:
-    """Measures the prompts of a MIP once per epoch, on the batch that the epoch ended with.
+    """Measures the prompts once per epoch, on the batch that the epoch ended with.
 
-    It changes nothing in the training: it runs no forward pass and uses neither gradients nor random numbers. Other
-    models have no such prompts; for them it reports nothing.
+    It changes nothing in the training: it runs no forward pass, and uses the gradients that are there and no random
+    numbers. Of a MIP it measures the prompts themselves, of every model the gradients of its prompt families.
     """
 
     def __init__(self) -> None:
         self._output: dict[str, Any] = {}
         self._warned: set[str] = set()
 
-    def keep(self, output: Mapping[str, Any], pids: Tensor) -> None:
+    def keep(self, output: Any, pids: Tensor) -> None:
         """Remember the last training step.
 
         Args:
-            output: The model's ``PromptOutput``.
-            pids: Classes, shape (B,).
+            output: The model's ``PromptOutput``; anything else is passed over.
+            pids: Classes of the samples, shape (B,).
         """
+        if not isinstance(output, Mapping):
+            return
         logits = [layer.detach() for layer in output.get("prompt_logits", [])]
+        if "present" in output:  # prompts belong to images
+            pids = labels_of_images(pids, output["present"])
         self._output = {"prompts": output.get("prompts", []), "prompt_logits": logits, "pids": pids}
 
     def report(self, model: Any) -> dict[str, float]:
@@ -51,9 +57,28 @@ class PromptMonitor:
 
         Returns:
             Scalars such as ``distance/layer_01``: ``distance``, ``spread``, ``identity_ratio`` and ``accuracy`` of each
-            layer, as far as they are defined. The first layer is 1.
+            layer, as far as they are defined; and ``gradient/<family>``, an L2 norm. The first layer is 1.
         """
         model = getattr(model, "module", model)  # behind DataParallel
+        return {**self._report_prompts(model), **self._report_gradients(model)}
+
+    def _report_gradients(self, model: nn.Module) -> dict[str, float]:
+        if all(parameter.grad is None for parameter in model.parameters()):
+            return {}
+        scalars = {}
+        for family, parameters in prompt_families(model).items():
+            trained = [parameter for parameter in parameters if parameter.requires_grad]
+            norms = [float(parameter.grad.norm()) for parameter in trained if parameter.grad is not None]
+            scalars[f"gradient/{family}"] = math.hypot(*norms)
+            self._warn(
+                f"gradient {family}",
+                bool(trained) and not any(norms),
+                f"NO GRADIENT: the prompts {family!r} did not learn anything from the epoch's last batch; no loss "
+                "depends on them, or it has underflowed (train.amp_dtype float16)",
+            )
+        return scalars
+
+    def _report_prompts(self, model: nn.Module) -> dict[str, float]:
         if not isinstance(model, MIP) or not self._output:
             return {}
         prompts, pids = self._output["prompts"], self._output["pids"]
@@ -90,11 +115,11 @@ class PromptMonitor:
             "between identities as within them; see docs/mip.md, Diagnostics",
         )
 
-    def _warn(self, kind: str, collapsed: bool, message: str) -> None:
-        """Once for each collapse, not in each epoch that it lasts."""
-        if collapsed and kind not in self._warned:
+    def _warn(self, kind: str, wrong: bool, message: str) -> None:
+        """Once each time it goes wrong, not in each epoch that it stays so."""
+        if wrong and kind not in self._warned:
             logger.warning("%s", message)
-        (self._warned.add if collapsed else self._warned.discard)(kind)
+        (self._warned.add if wrong else self._warned.discard)(kind)
 
 
 def _copies_by_design(options: MIPOptions) -> bool:

@@ -12,20 +12,35 @@ from torch import nn
 from promptreid import host
 from promptreid.config import lr_scheduler_kwargs, optimizer_kwargs
 from promptreid.engine.schedules import WarmupCosineRestarts
+from promptreid.models.alignment import ContextAlignment
+from promptreid.models.bind import PromptIBind
 from promptreid.models.prompts import InstancePromptGenerator, ModalityPrompts
+from promptreid.models.semantic import SemanticPrompts
 from promptreid.models.variants import PromptBank
+from promptreid.models.words import FreeModalityPrompts
 
 ROLES = ("base", "bias", "prompts", "generator")
+
+_PROMPT_VECTORS: dict[tuple[type[nn.Module], ...], str] = {
+    (ModalityPrompts, PromptBank): "library",
+    (SemanticPrompts, FreeModalityPrompts, PromptIBind): "prompts",
+    (ContextAlignment,): "context",
+}
 
 
 def parameter_roles(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]:
     """Each parameter with the role that decides its learning rate.
 
-    ``prompts`` is the library of modality prompts or of a prompt bank, ``generator`` the whole instance prompt
-    generator (its biases too), ``bias`` every other bias, ``base`` the rest; the projection of the prompts counts as
-    base, as in MIP's released code.
+    ``prompts`` are MIP's library of modality prompts or prompt bank, and DMPT's learned vectors; ``generator`` is the
+    whole instance prompt generator (its biases too), ``bias`` every other bias, ``base`` the rest. What makes prompts
+    of something else (MIP's projection, as in its released code, DMPT's mapping and attentions) counts as base.
     """
-    libraries = {id(module.library) for module in model.modules() if isinstance(module, (ModalityPrompts, PromptBank))}
+    vectors = {
+        id(getattr(module, name))
+        for module in model.modules()
+        for kinds, name in _PROMPT_VECTORS.items()
+        if isinstance(module, kinds)
+    }
     generators = {
         id(parameter)
         for module in model.modules()
@@ -33,12 +48,29 @@ def parameter_roles(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]
         for parameter in module.parameters()
     }
     for name, parameter in model.named_parameters():
-        if id(parameter) in libraries:
+        if id(parameter) in vectors:
             yield name, parameter, "prompts"
         elif id(parameter) in generators:
             yield name, parameter, "generator"
         else:
             yield name, parameter, "bias" if name.endswith("bias") else "base"
+
+
+def prompt_families(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """The parameters of each kind of prompt, by its name.
+
+    These are the roles ``prompts`` and ``generator``, and the modules that name a family themselves, by an attribute
+    ``prompt_family`` that is a string.
+    """
+    families: dict[str, list[nn.Parameter]] = defaultdict(list)
+    for _, parameter, role in parameter_roles(model):
+        if role in ("prompts", "generator"):
+            families[role].append(parameter)
+    for module in model.modules():
+        family = getattr(module, "prompt_family", None)
+        if isinstance(family, str):
+            families[family] += module.parameters()
+    return dict(families)
 
 
 def parameter_groups(model: nn.Module, lr: float, multipliers: dict[str, float]) -> list[dict[str, Any]]:

@@ -1,47 +1,70 @@
-"""torchreid's triplet engine, extended by what it cannot do: prompt-level losses and exact protocols."""
+"""torchreid's triplet engine, extended by what it cannot do: prompt-level losses and exact resuming."""
 
 from __future__ import annotations
 
-import json
+import datetime
 import logging
-import random
+import math
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.utils.tensorboard import SummaryWriter
 
-from promptreid import host
 from promptreid.engine import checkpoint
+from promptreid.engine.averaging import tensors_of
+from promptreid.engine.evaluating import EvaluatingEngine
 from promptreid.engine.monitoring import PromptMonitor
-from promptreid.engine.progress import EpochMeter, progress
-from promptreid.evaluation.protocols import FeatureSet
-from promptreid.evaluation.reranking import KReciprocal
-from promptreid.evaluation.results import Results
-from promptreid.losses.mip import MIPLoss
-from promptreid.models.weights import load_matching, read_state_dict, strip_module
+from promptreid.engine.objective import OUTPUTS, criterion_loss, host_loss
+from promptreid.engine.position import Position
+from promptreid.engine.progress import EpochMeter
+from promptreid.engine.reproducibility import seed_everything, set_rng_state
+from promptreid.engine.run_folder import RunFolder, is_writer
+from promptreid.engine.selection import SelectionOptions
+from promptreid.engine.state import capture, restore
+from promptreid.engine.steps import StepOptions, Updater, in_float32
+from promptreid.engine.testing import split_of
+from promptreid.engine.timing import StepTimer
 
 logger = logging.getLogger(__name__)
 
+_PLAN = {
+    "max_epoch": 0,
+    "start_epoch": 0,
+    "print_freq": 10,
+    "fixbase_epoch": 0,
+    "open_layers": None,
+    "start_eval": 0,
+    "eval_freq": -1,
+    "test_only": False,
+}
+"""The arguments of torchreid's ``Engine.run`` that concern training, with its defaults."""
 
-class PromptEngine(host.ImageTripletEngine):
-    """Trains and tests prompted models; for ordinary models and data it does what torchreid's engine does.
+
+class PromptEngine(EvaluatingEngine):
+    """Trains and tests prompted models; for ordinary models and data it does what torchreid's engines do.
 
     Args:
         datamanager, model, optimizer, scheduler, use_gpu, margin, weight_t, weight_x, label_smooth: torchreid's own.
         criterion: a loss on the model's ``PromptOutput`` that returns the total and a dict of its parts, such as
-            ``promptreid.losses.MIPLoss``. Without one, torchreid's triplet + cross-entropy is used.
+            ``promptreid.losses.MIPLoss``. Without one, torchreid's own losses are used.
+        loss: what the model was built for where there is no criterion: ``triplet`` (it returns logits and features) or
+            ``softmax`` (logits), as torchreid's two engines expect.
         protocols: names of the data set's protocols to test, or the first words of several; its standard ones when
             empty.
         chance: log what a random ranking would score beside each result.
         seed: each epoch starts from random states derived from (seed, epoch), so that a resumed run continues
             exactly like an uninterrupted one. None leaves the random state alone.
-        amp: run the model under bfloat16 autocast; losses and ranking stay in float32.
+        steps: precision, accumulation, clipping, averaged weights, checkpoints within an epoch.
+        selection: which weights the run ends with.
+        config: the run's configuration as YAML, kept in its checkpoints and compared on resuming.
+
+    Raises:
+        ValueError: options that contradict each other.
     """
 
     def __init__(
@@ -51,17 +74,22 @@ class PromptEngine(host.ImageTripletEngine):
         optimizer: torch.optim.Optimizer,
         *,
         criterion: nn.Module | None = None,
+        loss: str = "triplet",
         scheduler: Any = None,
         use_gpu: bool = True,
         protocols: Sequence[str] = (),
         chance: bool = True,
         seed: int | None = None,
-        amp: bool = False,
+        steps: StepOptions | None = None,
+        selection: SelectionOptions | None = None,
+        config: str = "",
         margin: float = 0.3,
         weight_t: float = 1.0,
         weight_x: float = 1.0,
         label_smooth: bool = True,
     ) -> None:
+        if criterion is None and loss not in OUTPUTS:
+            raise ValueError(f"loss {loss!r} is none of {', '.join(OUTPUTS)}, and there is no criterion")
         super().__init__(
             datamanager,
             model,
@@ -72,266 +100,248 @@ class PromptEngine(host.ImageTripletEngine):
             scheduler=scheduler,
             use_gpu=use_gpu,
             label_smooth=label_smooth,
+            protocols=protocols,
+            chance=chance,
+            steps=steps,
+            selection=selection,
         )
         self.criterion = criterion.cuda() if criterion is not None and self.use_gpu else criterion
-        self.protocols = tuple(protocols)
-        self.chance = chance
-        self.seed = seed
-        self.amp = amp
-        self.monitor = PromptMonitor()
-        self.save_dir: Path | None = None
-        self.rerank = False
-        self.rank1 = 0.0
-        self.results: dict[str, list[Results]] = {}
+        self.loss, self.seed, self.config = loss, seed, config
+        self.updater = Updater(model, optimizer, self.steps, self.device_type)
+        self.monitor, self.timer = PromptMonitor(), StepTimer()
+        self._resumed: dict[str, Any] = {}
+        self._training = False
 
     def run(self, save_dir: str = "log", **kwargs: Any) -> None:
-        """torchreid's pipeline; what it takes is there in ``Engine.run``."""
-        self.save_dir = Path(save_dir)
-        self.rerank = bool(kwargs.get("rerank"))
-        super().run(save_dir=save_dir, **kwargs)
+        """torchreid's pipeline; what it takes is there in ``Engine.run``.
+
+        A run that was resumed goes on where its checkpoint is, also within an epoch. SIGTERM and Ctrl-C end it with a
+        checkpoint after the current optimisation step.
+
+        Raises:
+            ValueError: what cannot be trained or tested.
+            KeyboardInterrupt, SystemExit: after a signal.
+        """
+        plan = {name: kwargs.pop(name, default) for name, default in _PLAN.items()}
+        if kwargs.get("visrank") and not plan["test_only"]:
+            raise ValueError("test.visrank draws rank lists only when nothing is trained: set test.evaluate True")
+        self.files = RunFolder(Path(save_dir)) if is_writer() else None
+        self.max_epoch = plan["max_epoch"]
+        if self.writer is None and self.files is not None:
+            self.writer = SummaryWriter(log_dir=save_dir, purge_step=self.position.batches or None)
+        if plan["test_only"]:
+            self.test(save_dir=save_dir, **kwargs)
+        else:
+            self.selector.check()
+            with self.stop:
+                self._train_and_test(plan, {"save_dir": save_dir, **kwargs})
+        if self.writer is not None:
+            self.writer.close()
+
+    def _train_and_test(self, plan: dict[str, Any], settings: dict[str, Any]) -> None:
+        started = time.monotonic()
+        self._training, self._origin = True, None
+        if not self._resumed:
+            self.position = Position(epoch=plan["start_epoch"], evaluated=True)
+        elif self._resumed["rng"]:
+            set_rng_state(self._resumed["rng"])
+        if self.files is not None:
+            self.files.metrics.cut(self.position, self._resumed.get("metrics"))
+        while True:
+            self.epoch = self.position.epoch - 1  # torchreid's, 0-based: of the last epoch, or the current one
+            if not self.position.step and not self.position.evaluated and self._evaluation_is_due(plan):
+                self._evaluate_epoch(settings)
+            if not self.position.step and (self.position.epoch >= self.max_epoch or self.selector.exhausted):
+                break
+            self.epoch = self.position.epoch
+            self.train(plan["print_freq"], plan["fixbase_epoch"], plan["open_layers"])
+        if self.selector.exhausted:
+            logger.info("no improvement in %d evaluations: training ends", self.selector.waited)
+        self._test_at_the_end(settings)
+        self._training = False
+        logger.info("Elapsed %s", datetime.timedelta(seconds=round(time.monotonic() - started)))
 
     def train(self, print_freq: int = 10, fixbase_epoch: int = 0, open_layers: Any = None) -> None:
-        """One epoch, with a progress bar on a terminal and a log line every ``print_freq`` batches elsewhere."""
+        """One epoch, or the rest of one, with a bar on a terminal and a log line every ``print_freq`` batches."""
         if self.seed is not None:
             seed_everything(self.seed, self.epoch)
         self.set_model_mode("train")
         self.two_stepped_transfer_learning(self.epoch, fixbase_epoch, open_layers)
-        if isinstance(self.criterion, MIPLoss):
-            self.criterion.set_epoch(self.epoch + 1)
+        getattr(self.criterion, "set_epoch", lambda epoch: None)(self.epoch + 1)
+        batches = self._batches_from(self.position.step)
+        self.timer = StepTimer(self.use_gpu, print_freq)
+        meter = EpochMeter(self.epoch, self.max_epoch, self.num_batches, print_freq, self.timer)
+        if self.position.step:
+            meter.load_state_dict(self._resumed["meter"])
+        for batch in meter.watch(batches):
+            self.batch_idx = meter.batches
+            summary = self.forward_backward(batch)
+            due = meter.update(len(batch["pid"]), summary, self.get_current_lr())
+            self._log_batch(meter, due)
+            self._pause(meter)
+        self.updater.flush()
+        self._write_scalars("Prompts", self.monitor.report(self.model), self.epoch)
+        if self.timer.line():
+            logger.info("epoch %d/%d  %s", self.epoch + 1, self.max_epoch, self.timer.line())
+        self.update_lr()
+        self.position = Position(self.epoch + 1, 0, self.position.batches, evaluated=False)
+        self._save()
+        self.stop.leave_if_asked()
+
+    def _batches_from(self, step: int) -> Iterator[Any]:
+        """The epoch's batches from number ``step`` on, with the random numbers that come before them drawn."""
         if hasattr(self.datamanager, "set_epoch"):
-            self.datamanager.set_epoch(self.epoch)
+            self.datamanager.set_epoch(self.epoch, start=step)
+            batches = iter(self.train_loader)
+        else:
+            batches = iter(self.train_loader)
+            for _ in range(step):
+                next(batches)
         self.num_batches = len(self.train_loader)
         if self.num_batches == 0:
             raise ValueError(
                 f"train.batch_size: the train set ({len(self.train_loader.dataset)} images) does not fill one batch; "
                 "use a smaller batch or more data"
             )
-        meter = EpochMeter(self.epoch, self.max_epoch, self.num_batches, print_freq)
-        for batch_idx, batch in enumerate(meter.watch(self.train_loader)):
-            self.batch_idx = batch_idx
-            summary = self.forward_backward(batch)
-            meter.update(len(batch["pid"]), summary, self.get_current_lr())
-            self._write_scalars(
-                "Train",
-                {**meter.averages(), "lr": self.get_current_lr()},
-                self.epoch * self.num_batches + self.batch_idx,
-            )
-        self._write_scalars("Prompts", self.monitor.report(self.model), self.epoch)
-        self.update_lr()
-        if self.save_dir is not None:
-            self.save_model(self.epoch, self.rank1, str(self.save_dir))
+        if step:
+            set_rng_state(self._resumed["rng"])
+        return batches
+
+    def _log_batch(self, meter: EpochMeter, due: bool) -> None:
+        lr, averages = self.get_current_lr(), meter.averages()
+        self._write_scalars("Train", {**averages, "data": meter.data_seconds(), "lr": lr}, self.position.batches)
+        self.position = self.position._replace(batches=self.position.batches + 1)
+        if due:
+            self._write_metrics({"epoch": self.epoch + 1, "step": meter.batches, "lr": lr, **averages})
+
+    def _pause(self, meter: EpochMeter) -> None:
+        """Between two optimisation steps: a checkpoint where one is due or the run is to end."""
+        # The epoch's own checkpoint follows its last batch.
+        if self.updater.pending or meter.batches >= self.num_batches:
+            return
+        self.position = Position(self.epoch, meter.batches, self.position.batches, evaluated=True)
+        every = self.steps.checkpoint_steps
+        if self.stop.signal is not None or (every and meter.batches % every == 0):
+            self._save(meter)
+            self.stop.leave_if_asked()
 
     def forward_backward(self, data: dict[str, Any]) -> dict[str, float]:
-        """One optimisation step; the parts of the loss by name."""
-        if self.criterion is None:
-            return dict(super().forward_backward(data))
+        """Learn from one batch; the parts of the loss by name.
+
+        Raises:
+            ValueError: the loss is not finite.
+        """
         images, pids = self.parse_data_for_train(data)
         if self.use_gpu:
-            images, pids = images.cuda(), pids.cuda()
-        with self._autocast():
-            output = self.model(images)
-        loss, parts = self.criterion(_in_float32(output), pids)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+            images, pids = images.cuda(non_blocking=True), pids.cuda(non_blocking=True)
+        with self.timer.phase("forward"):
+            with self.steps.autocast(self.device_type):
+                output = in_float32(self.model(images))
+            if self.criterion is not None:
+                loss, parts = criterion_loss(self.criterion, output, pids)
+            else:
+                loss, parts = host_loss(self, output, pids)
+        with self.timer.phase("backward"):
+            self.updater.backward(loss)
+        with self.timer.phase("optimiser"):
+            self.updater.step()
         self.monitor.keep(output, pids)
-        summary = {"loss": loss.item(), **{name: float(part) for name, part in parts.items()}}
-        summary["acc"] = host.metrics.accuracy(output["logits"], pids)[0].item()
+        # One transfer for all, so that a GPU is waited for once.
+        total, *values = torch.stack([value.detach().float() for value in (loss, *parts.values())]).tolist()
+        summary = dict(zip(parts, values, strict=True))
+        if not math.isfinite(total):
+            self._refuse_nonfinite(total, summary, data)
         return summary
 
-    def extract_features(self, input: Any) -> Tensor:
-        with self._autocast():
-            features: Tensor = self.model(input)
-        return features.float()
-
-    @torch.no_grad()
-    def _evaluate(
-        self,
-        dataset_name: str = "",
-        query_loader: Any = None,
-        gallery_loader: Any = None,
-        dist_metric: str = "euclidean",
-        normalize_feature: bool = False,
-        **kwargs: Any,
-    ) -> tuple[float, float]:
-        """Test under the data set's own protocols, from features extracted once per image.
-
-        Returns:
-            rank-1 and mAP, in [0, 1], of the first protocol, as torchreid expects.
-        """
-        protocols = self._protocols_of(query_loader.dataset)
-        if not protocols or kwargs.get("visrank"):
-            return super()._evaluate(
-                dataset_name=dataset_name,
-                query_loader=query_loader,
-                gallery_loader=gallery_loader,
-                dist_metric=dist_metric,
-                normalize_feature=normalize_feature,
-                **kwargs,
-            )
-        query = self.features_of(query_loader, normalize_feature, "query")
-        gallery = self.features_of(gallery_loader, normalize_feature, "gallery")
-        # torchreid forgets this setting in the tests of a training run.
-        rerank = KReciprocal() if kwargs.get("rerank") or self.rerank else None
-        results = [protocol.evaluate(query, gallery, metric=dist_metric, rerank=rerank) for protocol in protocols]
-        self.results[dataset_name] = results
-        for result in results:
-            logger.info("%s", result.line())
-            if self.chance:
-                logger.info("  chance: R1 %.2f %%, mAP %.2f %%", 100 * result.chance.rank1, 100 * result.chance.mAP)
-            self._write_scalars(f"Test/{dataset_name}/{_tag(result)}", _scalars(result), self.epoch)
-        self._save_results(dataset_name)
-        self.rank1 = results[0].rank(1)
-        return self.rank1, results[0].mAP
-
-    def features_of(self, loader: Any, normalize: bool, what: str) -> FeatureSet:
-        """Features of a whole loader, (N, D) float32 on the CPU, with identities and evaluation cameras."""
-        features, pids, camids = [], [], []
-        for batch in progress(loader, f"extracting {what}"):
-            images = batch["img"].cuda() if self.use_gpu else batch["img"]
-            features.append(self.extract_features(images).cpu())
-            pids.append(batch["pid"])
-            camids.append(batch["camid"])
-        stacked = torch.cat(features)
-        return FeatureSet(
-            features=F.normalize(stacked, dim=1) if normalize else stacked,
-            pids=torch.cat(pids).numpy(),
-            camids=torch.cat(camids).numpy(),
+    def _refuse_nonfinite(self, loss: float, summary: dict[str, float], data: dict[str, Any]) -> None:
+        files = [getattr(path, "paths", str(path)) for path in data.get("impath", [])]
+        batch = {"epoch": self.epoch + 1, "batch": getattr(self, "batch_idx", 0) + 1, "loss": str(loss)}
+        parts = {name: str(value) for name, value in summary.items()}
+        where = "" if self.files is None else self.files.save_nonfinite({**batch, "parts": parts, "files": files})
+        raise ValueError(
+            f"the loss is {loss} in epoch {batch['epoch']}, batch {batch['batch']}"
+            + (f" (its files: {where})" if where else "")
+            + "; the last checkpoint is from before: train anew with a lower train.lr, with train.clip_norm, or with "
+            "train.amp_dtype bfloat16"
         )
+
+    def _evaluation_is_due(self, plan: dict[str, Any]) -> bool:
+        """Whether the weights after the finished epochs are tested before training goes on."""
+        finished, every = self.position.epoch, plan["eval_freq"]
+        if finished == self.max_epoch:
+            return self.selector.active  # torchreid's final test follows anyway
+        return every > 0 and finished >= plan["start_eval"] and finished % every == 0
+
+    def _evaluate_epoch(self, settings: dict[str, Any]) -> None:
+        scores = self._test_all(self.selector.during_training, settings)
+        best = self.selector.active and self.selector.update(scores, self.position.epoch, self._copies_on_trial)
+        if best and self.files is not None:
+            split = split_of(self.train_loader.dataset)
+            self.files.save_best(self._weights_on_trial(), self.selector.origin, split)
+        self.position = self.position._replace(evaluated=True)
+        self._save()
+        self.stop.leave_if_asked()
+
+    def _test_at_the_end(self, settings: dict[str, Any]) -> None:
+        if self.selector.weights is not None:
+            self.model.load_state_dict(self.selector.weights)
+            self._origin = self.selector.origin
+            logger.info("testing the weights of epoch %d, the best on %s", self._origin.epoch, self._origin.target)
+        self._final = True
+        self._test_all(None, settings)
+        self._final = False
+
+    def _averaged_weights(self) -> AbstractContextManager[None]:
+        average = self.updater.average
+        if average is None or not self._training or self._origin is not None:
+            return nullcontext()
+        return average.applied(self.model)
+
+    def _weights_on_trial(self) -> dict[str, Tensor]:
+        """The weights that are tested while training: the averaged ones, if there are."""
+        average = self.updater.average
+        return tensors_of(self.model) if average is None else average.weights
+
+    def _copies_on_trial(self) -> dict[str, Tensor]:
+        return {name: value.detach().cpu().clone() for name, value in self._weights_on_trial().items()}
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
         """Write torchreid's checkpoint, atomically and in a form that it can read again."""
-        for name in self.get_model_names():
-            scheduler = self._scheds[name]
-            state = {
-                "state_dict": self._models[name].state_dict(),
-                "epoch": epoch + 1,
-                "rank1": float(rank1),
-                "optimizer": self._optims[name].state_dict(),
-                "scheduler": {} if scheduler is None else scheduler.state_dict(),
-                "split": _split_of(self.train_loader.dataset),
-            }
-            checkpoint.save(state, Path(save_dir) / name)
+        self.rank1, self.position = float(rank1), Position(epoch + 1, 0, self.position.batches, evaluated=True)
+        RunFolder(Path(save_dir)).save(capture(self, None), self._weights_on_trial())
 
-    def load_weights(self, path: Path, strict: bool = True) -> None:
-        """Load the weights of a checkpoint file, or of the newest readable one of a run's folder.
+    def _save(self, meter: EpochMeter | None = None) -> None:
+        if self.files is not None:
+            self.files.save(capture(self, meter), self._weights_on_trial())
 
-        Args:
-            path: file or run folder.
-            strict: refuse a file that does not fill all that descriptors are made with; the classifiers, which only
-                training uses, may be for other identities. Otherwise the tensors that fit are taken and the others
-                reported, as a model to be trained on other data needs it.
-        """
-        if path.is_dir():
-            path, state = checkpoint.load_newest(path / "model")
-        elif checkpoint.PATTERN.fullmatch(path.name):
-            state = checkpoint.load(path)
-        else:
-            state = {"state_dict": read_state_dict(path)}
-        self._check_split(state, path)
-        optional = getattr(self.model, "training_only", ("classifier.",))
-        load_matching(self.model, strip_module(state["state_dict"]), path, strict, optional)
-        logger.info("weights from %s", path)
-
-    def resume(self, path: Path) -> int:
+    def resume(self, path: Path) -> Position:
         """Continue from a checkpoint file, or from the newest readable one of a run's folder.
 
         Returns:
-            the epoch (0-based) to go on with.
+            where :meth:`run` will go on.
+
+        Raises:
+            FileNotFoundError: no readable checkpoint.
+            ValueError: a checkpoint of another model, optimiser, split or configuration.
         """
         path, state = (path, checkpoint.load(path)) if path.is_file() else checkpoint.load_newest(path / "model")
         self._check_split(state, path)
-        try:
-            self.model.load_state_dict(state["state_dict"])
-            self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(
-                f"{path}: belongs to another model or optimiser ({str(error).splitlines()[-1].strip()}); "
-                "resume with the configuration that wrote it"
-            ) from None
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
-        logger.info("resumed from %s after epoch %d", path, state["epoch"])
-        return int(state["epoch"])
-
-    def check_protocols(self) -> None:
-        """Raise ``ValueError`` for a protocol that a target data set lacks: now, not after days of training."""
-        for loaders in self.test_loader.values():
-            self._protocols_of(loaders["query"].dataset)
-
-    def _check_split(self, state: dict[str, Any], path: Path) -> None:
-        """Refuse to test on the identities of another split: some of them were trained on."""
-        trained = state.get("split", "")
-        for loaders in self.test_loader.values():
-            tested = _split_of(loaders["query"].dataset)
-            if trained and tested and trained != tested:
-                raise ValueError(
-                    f"{path} was trained on {trained}, and {tested} tests identities of that training set: its numbers "
-                    "would be far too good; set data.split_id to the model's own split"
-                )
-
-    def _protocols_of(self, dataset: Any) -> list[Any]:
-        standard = {protocol.name: protocol for protocol in getattr(dataset, "protocols", ())}
-        if not standard or not self.protocols:
-            return list(standard.values())
-        named = {protocol.name: protocol for protocol in getattr(dataset, "named_protocols", ())}
-        known = standard | named
-        chosen: list[Any] = []
-        for wanted in self.protocols:
-            found = [known[name] for name in known if name == wanted or name.startswith(f"{wanted} ")]
-            if not found:
-                missing = getattr(dataset, "missing_protocols", {})
-                reason = next(
-                    (missing[name] for name in missing if wanted.startswith(name)), f"not one of {sorted(known)}"
-                )
-                raise ValueError(f"test.protocols {wanted!r}: {reason}")
-            chosen += [protocol for protocol in found if protocol not in chosen]
-        return chosen
-
-    def _autocast(self) -> AbstractContextManager[None]:
-        return torch.autocast("cuda" if self.use_gpu else "cpu", dtype=torch.bfloat16, enabled=self.amp)
-
-    def _write_scalars(self, prefix: str, scalars: dict[str, float], step: int) -> None:
-        for name, value in scalars.items() if self.writer is not None else ():
-            self.writer.add_scalar(f"{prefix}/{name}", value, step)
-
-    def _save_results(self, dataset_name: str) -> None:
-        if self.save_dir is None:
-            return
-        record = {
-            "epoch": self.epoch,
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
-            "dataset": dataset_name,
-            "results": [result.as_dict() for result in self.results[dataset_name]],
+        restore(self, state, path)
+        self._resumed = {
+            "path": path,
+            "meter": state.get("meter"),
+            "rng": state.get("rng"),
+            "metrics": RunFolder(path.parent.parent).metrics.path,
         }
-        with checkpoint.atomic_write(self.save_dir / f"results-{dataset_name}.json") as file:
-            file.write(json.dumps(record, indent=1).encode())
+        self.epoch = self.position.epoch - 1
+        logger.info("resumed from %s after %s", path, self.position)
+        return self.position
 
+    @property
+    def resumed_from(self) -> Path | None:
+        """The checkpoint that :meth:`resume` has read."""
+        return self._resumed.get("path")
 
-def seed_everything(seed: int, epoch: int = 0) -> None:
-    """Seed Python, NumPy and torch for one epoch."""
-    mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-    random.seed(mixed)
-    np.random.seed(mixed)
-    torch.manual_seed(mixed)
-
-
-def _in_float32(output: Any) -> Any:
-    """The model's output with low-precision tensors, also those in lists, as float32."""
-    if isinstance(output, Tensor):
-        return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
-    if isinstance(output, dict):
-        return type(output)({key: _in_float32(value) for key, value in output.items()})
-    return [_in_float32(value) for value in output] if isinstance(output, list) else output
-
-
-def _scalars(result: Results) -> dict[str, float]:
-    return {"rank1": result.rank(1), "mAP": result.mAP, "mINP": result.mINP}
-
-
-def _split_of(dataset: Any) -> str:
-    return str(getattr(dataset, "split", ""))
-
-
-def _tag(result: Results) -> str:
-    return result.protocol.replace(" ", "_")
+    def _write_metrics(self, record: dict[str, Any]) -> None:
+        if self.files is not None and self._training:
+            self.files.metrics.write(record)

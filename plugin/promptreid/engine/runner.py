@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
 
 from promptreid import host
 from promptreid.config import dump_config, validate
@@ -19,50 +18,58 @@ from promptreid.datasets import synthetic
 from promptreid.engine import checkpoint
 from promptreid.engine.build import build_datamanager, build_engine, build_model
 from promptreid.engine.logs import RunLog, run_log
-from promptreid.engine.prompt_engine import PromptEngine, seed_everything
+from promptreid.engine.prompt_engine import PromptEngine
+from promptreid.engine.reproducibility import seed_everything
+from promptreid.engine.run_folder import RunFolder, expected_checkpoint_bytes
 from promptreid.evaluation.results import Results
 
 logger = logging.getLogger(__name__)
 
 
-def run(cfg: Any, *, eval_only: bool = False, resume: str | None = None) -> dict[str, list[Results]]:
+def run(
+    cfg: Any, *, eval_only: bool = False, resume: str | None = None, overwrite: bool = False
+) -> dict[str, list[Results]]:
     """Train and test, or only test, as ``cfg`` says.
 
-    The folder ``data.save_dir`` gets ``config.yaml``, ``log.txt``, TensorBoard's event file, ``results-<data>.json``
-    and ``model/model.pth.tar-<epoch>``. It is created only after the data and the model are known to be good. An
-    earlier run in it is moved aside, unless it is resumed or evaluated.
+    The folder ``data.save_dir`` gets ``config.yaml``, ``log.txt``, TensorBoard's event file, ``metrics.jsonl``,
+    ``results-<data>.json`` and, in ``model``, checkpoints and weights. It is created only after the data and the model
+    are known to be good. A training does not start in the folder of another one.
 
     Args:
         cfg: a tree from ``load_config``.
-        eval_only: test ``model.load_weights``, or else the run's newest checkpoint.
-        resume: a checkpoint file or a run's folder; ``"auto"`` continues ``data.save_dir`` where it has a checkpoint.
-            A run that has all its epochs is tested once more.
+        eval_only: test ``model.load_weights``, or else the weights of the run in ``data.save_dir``.
+        resume: a checkpoint file or a run's folder; ``"auto"`` continues ``data.save_dir`` where it has a checkpoint,
+            and starts anew where it has none. A run that has all its epochs is tested once more.
+        overwrite: move an earlier run in ``data.save_dir`` aside.
 
     Returns:
         the last results of each target data set, the headline protocol first.
 
     Raises:
-        ValueError, FileNotFoundError: a configuration, data set or checkpoint that cannot be used.
+        ValueError, FileNotFoundError: a configuration, data set, folder or checkpoint that cannot be used.
+        KeyboardInterrupt, SystemExit: after Ctrl-C or SIGTERM, with a checkpoint written.
     """
     validate(cfg, models=host.model_names(), datasets=host.dataset_names())
     eval_only = eval_only or cfg.test.evaluate
-    folder = Path(cfg.data.save_dir)
+    folder = RunFolder(Path(cfg.data.save_dir))
+    source = _resumed_from(cfg, folder, resume)
+    _check_folder(folder, source, eval_only or resume == "auto", overwrite)
     with run_log() as log:
         use_gpu = torch.cuda.is_available()
         use_deterministic_kernels(cfg.train.deterministic)
         render_if_absent(cfg)
         seed_everything(cfg.train.seed)
         datamanager = build_datamanager(cfg, use_gpu)
-        source = _resumed_from(cfg, folder, resume)
         model = _build_initial_model(cfg, datamanager, use_gpu, weights_follow=eval_only or source is not None)
         engine = build_engine(cfg, datamanager, model, use_gpu)
         engine.check_protocols()
-        start = _restore(engine, cfg, folder, eval_only, source)
-        _open_folder(folder, cfg, log, keep=eval_only or start > 0)
-        engine.writer = SummaryWriter(log_dir=str(folder))
-        arguments = engine_run_kwargs(cfg)
-        engine.run(**{**arguments, "start_epoch": start or arguments["start_epoch"], "test_only": eval_only})
-        engine.writer.close()
+        if not eval_only:
+            engine.selector.check()
+        _restore(engine, cfg, folder, eval_only, source)
+        if overwrite and folder.path.exists():
+            folder.move_aside()
+        _open_folder(folder, engine, cfg, log, eval_only)
+        engine.run(**{**engine_run_kwargs(cfg), "test_only": eval_only})
     return engine.results
 
 
@@ -81,12 +88,12 @@ def render_if_absent(cfg: Any) -> None:
     folder = Path(cfg.data.root) / synthetic.FOLDERS[wanted.like]
     if folder.exists():
         synthetic.check_manifest(
-            folder, wanted.like, ids=wanted.ids, seed=wanted.seed, frames=wanted.frames, size=tuple(wanted.size)
+            folder, wanted.like, ids=wanted.ids, seed=wanted.seed, frames=wanted.frames, size=tuple(wanted.size) or None
         )
         return
     logger.info("rendering %d identities into %s", wanted.ids, folder)
     synthetic.write_tree(
-        wanted.like, folder, ids=wanted.ids, seed=wanted.seed, frames=wanted.frames, size=tuple(wanted.size)
+        wanted.like, folder, ids=wanted.ids, seed=wanted.seed, frames=wanted.frames, size=tuple(wanted.size) or None
     )
 
 
@@ -102,46 +109,54 @@ def use_deterministic_kernels(wanted: bool) -> None:
 
 
 def _build_initial_model(cfg: Any, datamanager: Any, use_gpu: bool, weights_follow: bool) -> nn.Module:
-    if weights_follow and host.is_ours("model", cfg.model.name):
-        # A checkpoint holds every weight of this model, so there is no need for the backbone's file.
-        cfg = cfg.clone()
-        cfg.defrost()
-        cfg.model.pretrained = False
-    model = build_model(cfg, datamanager, use_gpu)
+    model = build_model(cfg, datamanager, use_gpu, weights_follow=weights_follow)
     trained = sum(parameter.numel() for parameter in model.parameters())
     logger.info("%s: %.2f M trained parameters", cfg.model.name, trained / 1e6)
     return model.cuda() if use_gpu else model
 
 
-def _resumed_from(cfg: Any, folder: Path, resume: str | None) -> Path | None:
+def _resumed_from(cfg: Any, folder: RunFolder, resume: str | None) -> Path | None:
     """The checkpoint or run folder to continue; None for a run that starts anew."""
     if resume == "auto":
-        return folder if checkpoint.checkpoints(folder / "model") else None
+        return folder.path if checkpoint.checkpoints(folder.models) else None
     source = resume or cfg.model.resume
     return Path(source) if source else None
 
 
-def _restore(engine: PromptEngine, cfg: Any, folder: Path, eval_only: bool, source: Path | None) -> int:
-    """Load what the run starts from; the number of epochs already done."""
+def _check_folder(folder: RunFolder, source: Path | None, may_be_used: bool, overwrite: bool) -> None:
+    """Refuse to mix two runs in one folder."""
+    if overwrite and (source is not None or may_be_used):
+        raise ValueError("--overwrite trains anew: leave out --resume (model.resume) and --eval-only (test.evaluate)")
+    owned = source is not None and folder.owns(source)
+    if folder.holds_run() and not (may_be_used or owned or overwrite):
+        raise ValueError(
+            f"data.save_dir {folder.path} holds a run already: continue it with --resume, choose another "
+            "data.save_dir, or have it moved aside with --overwrite"
+        )
+
+
+def _restore(engine: PromptEngine, cfg: Any, folder: RunFolder, eval_only: bool, source: Path | None) -> None:
+    """Load what the run starts from."""
     if source is not None:
-        done = engine.resume(source)
-        engine.epoch = done - 1  # torchreid names a finished run's final test and checkpoint after this epoch
-        return done
-    if cfg.model.load_weights:
+        engine.resume(source)
+    elif cfg.model.load_weights:
         engine.load_weights(Path(cfg.model.load_weights), strict=eval_only)
     elif eval_only:
-        if not checkpoint.checkpoints(folder / "model"):
-            raise FileNotFoundError(f"model.load_weights is not set and {folder} has no checkpoint: nothing to test")
-        engine.load_weights(folder, strict=True)
-    return 0
+        if not checkpoint.checkpoints(folder.models):
+            raise FileNotFoundError(
+                f"model.load_weights is not set and {folder.path} has no checkpoint: nothing to test"
+            )
+        engine.load_weights(folder.path, strict=True)
 
 
-def _open_folder(folder: Path, cfg: Any, log: RunLog, keep: bool) -> None:
-    if not keep and (folder / "config.yaml").exists():
-        number = next(n for n in range(1, 10_000) if not folder.with_name(f"{folder.name}.{n}").exists())
-        aside = folder.rename(folder.with_name(f"{folder.name}.{number}"))
-        logger.info("an earlier run was moved to %s", aside)
-    folder.mkdir(parents=True, exist_ok=True)
-    log.to_file(folder / "log.txt")
-    with checkpoint.atomic_write(folder / "config.yaml") as file:
+def _open_folder(folder: RunFolder, engine: PromptEngine, cfg: Any, log: RunLog, eval_only: bool) -> None:
+    copies = bool(cfg.train.ema) + (cfg.test.select != "last")
+    folder.prepare(0 if eval_only else expected_checkpoint_bytes(engine.model, copies))
+    log.to_file(folder.path / "log.txt")
+    if engine.resumed_from is not None and not eval_only and folder.owns(engine.resumed_from):
+        checkpoint.set_aside_newer(engine.resumed_from)
+    config = folder.path / "config.yaml"
+    if eval_only and config.exists():
+        return  # the run's own
+    with checkpoint.atomic_write(config) as file:
         file.write(dump_config(cfg).encode())

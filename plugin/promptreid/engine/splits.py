@@ -1,4 +1,4 @@
-"""Several trainings in a row, one per split of a data set, and their mean."""
+"""Several trainings in a row, one per split of a data set and per seed, and their mean."""
 
 from __future__ import annotations
 
@@ -7,17 +7,35 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from promptreid.config import dump_config
 from promptreid.engine import checkpoint
+from promptreid.engine.compatibility import config_differences, listed
 from promptreid.engine.logs import run_log
+from promptreid.engine.run_folder import RunFolder
 from promptreid.engine.runner import run
 
 logger = logging.getLogger(__name__)
 
 SCORES = ("rank1", "mAP", "mINP")
+_SPLIT = re.compile(r"split-\d+")
+
+
+class Part(NamedTuple):
+    """One of the trainings.
+
+    Attributes:
+        folder: where it is.
+        split: number of its split, from 1; None for that of ``data.split_id``.
+        seed: its seed; None for ``train.seed``.
+    """
+
+    folder: Path
+    split: int | None
+    seed: int | None
 
 
 def parse_splits(text: str) -> list[int]:
@@ -36,34 +54,46 @@ def parse_splits(text: str) -> list[int]:
     return sorted(numbers)
 
 
-def run_splits(cfg: Any, splits: Sequence[int]) -> dict[str, Any]:
-    """Train and test on each split in its own folder ``data.save_dir/split-<k>``, then average.
+def run_several(
+    cfg: Any, splits: Sequence[int] = (), seeds: int | None = None, overwrite: bool = False
+) -> dict[str, Any]:
+    """Train and test on each split, with each seed, in a folder of its own, then average.
 
-    A call after an interruption passes over the splits that are finished and continues the one it was in.
+    The folders are ``split-<k>``, ``seed-<s>`` or ``split-<k>/seed-<s>`` in ``data.save_dir``. A call after an
+    interruption passes over the trainings that are finished and continues the one it was in.
 
     Args:
-        cfg: a tree from ``load_config``; its ``data.split_id`` is replaced.
-        splits: numbers from 1.
+        cfg: a tree from ``load_config``; its ``data.split_id`` and ``train.seed`` are replaced.
+        splits: numbers from 1; none for the one of ``cfg``.
+        seeds: how many, from ``train.seed`` on; None for that one, without a folder of its own.
+        overwrite: move what is in ``data.save_dir`` aside.
 
     Returns:
-        by protocol, mean and sample standard deviation of rank-1, mAP and mINP over the splits; also written to
-        ``data.save_dir/splits.json``.
+        by protocol, mean and sample standard deviation of rank-1, mAP and mINP over all these trainings; also written
+        to ``data.save_dir/splits.json``, or ``seeds.json`` where there are no splits.
+
+    Raises:
+        ValueError: no seed; or a finished training had another configuration.
     """
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"--seeds {seeds}: train with at least one")
     folder = Path(cfg.data.save_dir)
-    for split in splits:
-        part = folder / f"split-{split}"
-        if _finished(part, cfg.train.max_epoch):
-            logger.info("split %d is finished: %s", split, part)
-            continue
-        run(_of_split(cfg, split, part), resume="auto")
-    summary = summarise([folder / f"split-{split}" for split in splits])
-    with checkpoint.atomic_write(folder / "splits.json") as file:
-        file.write(json.dumps({"splits": list(splits), "results": summary}, indent=1).encode())
-    with run_log() as log:
-        log.to_file(folder / "splits.txt")
-        for protocol, scores in summary.items():
-            parts = [f"{name} {100 * scores[name]['mean']:.2f} ± {100 * scores[name]['sd']:.2f}" for name in SCORES]
-            logger.info("%s, mean of %d trainings: %s", protocol, len(splits), "  ".join(parts))
+    if overwrite and folder.exists():
+        RunFolder(folder).move_aside()
+    parts = _parts(folder, splits, [cfg.train.seed + number for number in range(seeds or 0)])
+    for part in parts:
+        _train(_of_part(cfg, part), part)
+    summary = summarise([part.folder for part in parts])
+    stem = "splits" if splits else "seeds"
+    record = {
+        "splits": list(splits),
+        "seeds": sorted({part.seed for part in parts if part.seed is not None}),
+        "selection": selections([part.folder for part in parts]),
+        "results": summary,
+    }
+    with checkpoint.atomic_write(folder / f"{stem}.json") as file:
+        file.write(json.dumps(record, indent=1).encode())
+    _log_summary(folder / f"{stem}.txt", record, len(parts))
     return summary
 
 
@@ -73,13 +103,29 @@ def summarise(folders: Sequence[Path]) -> dict[str, Any]:
     Protocols of different splits are the same up to the split's number, which is replaced by ``*``.
     """
     values: dict[str, list[list[float]]] = {}
-    for folder in folders:
-        number = folder.name.rpartition("-")[2]
-        for file in sorted(folder.glob("results-*.json")):
-            for result in json.loads(file.read_text())["results"]:
-                name = result["protocol"].replace(f"split-{number}", "split-*")
-                values.setdefault(name, []).append([result["rank"]["1"], result["mAP"], result["mINP"]])
+    for record in _records(folders):
+        for result in record["results"]:
+            scores = [result["rank"]["1"], result["mAP"], result["mINP"]]
+            values.setdefault(_without_split(result["protocol"]), []).append(scores)
     return {name: _mean_and_sd(np.array(rows)) for name, rows in values.items()}
+
+
+def selections(folders: Sequence[Path]) -> dict[str, str]:
+    """By protocol, how the weights of several runs were selected: ``last``, ``dev-selected`` or ``test-selected``."""
+    labels: dict[str, set[str]] = {}
+    for record in _records(folders):
+        for result in record["results"]:
+            labels.setdefault(_without_split(result["protocol"]), set()).add(record["selection"])
+    return {name: ", ".join(sorted(found)) for name, found in labels.items()}
+
+
+def _records(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    files = [file for folder in folders for file in sorted(folder.glob("results-*.json"))]
+    return [json.loads(file.read_text()) for file in files]
+
+
+def _without_split(protocol: str) -> str:
+    return _SPLIT.sub("split-*", protocol)
 
 
 def _mean_and_sd(rows: np.ndarray) -> dict[str, dict[str, float]]:
@@ -90,16 +136,47 @@ def _mean_and_sd(rows: np.ndarray) -> dict[str, dict[str, float]]:
     }
 
 
-def _of_split(cfg: Any, split: int, folder: Path) -> Any:
-    part = cfg.clone()
-    part.defrost()
-    part.data.split_id = split - 1
-    part.data.save_dir = str(folder)
-    part.freeze()
-    return part
+def _log_summary(path: Path, record: dict[str, Any], trainings: int) -> None:
+    with run_log() as log:
+        log.to_file(path)
+        for protocol, scores in record["results"].items():
+            values = [f"{name} {100 * scores[name]['mean']:.2f} ± {100 * scores[name]['sd']:.2f}" for name in SCORES]
+            label = record["selection"][protocol]
+            logger.info("[%s] %s, mean of %d trainings: %s", label, protocol, trainings, "  ".join(values))
+
+
+def _parts(folder: Path, splits: Sequence[int], seeds: Sequence[int]) -> list[Part]:
+    in_splits = [Part(folder / f"split-{split}", split, None) for split in splits] or [Part(folder, None, None)]
+    return [Part(part.folder / f"seed-{seed}", part.split, seed) for part in in_splits for seed in seeds] or in_splits
+
+
+def _of_part(cfg: Any, part: Part) -> Any:
+    own = cfg.clone()
+    own.defrost()
+    if part.split is not None:
+        own.data.split_id = part.split - 1
+    if part.seed is not None:
+        own.train.seed = part.seed
+    own.data.save_dir = str(part.folder)
+    own.freeze()
+    return own
+
+
+def _train(cfg: Any, part: Part) -> None:
+    if not _finished(part.folder, cfg.train.max_epoch):
+        run(cfg, resume="auto")
+        return
+    written = part.folder / "config.yaml"
+    differences, _ = config_differences(written.read_text(encoding="utf-8"), dump_config(cfg))
+    if differences:
+        raise ValueError(
+            f"{part.folder} is finished, with another configuration ({listed(differences)}); choose another "
+            "data.save_dir, or have the trainings moved aside with --overwrite"
+        )
+    logger.info("%s is finished", part.folder)
 
 
 def _finished(folder: Path, epochs: int) -> bool:
-    """Whether the run's final test was written; the results file says which epoch it belongs to."""
-    results = [json.loads(file.read_text()) for file in folder.glob("results-*.json")]
-    return bool(results) and all(record["epoch"] + 1 >= epochs for record in results)
+    """Whether the final test of a run with that many epochs was written for every data set."""
+    records = _records([folder])
+    return bool(records) and all(record["final"] and record["max_epoch"] >= epochs for record in records)

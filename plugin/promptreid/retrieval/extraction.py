@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from promptreid import host
-from promptreid.config import validate
 from promptreid.data.batch import PathBundle
-from promptreid.engine.build import build_datamanager, build_engine, build_model
-from promptreid.engine.prompt_engine import PromptEngine, seed_everything
-from promptreid.engine.runner import render_if_absent
+from promptreid.engine.prompt_engine import PromptEngine
+from promptreid.engine.trained import open_target, trained_engine
 from promptreid.evaluation.features_io import SPLITS, FeatureTable
 
 
@@ -30,30 +26,12 @@ def extract(cfg: Any) -> FeatureTable:
     Raises:
         ValueError, FileNotFoundError: a configuration, data set or checkpoint that cannot be used.
     """
-    validate(cfg, models=host.model_names(), datasets=host.dataset_names())
-    targets = cfg.data.targets or cfg.data.sources
-    if len(targets) != 1:
-        raise ValueError(f"data.targets: a file holds the features of one data set; choose one of {list(targets)}")
-    use_gpu = torch.cuda.is_available()
-    render_if_absent(cfg)
-    seed_everything(cfg.train.seed)
-    datamanager = build_datamanager(cfg, use_gpu)
-    engine = _engine(cfg, datamanager, use_gpu)
-    loaders = engine.test_loader[targets[0]]
+    datamanager, target = open_target(cfg)
+    engine = trained_engine(cfg, datamanager)
+    loaders = engine.test_loader[target]
     sides = [_side(engine, loaders[split], split, cfg) for split in SPLITS]
     columns = {name: np.concatenate([side[name] for side in sides]) for name in sides[0] if name != "features"}
     return FeatureTable(features=torch.cat([side["features"] for side in sides]), **columns)
-
-
-def _engine(cfg: Any, datamanager: Any, use_gpu: bool) -> PromptEngine:
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.model.pretrained = False  # the weights follow
-    model = build_model(cfg, datamanager, use_gpu)
-    engine = build_engine(cfg, datamanager, model.cuda() if use_gpu else model, use_gpu)
-    engine.load_weights(Path(cfg.model.load_weights or cfg.data.save_dir))
-    engine.set_model_mode("eval")
-    return engine
 
 
 @torch.no_grad()
