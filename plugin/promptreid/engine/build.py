@@ -22,7 +22,7 @@ from promptreid.config.kwargs import (
 )
 from promptreid.data.manager import ModalDataManager
 from promptreid.data.transforms import Augmentation
-from promptreid.engine.model_settings import bound_builder, is_dmpt, is_in_checkpoint
+from promptreid.engine.model_settings import bound_builder, is_dmpt, is_in_checkpoint, node_of
 from promptreid.engine.optimisation import build_optimizer, build_scheduler
 from promptreid.engine.prompt_engine import PromptEngine
 from promptreid.engine.selection import SelectionOptions
@@ -52,17 +52,23 @@ def build_model(cfg: Any, datamanager: Any, use_gpu: bool = True, *, weights_fol
         use_gpu: torchreid's.
         weights_follow: a checkpoint is loaded next. Pretrained weights that it holds need not be found first; those of
             a frozen tower are in no checkpoint.
+
+    Raises:
+        ValueError, FileNotFoundError: settings or weights that cannot be used; the message starts with their node.
     """
     name = cfg.model.name
     ours = host.is_ours("model", name)
     with host.bound_model(name, bound_builder(cfg, datamanager, weights_follow)) if ours else nullcontext():
-        model: nn.Module = host.models.build_model(
-            name=name,
-            num_classes=datamanager.num_train_pids,
-            loss=cfg.loss.name,
-            pretrained=cfg.model.pretrained and not (weights_follow and is_in_checkpoint(cfg)),
-            use_gpu=use_gpu,
-        )
+        try:
+            model: nn.Module = host.models.build_model(
+                name=name,
+                num_classes=datamanager.num_train_pids,
+                loss=cfg.loss.name,
+                pretrained=cfg.model.pretrained and not (weights_follow and is_in_checkpoint(cfg)),
+                use_gpu=use_gpu,
+            )
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(f"{node_of(name)}: {error}") from None
     if cfg.train.compile:
         compile_model(model)
     return model

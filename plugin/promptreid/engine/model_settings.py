@@ -46,6 +46,13 @@ def is_dmpt(name: str) -> bool:
     return name.startswith("dmpt_")
 
 
+def node_of(name: str) -> str:
+    """The node of the configuration that a model's own settings are in."""
+    if name in MODELS:
+        return "dmpt" if is_dmpt(name) else "mip"
+    return "model"
+
+
 def is_in_checkpoint(cfg: Any) -> bool:
     """Whether a checkpoint of ``cfg.model`` holds all of its weights: one of ours, without a frozen tower."""
     return host.is_ours("model", cfg.model.name) and not (is_dmpt(cfg.model.name) and cfg.dmpt.frozen)
