@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from promptreid.evaluation.bootstrap import resampled_means
 from promptreid.evaluation.per_query import PerQuery
 from promptreid.evaluation.tables import Columns
 
 MEASURES = ("R1", "mAP", "mINP")
-_CHUNK_ELEMENTS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _compare(
     scores = [_scores(table)[valid] for table in (a, b)]
     rows = np.column_stack([scores[1] - scores[0], np.ones(len(code))])
     sums = np.stack([np.bincount(code, column, len(units)) for column in rows.T], axis=1)
-    low, high = np.quantile(_resampled_means(sums, samples, seed), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = np.quantile(resampled_means(sums, samples, seed), [(1 - level) / 2, (1 + level) / 2], axis=0)
     means = [table.mean(0) for table in scores]
     values = zip(MEASURES, *means, low, high, strict=True)
     return Comparison(protocol, {n: Difference(*map(float, v)) for n, *v in values}, len(units), unit, level)
@@ -139,15 +139,3 @@ def _check_same(protocol: str, a: Columns, b: Columns) -> None:
 def _scores(table: Columns) -> np.ndarray:
     """(N, 3) contributions to :data:`MEASURES`."""
     return np.stack([table["first"] == 1, table["AP"], table["INP"]], axis=1).astype(float)
-
-
-def _resampled_means(sums: np.ndarray, samples: int, seed: int) -> np.ndarray:
-    """(samples, M) means of M measures; ``sums`` holds those of each unit and, last, its number of rows."""
-    random = np.random.default_rng(seed)
-    chunk = max(1, _CHUNK_ELEMENTS // len(sums))
-    drawn = []
-    for start in range(0, samples, chunk):
-        index = random.integers(len(sums), size=(min(chunk, samples - start), len(sums)))
-        totals = np.stack([column[index].sum(1) for column in sums.T], axis=1)
-        drawn.append(totals[:, :-1] / totals[:, -1:])
-    return np.concatenate(drawn)

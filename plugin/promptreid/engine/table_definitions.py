@@ -1,0 +1,176 @@
+"""The tables that show whether the methods work: which trainings are compared in each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from promptreid.config.keys import did_you_mean
+
+VI = "worlds/synth_vi.yaml"
+RGBNT = "worlds/synth_rgbnt.yaml"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to train.
+
+    Attributes:
+        key: folder of its trainings; tables whose rows have the same key share these.
+        name: what the table calls it.
+        config: a file in the folder of configurations.
+        overrides: what this row is about, values by dotted key.
+        trained: whether there is anything to train; otherwise the model is tested as it was built, once.
+    """
+
+    key: str
+    name: str
+    config: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    trained: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that are compared.
+
+    Attributes:
+        name: on the command line, and its folder.
+        title: what it is about.
+        rows: in their order.
+        reference: key of the row whose training step is 1; the first row's when empty.
+        note: what a reader should know; often empty.
+        missing: test each row under missing modalities.
+    """
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+    reference: str = ""
+    note: str = ""
+    missing: bool = False
+
+
+_BARE_MIP = {"mip.modality_prompts": False, "mip.instance_prompts": False, "mip.iael": False}
+_BARE_TOWER = {"dmpt.preset": "dmpt_s", "dmpt.semantic": False}
+
+TRANSREID = Row("transreid", "TransReID", VI, {"model.name": "transreid_vit_tiny_patch16"})  # MIP without prompts
+MIP_PAPER = Row("mip_paper", "MIP, paper", VI, {"mip.preset": "mip_paper"})
+MIP_RELEASE = Row(
+    "mip_release",
+    "MIP, release",
+    VI,
+    # MSEL starts after an eighth of the epochs, as in the released recipe.
+    {"mip.preset": "mip_release", "loss.prompt.use_msel": True, "loss.prompt.msel_start_epoch": 2},
+)
+DMPT = Row("dmpt", "DMPT", RGBNT, {"dmpt.preset": "dmpt"})
+DMPT_S = Row("dmpt_s", "S", RGBNT, {"dmpt.preset": "dmpt_s"})
+DMPT_S_BIND = Row("dmpt_s_bind", "S + bind", RGBNT, {"dmpt.preset": "dmpt_s_bind"})
+DMPT_S_BIND_M = Row("dmpt_s_bind_m", "S + bind + M", RGBNT, {"dmpt.preset": "dmpt_s_bind_m"})
+UNBOUND = Row("dmpt_without_bind", "without bind", RGBNT, {"dmpt.preset": "dmpt", "dmpt.bind": False})
+DROP = {"data.augment.drop_modality": 0.3}
+
+
+def _of_length(length: int) -> Row:
+    """DMPT with another number of semantic prompts."""
+    settings = {**DMPT.overrides, "dmpt.semantic_length": length}
+    return Row(f"dmpt_semantic_{length}", f"S = {length}", RGBNT, settings)
+
+
+def _with_drop(row: Row, name: str) -> Row:
+    return Row(f"{row.key}_drop", name, row.config, {**row.overrides, **DROP})
+
+
+_TABLES = (
+    Table(
+        "baselines_vi",
+        "Visible-infrared: MIP and what it is built on",
+        (
+            Row("vit", "plain ViT", VI, {"model.name": "vit_tiny_patch16_reid"}),
+            TRANSREID,
+            MIP_PAPER,
+            MIP_RELEASE,
+        ),
+    ),
+    Table(
+        "mip_ablation",
+        "The parts of MIP",
+        (
+            replace(TRANSREID, name="base (TransReID)"),
+            Row("mip_mpl", "+ MPL", VI, {**_BARE_MIP, "mip.modality_prompts": True}),
+            Row("mip_ipg", "+ IPG", VI, {**_BARE_MIP, "mip.instance_prompts": True}),
+            Row("mip_mpl_ipg", "+ MPL + IPG", VI, {"mip.iael": False}),
+            replace(MIP_PAPER, name="+ MPL + IPG + IAEL (mip_paper)"),
+            replace(MIP_RELEASE, name="mip_release"),
+        ),
+    ),
+    Table(
+        "baselines_rgbnt",
+        "RGB + NIR + TIR: DMPT and other uses of the same tower",
+        (
+            Row("zero_shot", "frozen tower, untrained", RGBNT, _BARE_TOWER, trained=False),
+            Row("linear_probe", "linear probe", RGBNT, {**_BARE_TOWER, "dmpt.after_bn": True}),
+            Row(
+                "fine_tuning",
+                "full fine-tuning",
+                RGBNT,
+                {
+                    **_BARE_TOWER,
+                    "dmpt.frozen": False,
+                    "train.lr": 5e-4,
+                    "train.warmup_lr": 5e-5,
+                    "train.cosine.min_lr": 5e-6,
+                },
+            ),
+            replace(DMPT_S, name="VPT-deep (S)"),
+            Row(
+                "three_osnet",
+                "three OSNet x0.25, from scratch",
+                RGBNT,
+                {
+                    "model.name": "three_osnet_x0_25",
+                    "model.pretrained": False,
+                    "loss.name": "softmax",
+                    "sampler.train_sampler": "RandomSampler",
+                    "train.optim": "amsgrad",
+                    "train.lr": 1.5e-3,
+                    "test.dist_metric": "cosine",
+                },
+            ),
+            DMPT,
+        ),
+        reference="fine_tuning",
+        note="The linear probe's descriptor is the one after BNNeck: what comes before it is the untrained tower's.",
+    ),
+    Table("dmpt_ladder", "The paper's ablation of DMPT", (DMPT_S, DMPT_S_BIND, DMPT_S_BIND_M, DMPT)),
+    Table(
+        "semantic_length",
+        "DMPT: how many semantic prompts",
+        (*map(_of_length, (2, 4)), replace(DMPT, name="S = 8"), *map(_of_length, (16, 32))),
+    ),
+    Table(
+        "missing_modality",
+        "DMPT under missing modalities",
+        (
+            DMPT,
+            _with_drop(DMPT, "DMPT, drop"),
+            UNBOUND,
+            _with_drop(UNBOUND, "without bind, drop"),
+        ),
+        note="drop: in training, each modality of a sample is left out with probability 0.3.",
+        missing=True,
+    ),
+)
+TABLES = {table.name: table for table in _TABLES}
+
+
+def find_table(name: str) -> Table:
+    """The table of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in TABLES:
+        raise ValueError(f"there is no table {name!r}{did_you_mean(name, TABLES)} (one of {', '.join(TABLES)})")
+    return TABLES[name]
