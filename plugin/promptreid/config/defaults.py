@@ -102,6 +102,9 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
         "checkpoint_steps": 0,  # batches between checkpoints within an epoch; 0: only at its end
         "patience": 0,  # tests without improvement after which training ends; 0: never
         "compile": False,  # torch.compile, which takes a while at the first batch of every shape
+        "gather": True,  # under torchrun: the loss of the whole batch; off: the mean of each process's own
+        "sync_bn": False,  # under torchrun: batch normalisation over all processes' images; GPUs only
+        "distributed_timeout": 1800.0,  # seconds that a process waits for the others
         "deterministic": False,  # only deterministic kernels, and no cuDNN benchmark: slower
     },
     "data": {

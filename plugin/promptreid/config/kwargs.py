@@ -97,6 +97,7 @@ _STEP = {
     "clip_norm": "train.clip_norm",
     "ema": "train.ema",
     "checkpoint_steps": "train.checkpoint_steps",
+    "gather": "train.gather",
 }
 _SELECTION = {
     "select": "test.select",

@@ -112,7 +112,7 @@ _GROUPS: dict[Range, str] = {
         loss.prompt.margin loss.prompt.weight_t loss.prompt.weight_x loss.prompt.weight_iael loss.prompt.weight_msel
         loss.prompt.weight_alignment mip.sie_weight dmpt.sie_weight dmpt.context_words
     """,
-    _POSITIVE: "data.norm_std train.lr dmpt.temperature dmpt.prompt_std",
+    _POSITIVE: "data.norm_std train.lr train.distributed_timeout dmpt.temperature dmpt.prompt_std",
     _SHARE: """
         data.augment.drop_modality train.ema sgd.momentum rmsprop.alpha adam.beta1 adam.beta2 mip.drop_path
         loss.prompt.label_smoothing

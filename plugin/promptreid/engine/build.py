@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
-import torch
 from torch import nn
 
 from promptreid import host
@@ -22,6 +21,7 @@ from promptreid.config.kwargs import (
 )
 from promptreid.data.manager import ModalDataManager
 from promptreid.data.transforms import Augmentation
+from promptreid.engine.distributed import rank, world_size
 from promptreid.engine.model_settings import bound_builder, is_dmpt, is_in_checkpoint, node_of
 from promptreid.engine.optimisation import build_optimizer, build_scheduler
 from promptreid.engine.prompt_engine import PromptEngine
@@ -33,13 +33,12 @@ from promptreid.losses.mip import MIPLoss
 
 def build_datamanager(cfg: Any, use_gpu: bool = True) -> Any:
     """torchreid's ``ImageDataManager`` for ``cfg.data``, with what ours adds; this process's share under torchrun."""
-    grouped = torch.distributed.is_available() and torch.distributed.is_initialized()
     return ModalDataManager(
         **datamanager_kwargs(cfg, use_gpu),
         **modal_datamanager_kwargs(cfg),
         augment=Augmentation(**augmentation_kwargs(cfg)),
-        rank=torch.distributed.get_rank() if grouped else 0,
-        world_size=torch.distributed.get_world_size() if grouped else 1,
+        rank=rank(),
+        world_size=world_size(),
     )
 
 
@@ -101,6 +100,18 @@ def checkpoint_blocks(model: Any) -> None:
     model.checkpoint_blocks = True
 
 
+def synchronise_batch_norm(model: nn.Module, use_gpu: bool) -> nn.Module:
+    """Let batch normalisations use the statistics of all processes' images (``train.sync_bn``).
+
+    Raises:
+        ValueError: there is no GPU, which torch's ``SyncBatchNorm`` needs.
+    """
+    if not use_gpu:
+        raise ValueError("train.sync_bn needs GPUs: set it False, and each process normalises its own images")
+    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return converted
+
+
 def build_criterion(cfg: Any, model: Any) -> nn.Module | None:
     """The loss on the ``PromptOutput`` of a model; None where torchreid's own losses are asked for.
 
@@ -142,6 +153,8 @@ def build_engine(cfg: Any, datamanager: Any, model: nn.Module, use_gpu: bool = T
     """
     if cfg.train.checkpoint_blocks:
         checkpoint_blocks(model)
+    if cfg.train.sync_bn:
+        model = synchronise_batch_norm(model, use_gpu)
     optimizer = build_optimizer(model, cfg)
     return PromptEngine(
         datamanager,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from torch import Tensor, nn
 
 from promptreid import host
 from promptreid.engine import checkpoint
+from promptreid.engine.distributed import first_does, share_buffers
 from promptreid.engine.position import Position
 from promptreid.engine.run_folder import RunFolder
 from promptreid.engine.selection import Origin, SelectionOptions, Selector
+from promptreid.engine.shares import shared_features_of
 from promptreid.engine.signals import StopRequest
 from promptreid.engine.steps import StepOptions
 from promptreid.engine.testing import check_split, features_of, protocols_of, split_of
@@ -86,6 +89,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
         scores = {}
         with self._averaged_weights():
             self.set_model_mode("eval")
+            share_buffers(_bare(self.model))
             for name in targets or list(self.test_loader):
                 logger.info("##### Evaluating %s (%s) #####", name, self._domain(name))
                 loaders = self.test_loader[name]
@@ -135,12 +139,15 @@ class EvaluatingEngine(host.ImageTripletEngine):
     ) -> tuple[float, float]:
         """Test under the data set's own protocols, from features extracted once per image.
 
+        Several processes extract a share each, the first one ranks, and all get the outcome.
+
         Returns:
             rank-1 and mAP, in [0, 1], of the first protocol, as torchreid expects.
         """
         protocols = protocols_of(query_loader.dataset, self.protocols)
         if not protocols or kwargs.get("visrank"):
-            rank1, mAP = super()._evaluate(
+            host_evaluate = partial(
+                super()._evaluate,
                 dataset_name=dataset_name,
                 query_loader=query_loader,
                 gallery_loader=gallery_loader,
@@ -148,11 +155,14 @@ class EvaluatingEngine(host.ImageTripletEngine):
                 normalize_feature=normalize_feature,
                 **kwargs,
             )
+            rank1, mAP = first_does(host_evaluate)
             return rank1, mAP
-        query = self.features_of(query_loader, normalize_feature, "query")
-        gallery = self.features_of(gallery_loader, normalize_feature, "gallery")
+        query = self._shared_features_of(query_loader, normalize_feature, "query")
+        gallery = self._shared_features_of(gallery_loader, normalize_feature, "gallery")
         rerank = KReciprocal() if kwargs.get("rerank") else None
-        results = [protocol.evaluate(query, gallery, metric=dist_metric, rerank=rerank) for protocol in protocols]
+        results = first_does(
+            lambda: [protocol.evaluate(query, gallery, metric=dist_metric, rerank=rerank) for protocol in protocols]
+        )
         self.results[dataset_name] = results
         for result in results:
             logger.info("[%s] %s", self.origin.label(dataset_name), result.line())
@@ -178,6 +188,16 @@ class EvaluatingEngine(host.ImageTripletEngine):
             normalize=normalize,
             use_gpu=self.use_gpu,
             kept=kept,
+            between=self.stop.leave_if_asked,
+        )
+
+    def _shared_features_of(self, loader: Any, normalize: bool, what: str) -> FeatureSet:
+        return shared_features_of(
+            loader,
+            self.extract_features,
+            what,
+            normalize=normalize,
+            use_gpu=self.use_gpu,
             between=self.stop.leave_if_asked,
         )
 

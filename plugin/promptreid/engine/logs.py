@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from promptreid.engine.distributed import rank
+
 LINE = "%(asctime)s %(message)s"
 _CLOCK = "%H:%M:%S"
 
@@ -39,8 +41,9 @@ class RunLog:
         self.console = _tqdm_safe_handler()
         # Nothing is written before the run is known to be possible: until then records wait in memory.
         self.memory = logging.handlers.MemoryHandler(capacity=100_000, flushLevel=logging.CRITICAL + 1)
+        line = LINE if rank() == 0 else LINE.replace("%(message)s", f"[rank {rank()}] %(message)s")
         for handler in (self.console, self.memory):
-            handler.setFormatter(logging.Formatter(LINE, _CLOCK))
+            handler.setFormatter(logging.Formatter(line, _CLOCK))
             logging.getLogger().addHandler(handler)
         self.file: logging.FileHandler | None = None
 
@@ -63,11 +66,14 @@ class RunLog:
 
 @contextlib.contextmanager
 def run_log() -> Iterator[RunLog]:
-    """A ``RunLog`` for the duration of a run, with torchreid's prints in it."""
+    """A ``RunLog`` for the duration of a run, with torchreid's prints in it.
+
+    Of several processes the first one logs everything, the others their warnings and errors, with their rank.
+    """
     log = RunLog()
     root = logging.getLogger()
     level = root.level
-    root.setLevel(logging.INFO)
+    root.setLevel(logging.INFO if rank() == 0 else logging.WARNING)
     try:
         with contextlib.redirect_stdout(_LogStream(logging.getLogger("torchreid"))):
             yield log

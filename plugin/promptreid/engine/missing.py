@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import os
@@ -13,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from promptreid.config.keys import did_you_mean
 from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import ModalDataset
 from promptreid.engine import checkpoint
 from promptreid.engine.prompt_engine import PromptEngine
+from promptreid.engine.testing import part_of
 from promptreid.engine.trained import open_target, trained_engine
 from promptreid.evaluation.features import FeatureSet
 from promptreid.evaluation.missing import (
@@ -112,7 +111,7 @@ class _Tested:
         """Features of the samples that have at least one of these modalities, made as if they had no other."""
         source = "gallery" if self.same_images else split
         if (source, kept) not in self._extracted:
-            loader = _part(self.loaders[source], np.flatnonzero(self.present[source][:, kept].any(axis=1)))
+            loader = part_of(self.loaders[source], np.flatnonzero(self.present[source][:, kept].any(axis=1)))
             # A part that is cut out of the descriptor is brought to unit length afterwards.
             normalize = self.normalize and self.slices is None
             masked = None if kept == self.all else kept
@@ -156,17 +155,6 @@ def _present(dataset: ModalDataset) -> np.ndarray:
 def _keys(dataset: ModalDataset) -> list[Any]:
     """What tells whether two lists of records are of the same images, with the same labels."""
     return [(_bundle(dataset, path), pid, camid) for path, pid, camid, *_ in dataset.data]
-
-
-def _part(loader: Any, rows: np.ndarray) -> Any:
-    """A loader of some of the samples, the loader itself where it has no others."""
-    if len(rows) == len(loader.dataset):
-        return loader
-    dataset = copy.copy(loader.dataset)
-    dataset.data = [dataset.data[row] for row in rows]
-    return DataLoader(
-        dataset, batch_size=loader.batch_size, num_workers=loader.num_workers, pin_memory=loader.pin_memory
-    )
 
 
 def _save(table: MissingTable, name: str, stem: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from promptreid.engine.distributed import is_writer
 from promptreid.engine.timing import StepTimer
 
 logger = logging.getLogger(__name__)
@@ -18,7 +19,11 @@ logger = logging.getLogger(__name__)
 
 def progress(iterable: Any, description: str) -> Any:
     """``iterable`` with a bar on standard error, silent where that is not a terminal."""
-    return tqdm(iterable, desc=description, leave=False, disable=not sys.stderr.isatty(), dynamic_ncols=True)
+    return tqdm(iterable, desc=description, leave=False, disable=_silent(), dynamic_ncols=True)
+
+
+def _silent() -> bool:
+    return not (sys.stderr.isatty() and is_writer())
 
 
 class EpochMeter:
@@ -53,7 +58,7 @@ class EpochMeter:
             initial=self.batches,
             desc=f"epoch {self.epoch + 1}/{self.max_epoch}",
             leave=False,
-            disable=not sys.stderr.isatty(),
+            disable=_silent(),
             dynamic_ncols=True,
         )
         with self._bar:

@@ -17,15 +17,18 @@ from torch.utils.tensorboard import SummaryWriter
 
 from promptreid.engine import checkpoint
 from promptreid.engine.averaging import tensors_of
+from promptreid.engine.distributed import gather_objects, is_writer, mean_of, rank, world_size
 from promptreid.engine.evaluating import EvaluatingEngine
+from promptreid.engine.gathering import gather_batch
 from promptreid.engine.monitoring import PromptMonitor
 from promptreid.engine.objective import OUTPUTS, criterion_loss, host_loss
 from promptreid.engine.position import Position
 from promptreid.engine.progress import EpochMeter
+from promptreid.engine.replicas import Replicas, every_step_uses_all
 from promptreid.engine.reproducibility import seed_everything, set_rng_state
-from promptreid.engine.run_folder import RunFolder, is_writer
+from promptreid.engine.run_folder import RunFolder
 from promptreid.engine.selection import SelectionOptions
-from promptreid.engine.state import capture, restore
+from promptreid.engine.state import capture, restore, rng_of_process
 from promptreid.engine.steps import StepOptions, Updater, in_float32
 from promptreid.engine.testing import split_of
 from promptreid.engine.timing import StepTimer
@@ -48,6 +51,9 @@ _PLAN = {
 class PromptEngine(EvaluatingEngine):
     """Trains and tests prompted models; for ordinary models and data it does what torchreid's engines do.
 
+    Within a process group (:func:`promptreid.engine.distributed.process_group`) the processes train one model, each on
+    its share of every batch.
+
     Args:
         datamanager, model, optimizer, scheduler, use_gpu, margin, weight_t, weight_x, label_smooth: torchreid's own.
         criterion: a loss on the model's ``PromptOutput`` that returns the total and a dict of its parts, such as
@@ -57,7 +63,7 @@ class PromptEngine(EvaluatingEngine):
         protocols: names of the data set's protocols to test, or the first words of several; its standard ones when
             empty.
         chance: log what a random ranking would score beside each result.
-        seed: each epoch starts from random states derived from (seed, epoch), so that a resumed run continues
+        seed: each epoch starts from random states derived from (seed, epoch, process), so that a resumed run continues
             exactly like an uninterrupted one. None leaves the random state alone.
         steps: precision, accumulation, clipping, averaged weights, checkpoints within an epoch.
         selection: which weights the run ends with.
@@ -108,7 +114,9 @@ class PromptEngine(EvaluatingEngine):
         self.criterion = criterion.cuda() if criterion is not None and self.use_gpu else criterion
         self.loss, self.seed, self.config = loss, seed, config
         self.updater = Updater(model, optimizer, self.steps, self.device_type)
+        self.replicas = Replicas(model, self._objective, every_step_uses_all(model, criterion))
         self.monitor, self.timer = PromptMonitor(), StepTimer()
+        self.num_batches = self.batch_idx = 0
         self._resumed: dict[str, Any] = {}
         self._training = False
 
@@ -164,7 +172,7 @@ class PromptEngine(EvaluatingEngine):
     def train(self, print_freq: int = 10, fixbase_epoch: int = 0, open_layers: Any = None) -> None:
         """One epoch, or the rest of one, with a bar on a terminal and a log line every ``print_freq`` batches."""
         if self.seed is not None:
-            seed_everything(self.seed, self.epoch)
+            seed_everything(self.seed, self.epoch, rank())
         self.set_model_mode("train")
         self.two_stepped_transfer_learning(self.epoch, fixbase_epoch, open_layers)
         getattr(self.criterion, "set_epoch", lambda epoch: None)(self.epoch + 1)
@@ -176,11 +184,12 @@ class PromptEngine(EvaluatingEngine):
         for batch in meter.watch(batches):
             self.batch_idx = meter.batches
             summary = self.forward_backward(batch)
-            due = meter.update(len(batch["pid"]), summary, self.get_current_lr())
+            due = meter.update(world_size() * len(batch["pid"]), summary, self.get_current_lr())
             self._log_batch(meter, due)
             self._pause(meter)
         self.updater.flush()
-        self._write_scalars("Prompts", self.monitor.report(self.model), self.epoch)
+        if is_writer():
+            self._write_scalars("Prompts", self.monitor.report(self.model), self.epoch)
         if self.timer.line():
             logger.info("epoch %d/%d  %s", self.epoch + 1, self.max_epoch, self.timer.line())
         self.update_lr()
@@ -221,7 +230,7 @@ class PromptEngine(EvaluatingEngine):
             return
         self.position = Position(self.epoch, meter.batches, self.position.batches, evaluated=True)
         every = self.steps.checkpoint_steps
-        if self.stop.signal is not None or (every and meter.batches % every == 0):
+        if self.stop.asked() or (every and meter.batches % every == 0):
             self._save(meter)
             self.stop.leave_if_asked()
 
@@ -234,28 +243,38 @@ class PromptEngine(EvaluatingEngine):
         images, pids = self.parse_data_for_train(data)
         if self.use_gpu:
             images, pids = images.cuda(non_blocking=True), pids.cuda(non_blocking=True)
-        with self.timer.phase("forward"):
-            with self.steps.autocast(self.device_type):
-                output = in_float32(self.model(images))
-            if self.criterion is not None:
-                loss, parts = criterion_loss(self.criterion, output, pids)
-            else:
-                loss, parts = host_loss(self, output, pids)
-        with self.timer.phase("backward"):
-            self.updater.backward(loss)
+        more_follows = not self.updater.completes_step and self.batch_idx + 1 < self.num_batches
+        with self.replicas.accumulating(more_follows):
+            with self.timer.phase("forward"):
+                loss, parts = self.replicas(images, pids)
+            with self.timer.phase("backward"):
+                # Gradients are averaged over processes, and each has only its rows' part of the whole batch's gradient.
+                self.updater.backward(loss * world_size() if self.steps.gather and world_size() > 1 else loss)
         with self.timer.phase("optimiser"):
             self.updater.step()
-        self.monitor.keep(output, pids)
+        values = torch.stack([value.detach().float() for value in (loss, *parts.values())])
         # One transfer for all, so that a GPU is waited for once.
-        total, *values = torch.stack([value.detach().float() for value in (loss, *parts.values())]).tolist()
-        summary = dict(zip(parts, values, strict=True))
+        total, *rest = (values if self.steps.gather else mean_of(values)).tolist()
+        summary = dict(zip(parts, rest, strict=True))
         if not math.isfinite(total):
             self._refuse_nonfinite(total, summary, data)
         return summary
 
+    def _objective(self, images: Any, pids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, of the whole one where processes gather, and its parts by name."""
+        with self.steps.autocast(self.device_type):
+            output = in_float32(self.model(images))
+        self.monitor.keep(output, pids)
+        if self.steps.gather:
+            output, pids = gather_batch(output, pids)
+        if self.criterion is not None:
+            return criterion_loss(self.criterion, output, pids)
+        return host_loss(self, output, pids)
+
     def _refuse_nonfinite(self, loss: float, summary: dict[str, float], data: dict[str, Any]) -> None:
-        files = [getattr(path, "paths", str(path)) for path in data.get("impath", [])]
-        batch = {"epoch": self.epoch + 1, "batch": getattr(self, "batch_idx", 0) + 1, "loss": str(loss)}
+        own = [getattr(path, "paths", str(path)) for path in data.get("impath", [])]
+        files = [path for share in gather_objects(own) for path in share]
+        batch = {"epoch": self.epoch + 1, "batch": self.batch_idx + 1, "loss": str(loss)}
         parts = {name: str(value) for name, value in summary.items()}
         where = "" if self.files is None else self.files.save_nonfinite({**batch, "parts": parts, "files": files})
         raise ValueError(
@@ -311,8 +330,9 @@ class PromptEngine(EvaluatingEngine):
         RunFolder(Path(save_dir)).save(capture(self, None), self._weights_on_trial())
 
     def _save(self, meter: EpochMeter | None = None) -> None:
+        state = capture(self, meter)
         if self.files is not None:
-            self.files.save(capture(self, meter), self._weights_on_trial())
+            self.files.save(state, self._weights_on_trial())
 
     def resume(self, path: Path) -> Position:
         """Continue from a checkpoint file, or from the newest readable one of a run's folder.
@@ -330,7 +350,7 @@ class PromptEngine(EvaluatingEngine):
         self._resumed = {
             "path": path,
             "meter": state.get("meter"),
-            "rng": state.get("rng"),
+            "rng": rng_of_process(state),
             "metrics": RunFolder(path.parent.parent).metrics.path,
         }
         self.epoch = self.position.epoch - 1

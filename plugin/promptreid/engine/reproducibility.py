@@ -16,9 +16,9 @@ import torch
 from promptreid import host
 
 
-def seed_everything(seed: int, epoch: int = 0) -> None:
-    """Seed Python, NumPy and torch for one epoch."""
-    mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+def seed_everything(seed: int, epoch: int = 0, rank: int = 0) -> None:
+    """Seed Python, NumPy and torch for one epoch, each of several processes differently."""
+    mixed = int(np.random.SeedSequence([seed, epoch, rank]).generate_state(1)[0])
     random.seed(mixed)
     np.random.seed(mixed)
     torch.manual_seed(mixed)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from promptreid.engine import checkpoint
@@ -130,10 +129,3 @@ def expected_checkpoint_bytes(model: nn.Module, copies: int) -> int:
 def _size(size: int) -> str:
     power = min(int(math.log(size, 1000)), 4) if size else 0
     return f"{size / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
-
-
-def is_writer() -> bool:
-    """Whether this process is the one, of those that train together, that writes files."""
-    return not (torch.distributed.is_available() and torch.distributed.is_initialized()) or (
-        torch.distributed.get_rank() == 0
-    )

@@ -17,6 +17,7 @@ from promptreid.config.kwargs import engine_run_kwargs
 from promptreid.datasets import synthetic
 from promptreid.engine import checkpoint
 from promptreid.engine.build import build_datamanager, build_engine, build_model
+from promptreid.engine.distributed import barrier, first_does, process_group, together
 from promptreid.engine.logs import RunLog, run_log
 from promptreid.engine.prompt_engine import PromptEngine
 from promptreid.engine.reproducibility import seed_everything
@@ -35,6 +36,8 @@ def run(
     ``results-<data>.json`` and, in ``model``, checkpoints and weights. It is created only after the data and the model
     are known to be good. A training does not start in the folder of another one.
 
+    Under torchrun its processes do this together: each has its share of every batch, and the first one writes.
+
     Args:
         cfg: a tree from ``load_config``.
         eval_only: test ``model.load_weights``, or else the weights of the run in ``data.save_dir``.
@@ -52,24 +55,14 @@ def run(
     validate(cfg, models=host.model_names(), datasets=host.dataset_names())
     eval_only = eval_only or cfg.test.evaluate
     folder = RunFolder(Path(cfg.data.save_dir))
-    source = _resumed_from(cfg, folder, resume)
-    _check_folder(folder, source, eval_only or resume == "auto", overwrite)
-    with run_log() as log:
-        use_gpu = torch.cuda.is_available()
+    with process_group(cfg.train.distributed_timeout), run_log() as log:
+        source = first_does(lambda: _source(cfg, folder, eval_only, resume, overwrite))
         use_deterministic_kernels(cfg.train.deterministic)
-        render_if_absent(cfg)
-        seed_everything(cfg.train.seed)
-        datamanager = build_datamanager(cfg, use_gpu)
-        model = _build_initial_model(cfg, datamanager, use_gpu, weights_follow=eval_only or source is not None)
-        engine = build_engine(cfg, datamanager, model, use_gpu)
-        engine.check_protocols()
-        if not eval_only:
-            engine.selector.check()
-        _restore(engine, cfg, folder, eval_only, source)
-        if overwrite and folder.path.exists():
-            folder.move_aside()
-        _open_folder(folder, engine, cfg, log, eval_only)
+        first_does(lambda: render_if_absent(cfg))
+        engine = together(lambda: _loaded_engine(cfg, folder, eval_only, source))
+        first_does(lambda: _open_folder(folder, engine, cfg, log, eval_only, overwrite))
         engine.run(**{**engine_run_kwargs(cfg), "test_only": eval_only})
+        barrier()
     return engine.results
 
 
@@ -108,6 +101,20 @@ def use_deterministic_kernels(wanted: bool) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
+def _loaded_engine(cfg: Any, folder: RunFolder, eval_only: bool, source: Path | None) -> PromptEngine:
+    """The engine with the weights that it starts from, with all checked that can be before the first step."""
+    use_gpu = torch.cuda.is_available()
+    seed_everything(cfg.train.seed)
+    datamanager = build_datamanager(cfg, use_gpu)
+    model = _build_initial_model(cfg, datamanager, use_gpu, weights_follow=eval_only or source is not None)
+    engine = build_engine(cfg, datamanager, model, use_gpu)
+    engine.check_protocols()
+    if not eval_only:
+        engine.selector.check()
+    _restore(engine, cfg, folder, eval_only, source)
+    return engine
+
+
 def _build_initial_model(cfg: Any, datamanager: Any, use_gpu: bool, weights_follow: bool) -> nn.Module:
     model = build_model(cfg, datamanager, use_gpu, weights_follow=weights_follow)
     trained = sum(parameter.numel() for parameter in model.parameters())
@@ -115,8 +122,14 @@ def _build_initial_model(cfg: Any, datamanager: Any, use_gpu: bool, weights_foll
     return model.cuda() if use_gpu else model
 
 
+def _source(cfg: Any, folder: RunFolder, eval_only: bool, resume: str | None, overwrite: bool) -> Path | None:
+    """The checkpoint or run folder to continue, None for a run that starts anew; the folder may be used."""
+    source = _resumed_from(cfg, folder, resume)
+    _check_folder(folder, source, eval_only or resume == "auto", overwrite)
+    return source
+
+
 def _resumed_from(cfg: Any, folder: RunFolder, resume: str | None) -> Path | None:
-    """The checkpoint or run folder to continue; None for a run that starts anew."""
     if resume == "auto":
         return folder.path if checkpoint.checkpoints(folder.models) else None
     source = resume or cfg.model.resume
@@ -149,7 +162,11 @@ def _restore(engine: PromptEngine, cfg: Any, folder: RunFolder, eval_only: bool,
         engine.load_weights(folder.path, strict=True)
 
 
-def _open_folder(folder: RunFolder, engine: PromptEngine, cfg: Any, log: RunLog, eval_only: bool) -> None:
+def _open_folder(
+    folder: RunFolder, engine: PromptEngine, cfg: Any, log: RunLog, eval_only: bool, overwrite: bool
+) -> None:
+    if overwrite and folder.path.exists():
+        folder.move_aside()
     copies = bool(cfg.train.ema) + (cfg.test.select != "last")
     folder.prepare(0 if eval_only else expected_checkpoint_bytes(engine.model, copies))
     log.to_file(folder.path / "log.txt")

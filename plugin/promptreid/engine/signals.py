@@ -9,13 +9,16 @@ import threading
 from types import FrameType
 from typing import Any
 
+from promptreid.engine.distributed import largest
+
 logger = logging.getLogger(__name__)
 
 
 class StopRequest:
     """Within its block, the first SIGTERM or Ctrl-C is noted, and a second Ctrl-C interrupts at once.
 
-    In another than the main thread, where Python delivers no signals, it does nothing.
+    In another than the main thread, where Python delivers no signals, it does nothing. A signal to one of several
+    processes that train together ends all of them.
 
     Attributes:
         signal: what was noted; None so far.
@@ -38,15 +41,23 @@ class StopRequest:
             signal.signal(number, handler)
         self.signal, self._previous = None, {}
 
+    def asked(self) -> bool:
+        """Whether there was a signal, to any of the processes; all processes call it."""
+        number = largest(self.signal or 0)
+        if number:
+            self.signal = signal.Signals(number)
+        return bool(number)
+
     def leave_if_asked(self) -> None:
-        """Raise what ends the process with the signal's exit code, if there was one.
+        """Raise what ends the process with the signal's exit code, if there was one; all processes call it.
 
         Raises:
             KeyboardInterrupt: after Ctrl-C (130).
             SystemExit: after SIGTERM (143).
         """
-        if self.signal is None:
+        if not self.asked():
             return
+        assert self.signal is not None
         logger.warning("%s: leaving; --resume goes on from the last checkpoint", self.signal.name)
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt

@@ -14,6 +14,7 @@ import numpy as np
 from promptreid.config import dump_config
 from promptreid.engine import checkpoint
 from promptreid.engine.compatibility import config_differences, listed
+from promptreid.engine.distributed import first_does, process_group
 from promptreid.engine.logs import run_log
 from promptreid.engine.run_folder import RunFolder
 from promptreid.engine.runner import run
@@ -77,12 +78,17 @@ def run_several(
     """
     if seeds is not None and seeds < 1:
         raise ValueError(f"--seeds {seeds}: train with at least one")
-    folder = Path(cfg.data.save_dir)
-    if overwrite and folder.exists():
-        RunFolder(folder).move_aside()
-    parts = _parts(folder, splits, [cfg.train.seed + number for number in range(seeds or 0)])
-    for part in parts:
-        _train(_of_part(cfg, part), part)
+    folder = RunFolder(Path(cfg.data.save_dir))
+    parts = _parts(folder.path, splits, [cfg.train.seed + number for number in range(seeds or 0)])
+    with process_group(cfg.train.distributed_timeout):
+        if overwrite and first_does(folder.path.exists):
+            first_does(folder.move_aside)
+        for part in parts:
+            _train(_of_part(cfg, part), part)
+        return first_does(lambda: _save_summary(folder.path, parts, splits))
+
+
+def _save_summary(folder: Path, parts: Sequence[Part], splits: Sequence[int]) -> dict[str, Any]:
     summary = summarise([part.folder for part in parts])
     stem = "splits" if splits else "seeds"
     record = {
@@ -163,9 +169,13 @@ def _of_part(cfg: Any, part: Part) -> Any:
 
 
 def _train(cfg: Any, part: Part) -> None:
-    if not _finished(part.folder, cfg.train.max_epoch):
+    if not first_does(lambda: _is_done(cfg, part)):
         run(cfg, resume="auto")
-        return
+
+
+def _is_done(cfg: Any, part: Part) -> bool:
+    if not _finished(part.folder, cfg.train.max_epoch):
+        return False
     written = part.folder / "config.yaml"
     differences, _ = config_differences(written.read_text(encoding="utf-8"), dump_config(cfg))
     if differences:
@@ -174,6 +184,7 @@ def _train(cfg: Any, part: Part) -> None:
             "data.save_dir, or have the trainings moved aside with --overwrite"
         )
     logger.info("%s is finished", part.folder)
+    return True
 
 
 def _finished(folder: Path, epochs: int) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from promptreid.engine.compatibility import config_differences, listed, tensor_differences
+from promptreid.engine.distributed import gather_objects, rank, world_size
 from promptreid.engine.position import Position
 from promptreid.engine.progress import EpochMeter
 from promptreid.engine.reproducibility import git_commit, rng_state, versions
@@ -18,11 +19,14 @@ logger = logging.getLogger(__name__)
 def capture(engine: Any, meter: EpochMeter | None) -> dict[str, Any]:
     """The state of a ``PromptEngine`` between two optimisation steps: tensors and Python primitives.
 
+    All processes that train together call it; it is that of the first one, with the random states of all.
+
     Args:
         engine: the engine.
         meter: of the epoch that is going on; None between two epochs.
     """
     position, criterion = engine.position, engine.criterion
+    rng, *rng_of_others = gather_objects(rng_state())
     return {
         # torchreid's own
         "state_dict": engine.model.state_dict(),
@@ -35,7 +39,9 @@ def capture(engine: Any, meter: EpochMeter | None) -> dict[str, Any]:
         "batches": position.batches,
         "evaluated": position.evaluated,
         "meter": None if meter is None else meter.state_dict(),
-        "rng": rng_state(),
+        "rng": rng,
+        "rng_of_others": rng_of_others,
+        "processes": world_size(),
         "criterion": {} if criterion is None else criterion.state_dict(),
         **engine.updater.state_dict(),
         "selection": engine.selector.state_dict(),
@@ -55,9 +61,11 @@ def restore(engine: Any, state: dict[str, Any], path: Path) -> None:
         path: where it was read, for messages.
 
     Raises:
-        ValueError: it belongs to another configuration, model or optimiser; nothing was changed.
+        ValueError: it belongs to another configuration, model or optimiser, or in the middle of an epoch to another
+            number of processes; nothing was changed.
     """
     _check_config(engine.config, state.get("config", ""), path)
+    _check_processes(state, path)
     differences = tensor_differences(engine.model.state_dict(), state["state_dict"])
     if differences:
         raise ValueError(
@@ -80,6 +88,23 @@ def restore(engine: Any, state: dict[str, Any], path: Path) -> None:
         engine.selector.load_state_dict(state["selection"])
     engine.rank1, engine.position = float(state.get("rank1", 0.0)), Position.of(state)
     _tell_versions(state.get("versions", {}))
+
+
+def rng_of_process(state: dict[str, Any]) -> dict[str, Any] | None:
+    """The random states of this process in a captured state; None where fewer processes, or torchreid, wrote it."""
+    states = [state.get("rng"), *state.get("rng_of_others", [])]
+    return states[rank()] if rank() < len(states) else None
+
+
+def _check_processes(state: dict[str, Any], path: Path) -> None:
+    """Between two epochs all depends on their number alone; within one, on what each process has drawn so far."""
+    written, now = state.get("processes", 1), world_size()
+    if written != now and state.get("step"):
+        raise ValueError(
+            f"{path} was written in the middle of an epoch by {written} processes, and now there are {now}: resume "
+            f"with {written} (torchrun --nproc-per-node {written}), or from a checkpoint after an epoch, which any "
+            "number of processes can continue"
+        )
 
 
 def _check_config(current: str, written: str, path: Path) -> None:

@@ -25,6 +25,7 @@ class StepOptions:
         clip_norm: largest L2 norm of all gradients together; 0 for any.
         ema: decay of the moving average of the weights that is evaluated; 0 for none.
         checkpoint_steps: batches between two checkpoints within an epoch; 0 for none but at its end.
+        gather: compute the loss of the batches of all processes together, instead of each one's own.
 
     Raises:
         ValueError: an unknown type, a number out of range, or checkpoints in the middle of an optimisation step.
@@ -36,6 +37,7 @@ class StepOptions:
     clip_norm: float = 0.0
     ema: float = 0.0
     checkpoint_steps: int = 0
+    gather: bool = True
 
     def __post_init__(self) -> None:
         if self.amp_dtype not in DTYPES:
@@ -81,6 +83,11 @@ class Updater:
             self.optimizer.zero_grad()
         self.scaler.scale(loss / self.options.accumulation).backward()
         self.pending += 1
+
+    @property
+    def completes_step(self) -> bool:
+        """Whether the next batch is the last of its optimisation step."""
+        return self.pending + 1 == self.options.accumulation
 
     def step(self) -> None:
         """Update the weights, if enough batches wait."""

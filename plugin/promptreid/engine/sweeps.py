@@ -13,6 +13,7 @@ import numpy as np
 
 from promptreid.config.merge import merged
 from promptreid.engine import checkpoint
+from promptreid.engine.distributed import first_does, process_group
 from promptreid.engine.splits import SCORES, run_several
 from promptreid.evaluation.tables import Columns, save_table
 
@@ -43,7 +44,13 @@ def sweep(cfg: Any, key: str, values: Sequence[str], seeds: int = 1) -> Summarie
     configs = {
         value: merged(cfg, {key: value, "data.save_dir": str(folder / _folder_name(key, value))}) for value in values
     }
-    summaries = {value: run_several(own, seeds=seeds) for value, own in configs.items()}
+    with process_group(cfg.train.distributed_timeout):
+        summaries = {value: run_several(own, seeds=seeds) for value, own in configs.items()}
+        first_does(lambda: _save(folder, key, seeds, summaries))
+    return summaries
+
+
+def _save(folder: Path, key: str, seeds: int, summaries: Summaries) -> None:
     save_table(_columns(key, summaries), folder / "sweep.csv")
     for name, text in (
         ("sweep.md", markdown(key, summaries)),
@@ -52,7 +59,6 @@ def sweep(cfg: Any, key: str, values: Sequence[str], seeds: int = 1) -> Summarie
         with checkpoint.atomic_write(folder / name) as file:
             file.write(text.encode())
     logger.info("%s", markdown(key, summaries))
-    return summaries
 
 
 def markdown(key: str, summaries: Summaries) -> str:

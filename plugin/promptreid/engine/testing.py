@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
 from promptreid.data.batch import PathBundle
 from promptreid.engine.progress import progress
@@ -94,7 +96,7 @@ def features_of(
     features, pids, camids = [], [], []
     for batch in progress(loader, f"extracting {what}"):
         images = batch["img"] if kept is None else batch["img"].only(kept)
-        features.append(extract(images.cuda() if use_gpu else images).cpu())
+        features.append(extract(images.cuda(non_blocking=True) if use_gpu else images).cpu())
         pids.append(batch["pid"])
         camids.append(batch["camid"])
         between()
@@ -103,11 +105,22 @@ def features_of(
         features=F.normalize(stacked, dim=1) if normalize else stacked,
         pids=torch.cat(pids).numpy(),
         camids=torch.cat(camids).numpy(),
-        scenes=_scenes_of(loader.dataset),
+        scenes=scenes_of(loader.dataset),
     )
 
 
-def _scenes_of(dataset: Any) -> np.ndarray | None:
+def part_of(loader: Any, rows: np.ndarray) -> Any:
+    """A loader of some of the samples, the loader itself where it has no others."""
+    if len(rows) == len(loader.dataset):
+        return loader
+    dataset = copy.copy(loader.dataset)
+    dataset.data = [dataset.data[row] for row in rows]
+    return DataLoader(
+        dataset, batch_size=loader.batch_size, num_workers=loader.num_workers, pin_memory=loader.pin_memory
+    )
+
+
+def scenes_of(dataset: Any) -> np.ndarray | None:
     """The scene of each image, if all have one."""
     paths = [record[0] for record in getattr(dataset, "data", ())]
     scenes = [path.labels.get("scene") for path in paths if isinstance(path, PathBundle)]
