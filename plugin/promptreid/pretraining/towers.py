@@ -1,0 +1,48 @@
+"""Trains the towers that the package carries, from a seed to the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from promptreid.models.mini import MINI, MINI_CLIP, MINI_VIT, MINI_VIT_NAME
+from promptreid.pretraining.clip_training import ClipRecipe, train_clip
+from promptreid.pretraining.shipping import ship
+from promptreid.pretraining.vit_training import VitRecipe, train_vit
+
+THREADS = 1  # of each tower's training; another number adds numbers up in another order
+
+
+def recipe_of(name: str, **changes: Any) -> ClipRecipe | VitRecipe:
+    """The recipe of a tower; changes (fields of the recipe) that are ``None`` are its own.
+
+    Raises:
+        ValueError: an unknown tower, or values that can't be.
+    """
+    if name not in MINI:
+        raise ValueError(f"towers: there is no {name!r}; choose from {', '.join(MINI)}")
+    chosen = {field: value for field, value in changes.items() if value is not None}
+    return ClipRecipe(**chosen) if name == "mini_clip" else VitRecipe(**chosen)
+
+
+def train_tower(name: str, recipe: ClipRecipe | VitRecipe, out: Path) -> Path:
+    """Train one tower and write its files into ``out``, going on from the checkpoint that is there.
+
+    Returns:
+        The weight file.
+
+    Raises:
+        ValueError: the checkpoint is another recipe's.
+    """
+    checkpoint, threads = out / "checkpoints" / f"{name}.pth", torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    try:
+        if isinstance(recipe, ClipRecipe):
+            state, losses = train_clip(recipe, checkpoint)
+            return ship(name, state, MINI_CLIP, recipe, losses, out)
+        state, losses = train_vit(recipe, checkpoint)
+        return ship(name, state, {"name": MINI_VIT_NAME, **MINI_VIT}, recipe, losses, out)
+    finally:
+        torch.set_num_threads(threads)
