@@ -17,13 +17,14 @@ from typing import Any
 import promptreid  # noqa: F401  (before torch: it sets how OpenMP waits)
 
 import torch  # isort: skip
-from torch import Tensor, nn
+from torch import Tensor
 
 from promptreid.losses.dmpt import DMPTLoss
 from promptreid.models.count import count_parameters
 from promptreid.models.dmpt import DMPT
 from promptreid.models.dmpt_build import build_dmpt
 from promptreid.models.dmpt_options import DMPTOptions, dmpt, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
+from promptreid.models.kept import kept_bytes
 
 IDENTITIES = 171
 CASES: dict[str, DMPTOptions] = {
@@ -48,23 +49,6 @@ def batch(samples: int) -> tuple[dict[str, Tensor], Tensor]:
         "present": torch.ones(samples, 3, dtype=torch.bool),
     }
     return inputs, torch.arange(samples) // 2
-
-
-def kept_megabytes(model: nn.Module, inputs: Any) -> float:
-    """What one training forward pass leaves for the backward pass."""
-    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        output = model.train()(inputs)
-    del output
-    return sum(kept.values()) / 1e6
 
 
 def step(model: DMPT, optimizer: torch.optim.Optimizer, inputs: Any, pids: Tensor) -> tuple[float, float]:
@@ -99,7 +83,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     full: tuple[float, float] | None = None
     for name, model in models.items():
-        kept = kept_megabytes(model, inputs) / (3 * args.samples)
+        kept = kept_bytes(model, inputs) / 1e6 / (3 * args.samples)
         forward, whole = (1000 * statistics.median(column) for column in zip(*seconds[name], strict=True))
         full = full or (kept, whole)
         trained = sum(part.trainable for part in count_parameters(model).values()) / 1e6

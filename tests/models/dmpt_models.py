@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from promptreid.models.dmpt import DMPT
 from promptreid.models.dmpt_build import build_dmpt
@@ -51,20 +51,3 @@ def exchange(model: DMPT, seed: int = 5) -> DMPT:
         for tensor in (attention.output.weight, attention.output.bias):
             tensor.data = torch.randn(tensor.shape, generator=generator).to(tensor)
     return model
-
-
-def saved_bytes(model: nn.Module, batch: Any) -> int:
-    """What autograd keeps of a training forward pass, each storage once, without the model's own weights."""
-    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        output = model.train()(batch)
-    assert output is not None
-    return sum(kept.values())

@@ -6,11 +6,12 @@ import io
 
 import pytest
 import torch
-from dmpt_models import TOWER, saved_bytes, tiny_dmpt, triples
+from dmpt_models import TOWER, tiny_dmpt, triples
 
 from promptreid.models.count import Count, count_parameters
 from promptreid.models.dmpt_build import build_dmpt
 from promptreid.models.dmpt_options import dmpt
+from promptreid.models.kept import kept_bytes
 
 HEADS = ("necks", "classifier")
 BLOCK = 768
@@ -67,7 +68,7 @@ def test_a_checkpoint_holds_the_tuned_part_alone(base):
 
 def test_a_training_step_keeps_less_than_full_fine_tuning_on_the_same_tokens():
     batch = triples(2, size=(128, 64))
-    frozen, full = (saved_bytes(tiny_dmpt(tower=DEEP, frozen=state), batch) for state in (True, False))
+    frozen, full = (kept_bytes(tiny_dmpt(tower=DEEP, frozen=state), batch) for state in (True, False))
     assert frozen <= 0.70 * full, frozen / full
 
 
@@ -75,8 +76,8 @@ def test_a_training_step_keeps_less_than_full_fine_tuning_on_the_same_tokens():
 def test_prompts_in_the_last_blocks_leave_the_others_without_graph(last):
     batch = triples(2, size=(128, 64))
     options = {"tower": DEEP, "words": False, "bind": False, "alignment": False}
-    whole = saved_bytes(tiny_dmpt(**options), batch)
-    part = saved_bytes(tiny_dmpt(first_layer=13 - last, **options), batch)
+    whole = kept_bytes(tiny_dmpt(**options), batch)
+    part = kept_bytes(tiny_dmpt(first_layer=13 - last, **options), batch)
     assert part < (last / 12 + 0.05) * whole
 
 

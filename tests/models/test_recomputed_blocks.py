@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from dmpt_models import saved_bytes, tiny_dmpt, triples
+from dmpt_models import tiny_dmpt, triples
 
 from promptreid.losses.dmpt import DMPTLoss
 from promptreid.losses.mip import MIPLoss
+from promptreid.models.kept import kept_bytes
 
 
 def assert_same_gradients_from_less(build, criterion, batch, pids):
@@ -17,7 +18,7 @@ def assert_same_gradients_from_less(build, criterion, batch, pids):
         torch.manual_seed(3)
         criterion(model(batch), pids)[0].backward()
         gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
-        kept.append(saved_bytes(model, batch))
+        kept.append(kept_bytes(model, batch))
     for name, gradient in gradients[0].items():
         assert torch.equal(gradient, gradients[1][name]), name
     assert kept[1] < 0.75 * kept[0]

@@ -7,11 +7,9 @@ out.
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from promptreid.data.images import read_image
 from promptreid.datasets import lists
 from promptreid.datasets.market_mm import FOLDERS, JUNK, parse_name
 from promptreid.datasets.pairing import SUFFIXES, Sample, in_strips
+from promptreid.datasets.synthetic.writer import new_folder
 
 BRIGHTNESS = 0.4
 QUALITY = 95
@@ -73,7 +72,7 @@ def make_market_mm(
     samples = {split: _samples(folder / name) for split, name in _SPLITS.items()}
     names = [sample.stem for found in samples.values() for sample in found]
     warm = _list_thermal(Path(thermal).expanduser(), names) if thermal is not None else {}
-    with _new_folder(Path(out).expanduser()) as partial, ThreadPoolExecutor(workers) as pool:
+    with new_folder(Path(out).expanduser()) as partial, ThreadPoolExecutor(workers) as pool:
         for split, found in samples.items():
             for name in FOLDERS.values() if warm else list(FOLDERS.values())[:2]:
                 (partial / split / name).mkdir(parents=True)
@@ -131,20 +130,3 @@ def _write(sample: Sample, split: Path, thermal: Path | None) -> None:
         target = split / FOLDERS["thermal_infrared"] / f"{sample.stem}{thermal.suffix}"
         read_image(str(thermal))  # a broken one is found now
         shutil.copyfile(thermal, target)
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that becomes ``out`` if all goes well and vanishes if not."""
-    if out.exists():
-        raise FileExistsError(f"{out} is there already; remove it or choose another folder")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-        partial.rename(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise

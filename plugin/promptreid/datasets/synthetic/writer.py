@@ -103,7 +103,7 @@ def write_tree(
         raise ValueError(f"workers: must be at least 1, not {workers}")
     plan = TREES[like](recipe)
     total = len({shot.path for shot in plan.shots})
-    with _new_folder(Path(out)) as folder:
+    with new_folder(Path(out)) as folder:
         # Work is shared out by identity: all images of a strip, and what can be used again, are in one cell.
         cells = [list(cell) for _, cell in groupby(plan.shots, key=lambda shot: shot.pid)]
         jobs = [Job(folder, cell, seed, recipe.size, plan.locations, plan.style) for cell in cells]
@@ -164,7 +164,7 @@ def _report(done: int, total: int) -> None:
 
 
 @contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
+def new_folder(out: Path) -> Iterator[Path]:
     """A folder beside ``out`` that becomes ``out`` if all goes well and vanishes if not."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise FileExistsError(f"{out} is there already and not an empty folder; remove it or choose another one")
