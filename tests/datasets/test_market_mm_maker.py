@@ -174,7 +174,7 @@ def test_an_interruption_leaves_nothing_and_ends_soon(market: Path, monkeypatch:
 
 def test_an_existing_folder_is_left_alone(market: Path) -> None:
     touch(market / "new", ["mine.txt"])
-    with pytest.raises(FileExistsError, match="new is there already and not an empty folder; remove it or choose another one"):
+    with pytest.raises(FileExistsError, match="new is there already and not an empty folder; remove it"):
         make_market_mm(market, market / "new")
     assert tree(market / "new") == {"mine.txt"}
 
