@@ -8,23 +8,9 @@ import pytest
 import torch
 import torchreid
 from dmpt_models import tiny_dmpt
+from host_data import manager
 
 from promptreid.models.frozen import weights_digest
-
-
-def manager(root: Path) -> torchreid.data.ImageDataManager:
-    return torchreid.data.ImageDataManager(
-        root=str(root),
-        sources="sysu_mm01",
-        height=64,
-        width=32,
-        batch_size_train=16,
-        batch_size_test=64,
-        workers=0,
-        num_instances=8,
-        train_sampler="RandomIdentitySampler",
-        use_gpu=False,
-    )
 
 
 @pytest.fixture

@@ -8,23 +8,9 @@ import numpy as np
 import pytest
 import torch
 import torchreid
+from host_data import manager
 
 import promptreid  # noqa: F401  (this import is what makes the names below known)
-
-
-def manager(root: Path) -> torchreid.data.ImageDataManager:
-    return torchreid.data.ImageDataManager(
-        root=str(root),
-        sources="sysu_mm01",
-        height=64,
-        width=32,
-        batch_size_train=16,
-        batch_size_test=64,
-        workers=0,
-        num_instances=8,
-        train_sampler="RandomIdentitySampler",
-        use_gpu=False,
-    )
 
 
 def test_mip_trains_and_tests_under_the_triplet_engine(sysu_root: Path, tmp_path: Path, capsys) -> None:

@@ -1,4 +1,4 @@
-"""The small pretrained towers that come with the package: intact, complete, and worth something."""
+"""The small pretrained towers in the package: intact, complete, and worth something."""
 
 from __future__ import annotations
 
@@ -150,9 +150,7 @@ def test_the_vit_tells_strangers_apart_in_visible_light(vit: Any, triples: Tenso
 
 
 def test_an_unknown_name() -> None:
-    with pytest.raises(
-        ValueError, match="no weights called 'maxi_clip' come with the package; there are mini_clip and"
-    ):
+    with pytest.raises(ValueError, match="no small tower called 'maxi_clip'; they are mini_clip and"):
         mini_state("maxi_clip")
 
 

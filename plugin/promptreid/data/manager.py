@@ -15,7 +15,7 @@ from promptreid.data.aligned import POOLED, named_steps
 from promptreid.data.augmentations import ChannelExchange
 from promptreid.data.dataset import ModalDataset
 from promptreid.data.images import DECODERS, PILLOW
-from promptreid.data.options import bound_options
+from promptreid.data.options import INCOMPLETE, bound_options
 from promptreid.data.packing import Pack, files_of
 from promptreid.data.samplers import CrossModalSampler, IdentitySampler
 from promptreid.data.seeding import DrawnBatches, SeededBatches, SeededDataset
@@ -25,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 CROSS_MODAL = "CrossModalSampler"
 IDENTITY = "IdentitySampler"
-INCOMPLETE = ("skip", "keep")
-"""What may become of samples that lack a modality."""
 
 
 class ModalDataManager(host.ImageDataManager):

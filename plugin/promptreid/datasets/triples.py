@@ -10,6 +10,7 @@ from typing import Any
 
 from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import ModalDataset, Record
+from promptreid.data.options import INCOMPLETE
 from promptreid.datasets.pairing import Sample
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class TripleDataset(ModalDataset):
     """Identities that are both trained and tested are the published state: a warning instead of an error."""
 
     def __init__(self, splits: Splits, incomplete: str = "skip", **kwargs: Any) -> None:
-        if incomplete not in ("skip", "keep"):
+        if incomplete not in INCOMPLETE:
             raise ValueError(f"data.incomplete: {incomplete!r} is neither 'skip' nor 'keep'")
         name = type(self).__name__
         lacking = {split: _lacking(records) for split, records in splits.items()}

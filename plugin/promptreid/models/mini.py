@@ -1,8 +1,8 @@
-"""Two small pretrained towers, for checking in minutes what takes days with real ones.
+"""Two small towers to be pretrained, for checking in minutes what takes days with real ones.
 
 ``mini_clip`` is a CLIP of open_clip's own classes and ``mini_vit`` a ViT of timm's, both for images of 128 x 64 with
-mean and standard deviation 0.5. They were trained on rendered people only (``tools/pretrain_mini.py``) and know nothing
-of real ones.
+mean and standard deviation 0.5. ``tools/pretrain_mini.py`` trains them, on rendered people only. Their files belong
+into the package's folder ``weights``, where there are none yet.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def mini_file(name: str) -> Path:
         ValueError: Another name.
     """
     if name not in MINI:
-        raise ValueError(f"no weights called {name!r} come with the package; there are {' and '.join(MINI)}")
+        raise ValueError(f"there is no small tower called {name!r}; they are {' and '.join(MINI)}")
     return FOLDER / f"{name}.safetensors"
 
 
 def find_weights(weights: str | Path) -> Path:
-    """A weight file: one that comes with the package, by its name, or else a path."""
+    """A weight file: that of a small tower, by its name, or else a path."""
     return mini_file(weights) if isinstance(weights, str) and weights in MINI else Path(weights)
 
 

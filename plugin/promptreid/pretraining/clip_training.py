@@ -90,7 +90,7 @@ def create_clip(vocabulary: int, config: dict[str, Any] | None = None) -> Any:
     """open_clip's CLIP with so many word pieces; randomly initialised.
 
     The scale of the first norm starts small, so that what the class token gathers outweighs what it starts as; features
-    of different images are then less alike (mean cosine 0.52 instead of 0.90).
+    of different images are then less alike.
     """
     import_open_clip()
     from open_clip.model import CLIP
@@ -111,8 +111,7 @@ def captions_of(shots: Sequence[Shot], seed: int) -> list[str]:
 def centre(clip: Any, images: Tensor) -> None:
     """Give the class features of ``images`` mean 0 and deviation 1, by the affine map of the last norm.
 
-    Recognition leaves a common offset, beside which features differ little (their mean cosine is 0.9997); against that
-    the contrast makes no headway.
+    Recognition leaves a common offset, beside which features differ little; against that the contrast makes no headway.
     """
     norm, seen = clip.visual.ln_post, []
     hook = norm.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
