@@ -4,7 +4,8 @@
 
 CLIP ViT-B/16 with random weights, triples of 256 x 128, one thread. Times are processor time, which other work on the
 machine changes little; steps of all cases take turns, and a figure is the median. "Kept" is what autograd saves for the
-backward pass, each storage once, without the model's own weights.
+backward pass, each storage once, without the model's own weights. "Prefix kept": with a PrefixCache that knows
+every image; the second table has the descriptors of the same images without one, as it is filled, and with it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from promptreid.models.dmpt import DMPT
 from promptreid.models.dmpt_build import build_dmpt
 from promptreid.models.dmpt_options import DMPTOptions, dmpt, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
 from promptreid.models.kept import kept_bytes
+from promptreid.models.prefix import PrefixCache
 
 IDENTITIES = 171
 CASES: dict[str, DMPTOptions] = {
@@ -38,6 +40,10 @@ CASES: dict[str, DMPTOptions] = {
     "S in the last 3 blocks": dmpt_s(first_layer=10),
     "no prompts (linear probe)": DMPTOptions(semantic=False, words=False, bind=False, alignment=False),
 }
+LATE = ("S in the last 6 blocks", "S in the last 3 blocks")
+WARM = ", prefix kept"
+CASES |= {f"{name}{WARM}": CASES[name] for name in LATE}
+LIMIT = 2**31
 
 
 def batch(samples: int) -> tuple[dict[str, Tensor], Tensor]:
@@ -63,6 +69,34 @@ def step(model: DMPT, optimizer: torch.optim.Optimizer, inputs: Any, pids: Tenso
     return forward, time.process_time() - start
 
 
+@torch.no_grad()
+def extraction(model: DMPT, inputs: Any) -> float:
+    """Processor seconds of a batch of descriptors."""
+    model.eval()
+    start = time.process_time()
+    model(inputs)
+    return time.process_time() - start
+
+
+def print_extraction(models: dict[str, DMPT], inputs: Any, rounds: int) -> None:
+    """A table of descriptors without a cache, with an empty one (whole batches and image by image) and a full one."""
+    print("\n| descriptors | cache | ms | of none |\n|---|---|---|---|")
+    caches = {"none": None, "empty": False, "empty, one by one": True, "full": None}
+    for name in LATE:
+        seconds: dict[str, list[float]] = {kind: [] for kind in caches}
+        for number in range(rounds + 1):
+            for kind, alone in caches.items():
+                model = models[f"{name}{WARM}" if kind == "full" else name]
+                if kind != "full":
+                    model.prefix_cache = None if alone is None else PrefixCache(LIMIT, one_by_one=alone)
+                measured = extraction(model, inputs)
+                if number:
+                    seconds[kind].append(measured)
+        medians = {kind: 1000 * statistics.median(column) for kind, column in seconds.items()}
+        for kind, median in medians.items():
+            print(f"| {name} | {kind} | {median:.0f} | {median / medians['none']:.2f} |", flush=True)
+
+
 def main() -> None:
     args = parse()
     torch.set_num_threads(1)
@@ -71,6 +105,7 @@ def main() -> None:
     for name, options in CASES.items():
         torch.manual_seed(0)
         models[name] = build_dmpt(IDENTITIES, "prompt", pretrained=False, options=options).train()
+        models[name].prefix_cache = PrefixCache(LIMIT) if name.endswith(WARM) else None  # the first round fills it
         optimizers[name] = torch.optim.Adam(models[name].parameters(), 3.5e-4, weight_decay=1e-4)
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in CASES}
     for number in range(args.rounds + 1):
@@ -93,6 +128,7 @@ def main() -> None:
             f"| {whole:.0f} | {whole / full[1]:.2f} |",
             flush=True,
         )
+    print_extraction(models, inputs, args.rounds)
 
 
 def parse() -> argparse.Namespace:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -149,6 +150,23 @@ def test_an_unknown_model_brings_the_nearest():
 
 def test_random_sampling_needs_no_multiple():
     validate(config({"train.batch_size": 30, "sampler.num_instances": 8}))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"dmpt.first_layer": 1}, "dmpt.prefix_cache has no use with dmpt.first_layer 1: no block is before the first"),
+        ({"dmpt.sie_weight": 1.0}, "with dmpt.sie_weight 1.0: a trained camera embedding enters before all blocks"),
+        ({"dmpt.frozen": False}, "with dmpt.frozen False: what a trained tower computes can't be kept: set it True"),
+        ({"train.compile": True}, "with train.compile True: a compiled model can't look anything up: set it False, or"),
+    ],
+)
+def test_a_prefix_cache_that_could_never_serve_is_refused(values: dict[str, Any], message: str):
+    late = {"dmpt.prefix_cache": 64, "dmpt.first_layer": 7}
+    validate(config(late))
+    validate(config(values))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        validate(config(late, values))
 
 
 @pytest.mark.parametrize("key", sorted(RANGES))

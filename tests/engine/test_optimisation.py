@@ -70,6 +70,26 @@ def test_other_optimisers_take_the_same_groups(model: MIP, name: str) -> None:
     assert [group["name"] for group in optimizer.param_groups] == ["generator", "prompts", "bias", "base"]
 
 
+def test_new_layers_learn_at_the_full_rate_and_all_others_slower(model: MIP) -> None:
+    staged = {"train.staged_lr": True, "train.new_layers": ["classifier", "head"], "train.base_lr_mult": 0.5}
+    optimizer = build_optimizer(model, config(**staged))
+    assert {group["name"]: group["lr"] for group in optimizer.param_groups} == pytest.approx(
+        {"new base": 0.01, "new bias": 0.02, "base": 0.005, "bias": 0.01, "prompts": 0.025, "generator": 0.075}
+    )
+    assert optimizer.param_groups[-1]["name"] == "base"
+    found = {id(parameter): group["name"] for group in optimizer.param_groups for parameter in group["params"]}
+    names = {name: found[id(parameter)] for name, parameter in model.named_parameters()}
+    assert names["classifier.0.weight"] == "new base"
+    assert {name for name in names if names[name].startswith("new ")} == {
+        name for name in names if name.startswith(("classifier.", "head."))
+    }
+
+
+def test_new_layers_that_are_not_there(model: MIP) -> None:
+    with pytest.raises(ValueError, match=r"train\.new_layers: the model has no classifiers, fc, but .*classifier"):
+        build_optimizer(model, config(**{"train.staged_lr": True, "train.new_layers": ["fc", "classifiers"]}))
+
+
 def test_a_model_of_torchreid_gets_torchreids_optimiser() -> None:
     model = torch.nn.Linear(2, 2)
     cfg = config(**{"model.name": "osnet_x1_0", "loss.name": "softmax", "train.optim": "sgd"})

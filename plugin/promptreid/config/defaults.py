@@ -16,7 +16,7 @@ from promptreid.config.host_keys import HOST_DEFAULTS
 OUR_DEFAULTS: dict[str, dict[str, Any]] = {
     "mip": {
         "preset": "mip_paper",  # or mip_release: the paper's choices, or those of the authors' code
-        "backbone": "",  # a timm ViT; "": the one of model.name
+        "backbone": "",  # a timm ViT, or mini_vit (in the package); "": the one of model.name
         "weights": "",  # file with the backbone's weights; "": timm's cache, if model.pretrained
         "allow_download": False,  # may timm fetch weights that its cache lacks?
         "stride": 12,  # of the 16 x 16 patches, pixels; the authors overlap them
@@ -42,7 +42,7 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "dmpt": {
         "preset": "dmpt",  # or dmpt_s_bind_m, dmpt_s_bind, dmpt_s: the steps of the paper's ablation
-        "backbone": "",  # a ViT of open_clip, as ViT-B-16-quickgelu:openai, or of timm; "": the one of model.name
+        "backbone": "",  # ViT-B-16-quickgelu:openai or another of open_clip, one of timm, mini_clip; "": model.name's
         "weights": "",  # file with its pretrained weights; "": open_clip's or timm's cache, if model.pretrained
         "allow_download": False,  # may they be fetched where the cache lacks them?
         "stride": None,  # of the patches, pixels; None: their size
@@ -70,6 +70,7 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
         "after_bn": False,  # descriptors from features after the BNNecks
         "frozen": True,  # off: the whole tower is trained
         "frozen_dtype": "float32",  # or bfloat16: what the frozen tower is kept as and computes in
+        "prefix_cache": 0,  # MiB for what the blocks before first_layer compute of each image; 0: computed each time
     },
     "loss": {
         # loss.name: prompt. Cross-entropy and triplet as in the paper, IAEL on the prompts, MSEL as in the release.

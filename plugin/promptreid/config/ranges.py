@@ -110,7 +110,7 @@ _GROUPS: dict[Range, str] = {
         train.lr_mult.prompts train.lr_mult.generator train.lr_mult.bias test.start_eval
         loss.triplet.margin loss.triplet.weight_t loss.triplet.weight_x
         loss.prompt.margin loss.prompt.weight_t loss.prompt.weight_x loss.prompt.weight_iael loss.prompt.weight_msel
-        loss.prompt.weight_alignment mip.sie_weight dmpt.sie_weight dmpt.context_words
+        loss.prompt.weight_alignment mip.sie_weight dmpt.sie_weight dmpt.context_words dmpt.prefix_cache
     """,
     _POSITIVE: "data.norm_std train.lr train.distributed_timeout dmpt.temperature dmpt.prompt_std",
     _SHARE: """

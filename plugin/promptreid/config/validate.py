@@ -137,6 +137,19 @@ def _model(flat: dict[str, Any]) -> Iterator[str]:
     width, heads = flat["mip.vit.embed_dim"], flat["mip.vit.num_heads"]
     if width and heads and width % heads:
         yield f"mip.vit.embed_dim {width} can't be split among mip.vit.num_heads {heads}: choose a multiple"
+    if flat["dmpt.prefix_cache"]:
+        yield from _prefix_cache(flat)
+
+
+def _prefix_cache(flat: dict[str, Any]) -> Iterator[str]:
+    for key, useless, why in (
+        ("dmpt.first_layer", flat["dmpt.first_layer"] == 1, "no block is before the first prompt: raise it"),
+        ("dmpt.sie_weight", flat["dmpt.sie_weight"], "a trained camera embedding enters before all blocks: set it 0"),
+        ("dmpt.frozen", not flat["dmpt.frozen"], "what a trained tower computes can't be kept: set it True"),
+        ("train.compile", flat["train.compile"], "a compiled model can't look anything up: set it False"),
+    ):
+        if useless:
+            yield f"dmpt.prefix_cache has no use with {key} {flat[key]}: {why}, or dmpt.prefix_cache 0"
 
 
 def _test(flat: dict[str, Any]) -> Iterator[str]:

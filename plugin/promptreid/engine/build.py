@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -29,6 +30,12 @@ from promptreid.engine.selection import SelectionOptions
 from promptreid.engine.steps import StepOptions
 from promptreid.losses.dmpt import DMPTLoss
 from promptreid.losses.mip import MIPLoss
+from promptreid.models.prefix import PrefixCache
+
+logger = logging.getLogger(__name__)
+
+_FEW_VERSIONS = frozenset({"resize", "normalize", "random_flip"})
+"""Augmentations after which a training image often has the bytes that it had before."""
 
 
 def build_datamanager(cfg: Any, use_gpu: bool = True) -> Any:
@@ -100,6 +107,45 @@ def checkpoint_blocks(model: Any) -> None:
     model.checkpoint_blocks = True
 
 
+def cache_prefix(model: Any, cfg: Any, use_gpu: bool = True) -> None:
+    """Keep what a tower's blocks before the first prompt compute of each image (``dmpt.prefix_cache``).
+
+    Where a resumed run has to end with the same bits, each image is computed on its own: on the CPU, and with
+    ``train.deterministic``. Training images that augmentation makes anew each time are neither kept nor looked up.
+
+    Args:
+        model: a DMPT.
+        cfg: a tree from ``load_config``.
+        use_gpu: whether it runs on one.
+
+    Raises:
+        ValueError: a model without such blocks.
+    """
+    if not getattr(model, "frozen_prefix", 0):
+        raise ValueError(
+            f"dmpt.prefix_cache: no block of this {type(model).__name__} computes what depends on the image alone; use "
+            "a DMPT with dmpt.frozen True, dmpt.sie_weight 0 and dmpt.first_layer above 1, or set dmpt.prefix_cache 0"
+        )
+    used = _augmentations(cfg)
+    drawn = sorted(used - _FEW_VERSIONS)
+    if drawn:
+        logger.warning(
+            "dmpt.prefix_cache: after %s training images hardly ever repeat; only tests use the cache", ", ".join(drawn)
+        )
+    elif "random_flip" in used:
+        logger.info("dmpt.prefix_cache: random_flip makes two versions of each training image, kept apart")
+    one_by_one = cfg.train.deterministic or not use_gpu
+    model.prefix_cache = PrefixCache(cfg.dmpt.prefix_cache * 2**20, one_by_one, in_training=not drawn)
+
+
+def _augmentations(cfg: Any) -> set[str]:
+    """The names of all that training images go through, whatever their modality."""
+    augment, plain = cfg.data.augment, cfg.data.transforms
+    infrared = augment.infrared or plain
+    used = {*(augment.visible or plain), *infrared, *augment.near_infrared, *augment.thermal_infrared}
+    return used | ({"second_visible"} if augment.second_visible else set())
+
+
 def synchronise_batch_norm(model: nn.Module, use_gpu: bool) -> nn.Module:
     """Let batch normalisations use the statistics of all processes' images (``train.sync_bn``).
 
@@ -153,6 +199,8 @@ def build_engine(cfg: Any, datamanager: Any, model: nn.Module, use_gpu: bool = T
     """
     if cfg.train.checkpoint_blocks:
         checkpoint_blocks(model)
+    if cfg.dmpt.prefix_cache:
+        cache_prefix(model, cfg, use_gpu)
     if cfg.train.sync_bn:
         model = synchronise_batch_norm(model, use_gpu)
     optimizer = build_optimizer(model, cfg)

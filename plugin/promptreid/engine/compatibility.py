@@ -17,7 +17,7 @@ _FREE = {
     "model.load_weights", "model.resume", "model.pretrained", "market1501.use_500k_distractors",
     "cuhk03.use_metric_cuhk03", "train.max_epoch", "train.start_epoch", "train.print_freq", "train.checkpoint_steps",
     "train.patience", "train.compile", "train.deterministic", "train.checkpoint_blocks",
-    "train.distributed_timeout",
+    "train.distributed_timeout", "dmpt.prefix_cache",
 }  # fmt: skip
 _FREE_NODES = ("data.synthetic.", "test.")
 _FREE_ENDS = (".weights", ".allow_download")  # of a backbone, whose weights the checkpoint has or vouches for

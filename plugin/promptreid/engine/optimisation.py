@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import torch
@@ -73,20 +73,45 @@ def prompt_families(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     return dict(families)
 
 
-def parameter_groups(model: nn.Module, lr: float, multipliers: dict[str, float]) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: nn.Module,
+    lr: float,
+    multipliers: dict[str, float],
+    new_layers: Collection[str] | None = None,
+    base_lr_mult: float = 1.0,
+) -> list[dict[str, Any]]:
     """Parameter groups for a torch optimiser, one per role, each with its rate and its name.
+
+    With ``new_layers`` a role has two groups at most, the one for the new layers called ``new`` and its name.
 
     Args:
         model: any model; one without prompts has the groups ``bias`` and ``base``.
         lr: the base rate.
         multipliers: factor per role; 1 where a role is missing.
+        new_layers: children of the model, as in torchreid's ``train.new_layers``; all others are base layers.
+        base_lr_mult: another factor for base layers.
+
+    Raises:
+        ValueError: the model has no such child.
     """
-    groups: dict[str, list[nn.Parameter]] = defaultdict(list)
-    for _, parameter, role in parameter_roles(model):
-        groups[role].append(parameter)
+    children = dict(model.named_children())
+    unknown = sorted(set(new_layers or ()) - set(children))
+    if unknown:
+        raise ValueError(f"train.new_layers: the model has no {', '.join(unknown)}, but {', '.join(children)}")
+    groups: dict[tuple[bool, str], list[nn.Parameter]] = defaultdict(list)
+    for name, parameter, role in parameter_roles(model):
+        groups[new_layers is not None and name.partition(".")[0] in new_layers, role].append(parameter)
     # torchreid reports the last group's rate as "the" learning rate: let it be the base rate.
-    order = sorted(groups, key=ROLES.index, reverse=True)
-    return [{"params": groups[role], "lr": lr * multipliers.get(role, 1.0), "name": role} for role in order]
+    order = sorted(groups, key=lambda key: (key[0], ROLES.index(key[1])), reverse=True)
+    factors = {role: multipliers.get(role, 1.0) for role in ROLES}
+    return [
+        {
+            "params": groups[new, role],
+            "lr": lr * factors[role] * (1.0 if new or new_layers is None else base_lr_mult),
+            "name": f"new {role}" if new else role,
+        }
+        for new, role in order
+    ]
 
 
 def build_optimizer(model: nn.Module, cfg: Any) -> torch.optim.Optimizer:
@@ -94,7 +119,8 @@ def build_optimizer(model: nn.Module, cfg: Any) -> torch.optim.Optimizer:
     kwargs = optimizer_kwargs(cfg)
     if not host.is_ours("model", cfg.model.name) and cfg.train.optim != "adamw":
         return host.optim.build_optimizer(model, **kwargs)
-    groups = parameter_groups(model, cfg.train.lr, dict(cfg.train.lr_mult))
+    staged = {"new_layers": cfg.train.new_layers, "base_lr_mult": cfg.train.base_lr_mult} if cfg.train.staged_lr else {}
+    groups = parameter_groups(model, cfg.train.lr, dict(cfg.train.lr_mult), **staged)
     decay, betas = cfg.train.weight_decay, (cfg.adam.beta1, cfg.adam.beta2)
     if cfg.train.optim == "sgd":
         return torch.optim.SGD(

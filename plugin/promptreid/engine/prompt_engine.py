@@ -191,7 +191,9 @@ class PromptEngine(EvaluatingEngine):
         if is_writer():
             self._write_scalars("Prompts", self.monitor.report(self.model), self.epoch)
         if self.timer.line():
-            logger.info("epoch %d/%d  %s", self.epoch + 1, self.max_epoch, self.timer.line())
+            cache = getattr(self.model, "prefix_cache", None)
+            kept = "" if cache is None else f"; prefix cache: {100 * cache.share:.0f} % of images so far"
+            logger.info("epoch %d/%d  %s%s", self.epoch + 1, self.max_epoch, self.timer.line(), kept)
         self.update_lr()
         self.position = Position(self.epoch + 1, 0, self.position.batches, evaluated=False)
         self._save()

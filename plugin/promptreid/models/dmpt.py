@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,9 @@ from promptreid.models.blocks import recomputed
 from promptreid.models.dmpt_options import DMPTOptions, dmpt, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
 from promptreid.models.frozen import DTYPES, Frozen
 from promptreid.models.heads import BNNeck, identity_classifier
+from promptreid.models.inputs import being_traced
 from promptreid.models.outputs import PromptOutput
+from promptreid.models.prefix import PrefixCache, run_prefix
 from promptreid.models.semantic import SemanticPrompts
 from promptreid.models.sie import SideInformation
 from promptreid.models.slots import Slots, slots_of
@@ -86,6 +89,7 @@ class DMPT(nn.Module):
         self.bind = PromptIBind(plan.interactions, options.bind_length, dim, tower.heads, std) if options.bind else None
         self.alignment = alignment
         self.checkpoint_blocks = False  # recompute the blocks in the backward pass
+        self.prefix_cache: PrefixCache | None = None  # of what the blocks before the first prompt compute
         heads, width = (1, images_per_sample) if options.classifier == "joint" else (images_per_sample, 1)
         self.necks = nn.ModuleList(BNNeck(width * tower.out_dim) for _ in range(heads))
         self.classifier = nn.ModuleList(identity_classifier(width * tower.out_dim, num_classes) for _ in range(heads))
@@ -95,6 +99,11 @@ class DMPT(nn.Module):
         """The tower, frozen or not."""
         tower: Any = self.backbone.module if isinstance(self.backbone, Frozen) else self.backbone
         return tower
+
+    @property
+    def frozen_prefix(self) -> int:
+        """How many blocks, from the first, compute what depends on the image alone, so that it can be kept."""
+        return self.plan.first - 1 if isinstance(self.backbone, Frozen) and self.sie is None else 0
 
     def forward(self, inputs: Tensor | Mapping[str, Tensor]) -> Any:
         """See the class; the accepted inputs are those of :func:`~promptreid.models.slots.slots_of`."""
@@ -138,22 +147,36 @@ class DMPT(nn.Module):
         Returns:
             The features; and what B_l^m was after each interaction layer, (n, b, D).
         """
-        side = None if self.sie is None else self.sie(slots.camera)
-        tokens = self.tower.embed(slots.images, side)
-        tokens, bound = self._encode(tokens, slots)
+        tokens, bound = self._encode(*self._entered(slots), slots)
         return self.tower.read(tokens), bound
+
+    def _entered(self, slots: Slots) -> tuple[Tensor, int]:
+        """Tokens (n, 1 + N, D), and how many blocks they have been through: none, unless the cache serves."""
+        cache, blocks = self.prefix_cache, self.frozen_prefix
+        served = cache is not None and blocks and (cache.in_training or not self.training)
+        if cache is None or not served or slots.images.requires_grad or being_traced():
+            side = None if self.sie is None else self.sie(slots.camera)
+            return self.tower.embed(slots.images, side), 0
+        tower: Any = self.tower
+        compute = partial(run_prefix, tower, blocks=blocks)
+        # The tower's own, without the digest beside it, which loading tuned weights writes to.
+        return cache(slots.images, compute, tower.buffers()), blocks
 
     def _slots(self, inputs: Tensor | Mapping[str, Tensor]) -> Slots:
         return slots_of(inputs, len(self.modalities), self.images_per_sample)
 
-    def _encode(self, tokens: Tensor, slots: Slots) -> tuple[Tensor, list[Tensor]]:
-        """The blocks, with prompts (P3, B5), on tokens (n, 1 + N, D): the class token, and the bind prompts."""
+    def _encode(self, tokens: Tensor, done: int, slots: Slots) -> tuple[Tensor, list[Tensor]]:
+        """The blocks after the first ``done``, with prompts (P3, B5), on tokens (n, 1 + N, D).
+
+        Returns:
+            The class token, and the bind prompts.
+        """
         tower, plan, bind = self.tower, self.plan, self.bind
         run = recomputed(tower.run, self.checkpoint_blocks)
         base = tokens.shape[1]  # in front; behind them modality prompts, bind prompts, semantic prompts
         semantic: Tensor | None = None
         bound: list[Tensor] = []
-        for layer in range(1, tower.layers + 1):
+        for layer in range(done + 1, tower.layers + 1):
             if layer == plan.first and self.word_prompts is not None:
                 tokens = torch.cat([tokens, self.word_prompts(slots.modality).to(tokens.dtype)], dim=1)
             semantic = self._semantic(layer, semantic, bound, tokens)
@@ -209,6 +232,12 @@ class DMPT(nn.Module):
             return [neck(feature) for neck, feature in zip(self.necks, heads, strict=True)]
         flags = slots.present.unbind(1)
         return [_norm_present(*each) for each in zip(self.necks, heads, flags, strict=True)]
+
+    def _replicate_for_data_parallel(self) -> DMPT:
+        # DataParallel's replicas run in threads on copies of the weights, and would share one cache.
+        replica: DMPT = super()._replicate_for_data_parallel()
+        replica.prefix_cache = None
+        return replica
 
     def modality_slices(self, count: int) -> list[slice] | None:
         """Where each of ``count`` slots stands in a descriptor, up to its scale.
