@@ -1,4 +1,4 @@
-# make demo    render a small data set, train MIP on it, test it
+# make demo    render two small data sets, train MIP and DMPT on them, test them
 # make test    run the tests
 # make check   lint and type-check
 # Each creates .venv when it is missing and installs what it needs.
@@ -12,6 +12,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 
 demo: $(VENV)/.ready
 	$(BIN)/python tools/train_net.py --config-file configs/mip/quickstart.yaml --overwrite
+	$(BIN)/python tools/train_net.py --config-file configs/dmpt/quickstart.yaml --overwrite
 
 test: $(VENV)/.ready-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)

@@ -12,7 +12,7 @@ setup(
     python_requires=">=3.10",
     package_dir={"": "plugin"},
     packages=find_packages("plugin"),
-    package_data={"promptreid": ["py.typed"]},
+    package_data={"promptreid": ["py.typed", "weights/*.json", "weights/*.safetensors"]},
     install_requires=[
         "torch>=2.10,<2.14",
         "torchvision>=0.25,<0.29",

@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import load_file
 
 from promptreid.models.mini import MINI_CLIP
-from promptreid.pretraining import clip_training, images, recognition
-from promptreid.pretraining.clip_training import ClipRecipe, centre, contrast, create_clip, train_clip
+from promptreid.pretraining import images, recognition
+from promptreid.pretraining.clip_training import ClipRecipe, Contrast, create_clip, train_clip
 from promptreid.pretraining.loop import Recipe
 from promptreid.pretraining.shipping import ship
 from promptreid.pretraining.towers import recipe_of
@@ -33,10 +33,9 @@ TINY_CLIP: dict[str, Any] = {
     "text_cfg": {"context_length": 48, "vocab_size": 49408, "width": 16, "heads": 1, "layers": 1},
 }
 TINY_VIT = {"depth": 1, "embed_dim": 32, "num_heads": 2, "patch_size": 32, "img_size": [128, 64]}
-CLIP_RECIPE = ClipRecipe(seed=90_005, steps=6, batch=8, warmup=2, people=6, images=2, recognition=3, pairs=4)
+CLIP_RECIPE = ClipRecipe(seed=90_005, steps=6, batch=8, warmup=2, people=6, images=2, pairs=4)
 VIT_RECIPE = VitRecipe(seed=90_005, steps=6, batch=8, warmup=2, people=6, images=2)
 STOP = 4  # the step in which a training is stopped, counted from 1: the last checkpoint is that of the second
-CENTRED = ("visual.proj", "visual.ln_post.weight", "visual.ln_post.bias")
 Train = Callable[[Path], tuple[dict[str, torch.Tensor], list[float]]]
 
 
@@ -69,7 +68,6 @@ def test_the_same_bits_twice_and_after_a_stop(train: Train, tmp_path: Path, monk
         return render(*arguments)
 
     monkeypatch.setattr(recognition, "render", stop)
-    monkeypatch.setattr(clip_training, "render", stop)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "c.pth")
     continued, log = train(tmp_path / "c.pth")
@@ -119,15 +117,39 @@ def symmetric(a: torch.Tensor, b: torch.Tensor, scale: float) -> float:
     return (cross_entropy(scores) + cross_entropy([list(column) for column in zip(*scores, strict=True)])) / 2
 
 
+def standardised(features: torch.Tensor) -> torch.Tensor:
+    columns = (features - features.mean(0)) / (features.var(0, unbiased=False) + 1e-5).sqrt()
+    return columns / columns.norm(dim=1, keepdim=True)
+
+
 @torch.no_grad()
-def test_contrast_is_clip_s_loss() -> None:
+def test_contrast_is_clip_s_loss_of_standardised_features() -> None:
     torch.manual_seed(0)
-    model = create_clip(50, TINY_CLIP).eval()
+    model, contrast = create_clip(50, TINY_CLIP).eval(), Contrast(16)
     pictures, tokens = torch.randn(5, 3, 128, 64), torch.randint(1, 50, (5, 48))
-    image, text = model.encode_image(pictures, normalize=True), model.encode_text(tokens, normalize=True)
+    image, text = standardised(model.encode_image(pictures)), standardised(model.encode_text(tokens))
     assert contrast(model, pictures, tokens).item() == pytest.approx(symmetric(image, text, 1 / 0.07), rel=1e-4)
     model.logit_scale.fill_(9.0)
     assert contrast(model, pictures, tokens).item() == pytest.approx(symmetric(image, text, 100.0), rel=1e-4)
+
+
+@torch.no_grad()
+def test_folded_towers_give_standardised_features() -> None:
+    torch.manual_seed(0)
+    model, contrast = create_clip(50, TINY_CLIP).eval(), Contrast(16)
+    pictures, tokens = torch.randn(40, 3, 128, 64), torch.randint(1, 50, (40, 48))
+    for _ in range(100):  # until the averages are those of this batch
+        contrast(model, pictures, tokens)
+    contrast.eval()
+    image, text = contrast.image(model.encode_image(pictures)), contrast.text(model.encode_text(tokens))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    contrast.fold(model)
+    torch.testing.assert_close(model.encode_image(pictures), image, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(model.encode_text(tokens), text, rtol=1e-3, atol=1e-3)
+    assert image.mean(0).abs().max() < 1e-3
+    assert (image.std(0) - 1).abs().max() < 0.1
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"visual.ln_post.bias", "visual.proj", "ln_final.bias", "text_projection"}
 
 
 def test_the_rate_warms_up_and_decays() -> None:
@@ -166,35 +188,22 @@ def test_mistakes_in_a_clip_s_recipe() -> None:
         ClipRecipe(recognition=-1)
 
 
-@torch.no_grad()
-def test_centring_standardises_the_class_features_and_nothing_else() -> None:
-    torch.manual_seed(0)
-    model, pictures = create_clip(50, TINY_CLIP).eval(), torch.randn(20, 3, 128, 64)
-    proj = model.visual.proj.clone()
-    model.visual.proj.copy_(torch.eye(32)[:, :16])  # the features are the first of the class token's
-    before = model.encode_image(pictures)
-    centre(model, pictures)
-    after = model.encode_image(pictures)
-    torch.testing.assert_close(after, (before - before.mean(0)) / before.std(0), rtol=1e-3, atol=1e-4)
-    model.visual.proj.copy_(proj)
-    torch.manual_seed(0)
-    fresh = create_clip(50, TINY_CLIP).state_dict()
-    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, fresh[name])}
-    assert changed == {"visual.ln_post.weight", "visual.ln_post.bias"}
-
-
-def test_recognition_comes_first_and_then_the_image_tower_is_locked(tmp_path: Path) -> None:
-    recipe = replace(CLIP_RECIPE, steps=8)
-    taught, _ = train_clip(replace(recipe, recognition=8), tmp_path / "a.pth", TINY_CLIP)
-    torch.manual_seed(recipe.seed)
+def test_recognition_alone_teaches_the_image_tower_alone(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Contrast, "forward", lambda *_: torch.zeros(()))
+    monkeypatch.setattr(Contrast, "fold", lambda *_: None)
+    taught, _ = train_clip(CLIP_RECIPE, tmp_path / "a.pth", TINY_CLIP)
+    torch.manual_seed(CLIP_RECIPE.seed)
     fresh = create_clip(len(taught["token_ids"]), TINY_CLIP).state_dict()
     for name in fresh:
-        trained = name.startswith("visual.")
-        assert torch.equal(taught[name], fresh[name]) != trained, name
-    spoken, _ = train_clip(replace(recipe, recognition=0), tmp_path / "b.pth", TINY_CLIP)
-    for name in fresh:
-        locked = name.startswith("visual.") and name not in CENTRED
-        assert torch.equal(spoken[name], fresh[name]) == locked, name
+        assert torch.equal(taught[name], fresh[name]) != name.startswith("visual."), name
+
+
+def test_recognition_can_be_left_out(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(recognition.Recogniser, "forward", None)  # not called
+    state, _ = train_clip(replace(CLIP_RECIPE, recognition=0.0), tmp_path / "a.pth", TINY_CLIP)
+    torch.manual_seed(CLIP_RECIPE.seed)
+    fresh = create_clip(len(state["token_ids"]), TINY_CLIP).state_dict()
+    assert not [name for name in fresh if torch.equal(state[name], fresh[name])]
 
 
 def test_there_is_no_third_tower() -> None:

@@ -110,7 +110,7 @@ _TABLES = (
         "RGB + NIR + TIR: DMPT and other uses of the same tower",
         (
             Row("zero_shot", "frozen tower, untrained", RGBNT, _BARE_TOWER, trained=False),
-            Row("linear_probe", "linear probe", RGBNT, {**_BARE_TOWER, "dmpt.after_bn": True}),
+            Row("linear_probe", "linear probe", RGBNT, {**_BARE_TOWER, "train.lr": 0.01, "train.warmup_lr": 0.002}),
             Row(
                 "fine_tuning",
                 "full fine-tuning",
@@ -118,9 +118,10 @@ _TABLES = (
                 {
                     **_BARE_TOWER,
                     "dmpt.frozen": False,
-                    "train.lr": 5e-4,
-                    "train.warmup_lr": 5e-5,
-                    "train.cosine.min_lr": 5e-6,
+                    "train.lr": 0.01,
+                    "train.staged_lr": True,
+                    "train.new_layers": ["necks", "classifier"],
+                    "train.base_lr_mult": 0.05,
                 },
             ),
             replace(DMPT_S, name="VPT-deep (S)"),
@@ -141,7 +142,7 @@ _TABLES = (
             DMPT,
         ),
         reference="fine_tuning",
-        note="The linear probe's descriptor is the one after BNNeck: what comes before it is the untrained tower's.",
+        note="Descriptors are those after BNNeck; before it, the linear probe's is the untrained tower's.",
     ),
     Table("dmpt_ladder", "The paper's ablation of DMPT", (DMPT_S, DMPT_S_BIND, DMPT_S_BIND_M, DMPT)),
     Table(

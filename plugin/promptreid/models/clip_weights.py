@@ -10,7 +10,8 @@ from typing import Any
 from torch import nn
 
 from promptreid.models.clip import import_open_clip
-from promptreid.models.weights import LoadReport, StateDict, cached_file, read_state_dict
+from promptreid.models.mini import clip_state
+from promptreid.models.weights import LoadReport, StateDict, cached_file
 
 _logger = logging.getLogger(__name__)
 _TAG = "openai"
@@ -37,7 +38,8 @@ def load_clip(
         text: From :func:`~promptreid.models.clip_text.create_text`; None where it is not needed, and then the file
             need not have one either.
         name: open_clip's name, with an optional tag, ``ViT-B-16-quickgelu:openai``; openai is the default tag.
-        weights: A file with open_clip's names, ``.safetensors`` or pickled, or OpenAI's own archive ``ViT-B-16.pt``.
+        weights: A file with open_clip's names, ``.safetensors`` or pickled, or OpenAI's own archive ``ViT-B-16.pt``; or
+            ``mini_clip``, the small CLIP of this package.
         strict: Raise where there are no weights, instead of a warning.
         allow_download: Let open_clip fetch what is in no cache. Without it, the network is never touched.
         search: Look into the caches; not for a tower of other sizes than ``name`` has.
@@ -52,7 +54,7 @@ def load_clip(
     """
     if weights is None and search:
         _check_activation(visual, name)
-    source = Path(weights) if weights is not None else cached_clip(name) if search else None
+    source = weights if weights is not None else cached_clip(name) if search else None
     if source is None and allow_download and search:
         from open_clip.pretrained import download_pretrained
 
@@ -60,7 +62,7 @@ def load_clip(
     if source is None:
         _go_without(name, strict, search)
         return None
-    report = fill_towers(visual, text, read_state_dict(source), source)
+    report = fill_towers(visual, text, clip_state(source), source)
     _logger.info("CLIP %s from %s: %d tensors", name, source, len(report.used))
     return report
 

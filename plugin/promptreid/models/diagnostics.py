@@ -1,4 +1,4 @@
-"""Whether MIP's prompts do their work: four measures, one value per prompted layer, without gradients.
+"""Whether MIP's prompts do their work: measures with one value per prompted layer, without gradients.
 
 A value is NaN where the batch leaves it undefined, or where the prompts hold a NaN.
 """
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from promptreid.models.blocks import Context
@@ -29,17 +30,29 @@ def modality_prompt_distance(model: MIP) -> list[float]:
         One value >= 0 per layer; 0 is bad: nothing in the prompts tells the modalities apart. Empty where there is no
         pair: without modality prompts, with naive ones, or with a single modality.
     """
-    if model.modality_prompts is None:
+    pairs = _modality_prompt_pairs(model)
+    if pairs is None:
         return []
-    prompts = model.modality_prompts.projection(model.modality_prompts.library)
-    if model.prompt_adapters is not None:
-        adapted = zip(model.prompt_adapters, prompts, strict=True)
-        prompts = torch.stack([adapter(Context(layer)).tokens for adapter, layer in adapted])
-    first, second = torch.triu_indices(prompts.shape[1], prompts.shape[1], offset=1)
-    if not len(first):
+    return (pairs[0] - pairs[1]).norm(dim=-1).mean(dim=(1, 2)).tolist()
+
+
+@torch.no_grad()
+def modality_prompt_cosine(model: MIP) -> list[float]:
+    """How alike the modality prompts of different modalities are, whatever their length.
+
+    The cosine between the mean prompts, over t = 1 .. j, of two modalities, averaged over all pairs of modalities; the
+    prompts are those of :func:`modality_prompt_distance`. Means do not depend on the order of the prompts, and neither
+    does attention.
+
+    Returns:
+        One value in [-1, 1] per layer; 1 is bad: in their mean, prompts do not tell the modalities apart. Empty where
+        there is no pair of modalities.
+    """
+    pairs = _modality_prompt_pairs(model)
+    if pairs is None:
         return []
-    distances = (prompts[:, first] - prompts[:, second]).norm(dim=-1)
-    return distances.mean(dim=(1, 2)).tolist()
+    first, second = (prompts.mean(dim=2) for prompts in pairs)
+    return F.cosine_similarity(first, second, dim=-1).mean(dim=1).tolist()
 
 
 @torch.no_grad()
@@ -116,6 +129,60 @@ def prompt_accuracy(prompt_logits: Sequence[Tensor], pids: Tensor) -> list[float
     """
     _check_batch(prompt_logits, pids)
     return [(logits.argmax(dim=1) == pids).double().mean().item() for logits in prompt_logits]
+
+
+@torch.no_grad()
+def nearest_mean_accuracy(
+    known: Sequence[Tensor], known_pids: Tensor, prompts: Sequence[Tensor], pids: Tensor
+) -> list[float]:
+    """How often an image's instance prompts are nearest to the mean prompts of its identity: are identities separable?
+
+    An image is the mean r of its j prompts, with each dimension standardised by the mean and standard deviation of the
+    known images; distances are Euclidean. Unlike :func:`prompt_accuracy` it needs no IAEL, and identities may be such
+    as nobody was trained on.
+
+    Args:
+        known: Of each layer, prompts (N, j, D) of images whose means by identity are compared with.
+        known_pids: Shape (N,).
+        prompts: Of each layer, prompts (B, j, D) of other images.
+        pids: Shape (B,).
+
+    Returns:
+        A share in [0, 1] per layer; 1 / P is chance for P known identities. NaN where the prompts hold one.
+
+    Raises:
+        ValueError: Not as many pids as images, or an identity that is not known.
+    """
+    _check_batch(known, known_pids)
+    _check_batch(prompts, pids)
+    unknown = sorted(set(pids.tolist()) - set(known_pids.tolist()))
+    if unknown:
+        raise ValueError(f"identities {unknown[:3]} have no known image to be compared with")
+    return [_nearest_mean(a, known_pids, b, pids) for a, b in zip(known, prompts, strict=True)]
+
+
+def _nearest_mean(known: Tensor, known_pids: Tensor, prompts: Tensor, pids: Tensor) -> float:
+    known, prompts = (one.double().mean(dim=1) for one in (known, prompts))
+    if not (known.isfinite().all() and prompts.isfinite().all()):
+        return math.nan
+    offset, scale = known.mean(dim=0), known.std(dim=0, correction=0).clamp(min=sys.float_info.min)
+    known, prompts = (known - offset) / scale, (prompts - offset) / scale
+    people, labels = known_pids.unique(return_inverse=True)
+    members = (labels == torch.arange(len(people), device=labels.device)[:, None]).to(known)
+    means = members @ known / members.sum(dim=1, keepdim=True)
+    return (people[torch.cdist(prompts, means).argmin(dim=1)] == pids).double().mean().item()
+
+
+def _modality_prompt_pairs(model: MIP) -> tuple[Tensor, Tensor] | None:
+    """The two modality prompts of each pair of modalities, (layers, pairs, j, D) each, as the blocks see them."""
+    if model.modality_prompts is None:
+        return None
+    prompts = model.modality_prompts.projection(model.modality_prompts.library)
+    if model.prompt_adapters is not None:
+        adapted = zip(model.prompt_adapters, prompts, strict=True)
+        prompts = torch.stack([adapter(Context(layer)).tokens for adapter, layer in adapted])
+    first, second = torch.triu_indices(prompts.shape[1], prompts.shape[1], offset=1)
+    return (prompts[:, first], prompts[:, second]) if len(first) else None
 
 
 def _mean_pairwise_distance(prompts: Tensor) -> float:

@@ -13,6 +13,7 @@ from promptreid.models.clip_text import ClipText, create_text
 from promptreid.models.clip_weights import load_clip
 from promptreid.models.dmpt import DMPT, MODALITIES
 from promptreid.models.dmpt_options import DMPTOptions, dmpt
+from promptreid.models.mini import MINI_CLIP
 from promptreid.models.position import Grid
 from promptreid.models.towers import TimmTower
 from promptreid.models.vit import create_vit
@@ -59,7 +60,7 @@ def build_dmpt(
             seed has it, and frozen all the same.
         use_gpu: Has no effect; torchreid moves the model itself.
         backbone: A ViT of open_clip, with an optional tag of pretrained weights (``ViT-B-16-quickgelu:openai``), or one
-            of timm, which has no text tower.
+            of timm, which has no text tower; or ``mini_clip``, the small CLIP of this package.
         options: Which DMPT; :func:`~promptreid.models.dmpt_options.dmpt` by default.
         cameras: Rows of the camera embedding, if the options have one.
         modalities: Names of the modalities; a modality's id is its index.
@@ -83,6 +84,8 @@ def build_dmpt(
         FileNotFoundError: ``weights`` names no file.
     """
     options = options or dmpt()
+    if backbone == "mini_clip":
+        backbone, weights, tower = CLIP_BACKBONE, weights or backbone, {**MINI_CLIP, **(tower or {})}
     loading = {"strict": strict_pretrained, "allow_download": allow_download}
     language = _Language(options, modalities, object_name, phrases)
     if is_clip(backbone):

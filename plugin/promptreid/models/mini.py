@@ -1,8 +1,8 @@
-"""Two small towers to be pretrained, for checking in minutes what takes days with real ones.
+"""Two small pretrained towers, for checking in minutes what takes days with real ones.
 
 ``mini_clip`` is a CLIP of open_clip's own classes and ``mini_vit`` a ViT of timm's, both for images of 128 x 64 with
-mean and standard deviation 0.5. ``tools/pretrain_mini.py`` trains them, on rendered people only. Their files belong
-into the package's folder ``weights``, where there are none yet.
+mean and standard deviation 0.5. ``tools/pretrain_mini.py`` trained them, on rendered people only; their files are in
+the package's folder ``weights``.
 """
 
 from __future__ import annotations
@@ -83,6 +83,16 @@ def mini_state(name: str) -> StateDict:
             "damaged or another one: install the package again"
         )
     return expand_tokens({name: value.float() if value.is_floating_point() else value for name, value in state.items()})
+
+
+def clip_state(weights: str | Path) -> StateDict:
+    """The weights of a CLIP, from a file or, by its name, the small one.
+
+    Raises:
+        ValueError: The file is damaged.
+        FileNotFoundError: There is none.
+    """
+    return mini_state(weights) if weights in MINI else expand_tokens(read_state_dict(Path(weights)))
 
 
 def expand_tokens(state: Mapping[str, Tensor], vocabulary: int = VOCABULARY) -> StateDict:

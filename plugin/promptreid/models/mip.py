@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from promptreid.models.blocks import BlockFunction, Context, context_block, plain_context_block, recomputed
+from promptreid.models.bodies import create_body
 from promptreid.models.heads import BNNeck, GlobalHead, JigsawHead, PromptHead, check_jigsaw, identity_classifier
 from promptreid.models.options import MIPOptions, mip_paper, mip_release
 from promptreid.models.outputs import PromptOutput
@@ -18,8 +19,7 @@ from promptreid.models.prompts import InstancePromptGenerator, ModalityPrompts
 from promptreid.models.sie import SideInformation
 from promptreid.models.slots import Slots, slots_of
 from promptreid.models.variants import ModalityBNNeck, PromptAdapter, PromptBank
-from promptreid.models.vit import Backbone, create_vit
-from promptreid.models.weights import load_pretrained
+from promptreid.models.vit import Backbone
 
 __all__ = ["MIP", "MIPOptions", "build_mip", "mip_paper", "mip_release"]
 
@@ -303,7 +303,8 @@ def build_mip(
         pretrained: Start from pretrained backbone weights: ``weights``, else timm's cache. Where neither is there, one
             warning says so and the backbone stays randomly initialised.
         use_gpu: Has no effect; torchreid moves the model itself.
-        backbone: A timm ViT; its tag, behind the dot, chooses the pretrained weights.
+        backbone: A timm ViT, whose tag, behind the dot, chooses the pretrained weights; or ``mini_vit``, see
+            :func:`~promptreid.models.bodies.create_body`.
         options: Which MIP; :func:`mip_paper` by default.
         cameras: Rows of the camera embedding.
         modalities: Names of the modalities; a modality's id is its index.
@@ -311,7 +312,7 @@ def build_mip(
         drop_path: Rate of the last block, growing linearly from 0.
         image_size: Height and width in training, where known; see :class:`~promptreid.models.vit.Backbone`.
         images_per_sample: M; see :class:`MIP`.
-        weights: A file with backbone weights.
+        weights: A file with backbone weights, or ``mini_vit``.
         strict_pretrained: Missing pretrained weights are an error instead of a warning.
         allow_download: Let timm download the weights if they are not in its cache.
         reference: Compute every block in full; see :class:`MIP`.
@@ -321,7 +322,13 @@ def build_mip(
         ValueError: An argument out of range, or weights that do not fit or, if strict, are not there.
         FileNotFoundError: ``weights`` names no file.
     """
-    body = create_vit(backbone, drop_path, **(vit or {}))
-    if pretrained:
-        load_pretrained(body, backbone, weights, strict=strict_pretrained, allow_download=allow_download)
+    body = create_body(
+        backbone,
+        drop_path,
+        pretrained,
+        weights=weights,
+        strict=strict_pretrained,
+        allow_download=allow_download,
+        vit=vit,
+    )
     return MIP(body, num_classes, loss, options, cameras, modalities, stride, image_size, images_per_sample, reference)

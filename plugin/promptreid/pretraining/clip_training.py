@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from promptreid.models.clip import import_open_clip
@@ -19,29 +20,28 @@ from promptreid.pretraining.images import Shot, draw_strangers, generator, ident
 from promptreid.pretraining.loop import EVERY, train
 from promptreid.pretraining.recognition import Recogniser, RecognitionRecipe
 
-FIRST_SCALE = 0.1
 LARGEST_SCALE = math.log(100.0)  # as in CLIP
 
 
 @dataclass(frozen=True)
 class ClipRecipe(RecognitionRecipe):
-    """Recognition, then CLIP's contrast (Radford et al., 2021) with the image tower locked, as LiT has it.
+    """CLIP's contrast (Radford et al., 2021), and recognition beside it.
 
-    From scratch, the contrast needs many more pictures than these until it sees more than the band. LiT (Zhai et al.,
-    CVPR 2022) teaches the image tower with labels first, and then trains the text tower and the projection of images.
+    From scratch, the contrast alone needs many more pictures than these until it sees more than the band. Labels help
+    an image tower sooner, as in LiT (Zhai et al., CVPR 2022).
 
     Args:
-        recognition: how many of the steps, at first, are recognition.
-        pairs: pictures with sentences in each step of the contrast.
+        recognition: weight of the recognition loss; the contrast has 1.
+        pairs: pictures with sentences in each step.
         shares: of the bands among them.
 
     Raises:
         ValueError: values that can't be.
     """
 
-    steps: int = 600
-    recognition: int = 200
-    pairs: int = 96
+    steps: int = 240
+    recognition: float = 2.5
+    pairs: int = 64
     shares: dict[str, float] = field(
         default_factory=lambda: {"visible": 0.6, "near_infrared": 0.2, "thermal_infrared": 0.2}
     )
@@ -87,18 +87,12 @@ class Vocabulary:
 
 
 def create_clip(vocabulary: int, config: dict[str, Any] | None = None) -> Any:
-    """open_clip's CLIP with so many word pieces; randomly initialised.
-
-    The scale of the first norm starts small, so that what the class token gathers outweighs what it starts as; features
-    of different images are then less alike.
-    """
+    """open_clip's CLIP with so many word pieces; randomly initialised."""
     import_open_clip()
     from open_clip.model import CLIP
 
     config = MINI_CLIP if config is None else config
-    clip = CLIP(**{**config, "text_cfg": {**config["text_cfg"], "vocab_size": vocabulary}})
-    nn.init.constant_(clip.visual.ln_pre.weight, FIRST_SCALE)
-    return clip
+    return CLIP(**{**config, "text_cfg": {**config["text_cfg"], "vocab_size": vocabulary}})
 
 
 def captions_of(shots: Sequence[Shot], seed: int) -> list[str]:
@@ -107,31 +101,48 @@ def captions_of(shots: Sequence[Shot], seed: int) -> list[str]:
     return [caption(identity(seed, shot.pid), shot.band, key) for shot, key in zip(shots, keys, strict=True)]
 
 
-@torch.no_grad()
-def centre(clip: Any, images: Tensor) -> None:
-    """Give the class features of ``images`` mean 0 and deviation 1, by the affine map of the last norm.
+class Contrast(nn.Module):
+    """open_clip's contrastive loss, between standardised features.
 
-    Recognition leaves a common offset, beside which features differ little; against that the contrast makes no headway.
+    At the start, all images have nearly the same feature, and all sentences too; against such an offset the contrast
+    makes no headway. So each element of both is standardised over the batch (BatchNorm without weights), and at the
+    end :meth:`fold` puts this map into the towers.
+
+    Args:
+        dim: D, width of the features.
     """
-    norm, seen = clip.visual.ln_post, []
-    hook = norm.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
-    clip.encode_image(images)
-    hook.remove()
-    features = seen[0][:, 0]
-    mean, deviation = features.mean(dim=0), features.std(dim=0)
-    norm.weight.div_(deviation)
-    norm.bias.sub_(mean).div_(deviation)
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.image = nn.BatchNorm1d(dim, affine=False)
+        self.text = nn.BatchNorm1d(dim, affine=False)
+
+    def forward(self, clip: Any, images: Tensor, tokens: Tensor) -> Tensor:
+        """The loss of images (B, 3, H, W) and their sentences (B, T), a scalar."""
+        from open_clip.loss import ClipLoss
+
+        image = F.normalize(self.image(clip.encode_image(images)), dim=1)
+        text = F.normalize(self.text(clip.encode_text(tokens)), dim=1)
+        loss: Tensor = ClipLoss()(image, text, clip.logit_scale.clamp(max=LARGEST_SCALE).exp())
+        return loss
+
+    def fold(self, clip: Any) -> None:
+        """Change the last norms and projections of both towers so that they give standardised features themselves."""
+        visual = clip.visual
+        _fold(self.image, visual.ln_post.bias, visual.proj)
+        _fold(self.text, clip.ln_final.bias, clip.text_projection)
 
 
-def contrast(clip: Any, images: Tensor, tokens: Tensor) -> Tensor:
-    """open_clip's contrastive loss of images (B, 3, H, W) and their sentences (B, T), a scalar."""
-    from open_clip.loss import ClipLoss
+@torch.no_grad()
+def _fold(standardise: nn.BatchNorm1d, bias: Tensor, proj: Tensor) -> None:
+    """With features ``(x + bias) @ proj``: after it they are ``standardise`` of what they were.
 
-    scale = clip.logit_scale.clamp(max=LARGEST_SCALE).exp()
-    loss: Tensor = ClipLoss()(
-        clip.encode_image(images, normalize=True), clip.encode_text(tokens, normalize=True), scale
-    )
-    return loss
+    The means are those of such features, so there is a change of ``bias`` that takes them away exactly.
+    """
+    mean, variance = standardise.running_mean, standardise.running_var
+    assert mean is not None and variance is not None
+    bias.sub_(torch.linalg.lstsq(proj.T.double(), mean.double()[:, None], driver="gelsd").solution[:, 0].to(bias.dtype))
+    proj.div_((variance + standardise.eps).sqrt())
 
 
 def train_clip(
@@ -153,19 +164,18 @@ def train_clip(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         clip = create_clip(len(vocabulary), config)
-        recogniser = Recogniser(config["embed_dim"], recipe)
+        recogniser, contrast = Recogniser(config["embed_dim"], recipe), Contrast(config["embed_dim"])
 
     def loss_of(step: int) -> Tensor:
-        if step < recipe.recognition:
-            loss: Tensor = recogniser(clip.encode_image, step)
-            return loss
-        clip.lock_image_tower(unlocked_groups=1)  # all but the projection
         shots = draw_strangers(recipe.seed, step, recipe.pairs, recipe.shares)
         images = normalise(render(shots, recipe.seed))
-        if step == recipe.recognition:
-            centre(clip, images)
-        return contrast(clip, images, vocabulary(captions_of(shots, recipe.seed)))
+        loss: Tensor = contrast(clip, images, vocabulary(captions_of(shots, recipe.seed)))
+        if recipe.recognition:
+            loss = loss + recipe.recognition * recogniser(clip.encode_image, step)
+        return loss
 
-    losses = train(nn.ModuleDict({"clip": clip, "recogniser": recogniser}), loss_of, recipe, checkpoint, every)
+    parts = nn.ModuleDict({"clip": clip, "recogniser": recogniser, "contrast": contrast})
+    losses = train(parts, loss_of, recipe, checkpoint, every)
+    contrast.fold(clip)
     state = {name: value.detach() for name, value in clip.state_dict().items()}
     return {**state, TOKEN_IDS: vocabulary.ids.int()}, losses

@@ -9,19 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from promptreid.losses.identity import IdentityLoss
-from promptreid.losses.triplet import BatchHardTripletLoss
 from promptreid.pretraining.images import draw_people, normalise, render
 from promptreid.pretraining.loop import Recipe
 
 
 @dataclass(frozen=True)
 class RecognitionRecipe(Recipe):
-    """Identity classification and a batch-hard triplet loss.
+    """Identity classification.
+
+    Not with a batch-hard triplet loss beside it: from random weights, that draws all features together first, and in so
+    few steps attention does not recover.
 
     Args:
         people: how many there are in all.
         images: of each person in a batch.
-        triplet: weight of the triplet loss.
         smoothing: of the labels.
 
     Raises:
@@ -30,7 +31,6 @@ class RecognitionRecipe(Recipe):
 
     people: int = 300
     images: int = 4
-    triplet: float = 1.0
     smoothing: float = 0.1
 
     def __post_init__(self) -> None:
@@ -43,7 +43,7 @@ class RecognitionRecipe(Recipe):
 
 
 class Recogniser(nn.Module):
-    """The loss of features of people: a linear classifier on normalised features, and triplets.
+    """The loss of features of people: a linear classifier on standardised features.
 
     Args:
         dim: D, width of the features.
@@ -56,7 +56,7 @@ class Recogniser(nn.Module):
         self.bottleneck = nn.BatchNorm1d(dim)
         self.classifier = nn.Linear(dim, recipe.people, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
-        self.identity, self.triplet = IdentityLoss(recipe.smoothing), BatchHardTripletLoss()
+        self.identity = IdentityLoss(recipe.smoothing)
 
     def forward(self, features_of: Callable[[Tensor], Tensor], step: int) -> Tensor:
         """The loss of a step, a scalar; ``features_of`` maps images (B, 3, H, W) to features (B, D)."""
@@ -64,5 +64,5 @@ class Recogniser(nn.Module):
         shots = draw_people(recipe.seed, step, recipe.batch // recipe.images, recipe.images, recipe.people)
         pids = torch.tensor([shot.pid for shot in shots])
         features = features_of(normalise(render(shots, recipe.seed)))
-        logits = self.classifier(self.bottleneck(features))
-        return self.identity(logits, pids) + recipe.triplet * self.triplet(features, pids)
+        loss: Tensor = self.identity(self.classifier(self.bottleneck(features)), pids)
+        return loss

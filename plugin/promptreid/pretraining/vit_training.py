@@ -18,9 +18,9 @@ from promptreid.pretraining.recognition import Recogniser, RecognitionRecipe
 
 @dataclass(frozen=True)
 class VitRecipe(RecognitionRecipe):
-    """Recognition alone, and not for long: what is to be learnt on a data set must not be known before."""
+    """Recognition alone."""
 
-    steps: int = 300
+    steps: int = 550
 
 
 def train_vit(
