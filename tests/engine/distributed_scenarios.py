@@ -52,6 +52,7 @@ TRIPLES = {
     **{key: value for key, value in PLAIN.items() if not key.startswith("mip.")},
     "data.synthetic.like": "", "data.workers": 0, "data.height": 64, "data.width": 32, "data.augment.interpolation":
     "bilinear", "sampler.num_instances": 4, "test.batch_size": 4, "test.eval_freq": -1, "train.warmup_epochs": 1,
+    "model.name": "dmpt_clip_tiny", "model.pretrained": False, "train.cosine.min_lr": 5e-5, "train.amp": False,
 }  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def mip(root: Path, folder: Path) -> Any:
 def dmpt(root: Path, folder: Path) -> Any:
     places = {"data.root": str(root), "data.save_dir": str(folder / "run")}
     overrides = {**TRIPLES, **places, "train.batch_size": 16, "train.max_epoch": 7, "test.protocols": []}
-    return train(load_config(ROOT / "configs" / "dmpt" / "quickstart.yaml", overrides=overrides))
+    return train(load_config(ROOT / "configs" / "dmpt" / "rgbnt201.yaml", overrides=overrides))
 
 
 def dmpt_single_images(root: Path, folder: Path) -> Any:
@@ -126,7 +127,7 @@ def dmpt_single_images(root: Path, folder: Path) -> Any:
     sampler = {"sampler.train_sampler": "CrossModalSampler", "sampler.num_instances": 8}
     overrides = {**TRIPLES, **places, **sampler, "data.targets": ["sysu_mm01"], "train.max_epoch": 2}
     protocols = {"test.protocols": ["sysu-python indoor 1-shot"], "train.weight_decay": 0.1}
-    return train(load_config(ROOT / "configs" / "dmpt" / "quickstart.yaml", overrides={**overrides, **protocols}))
+    return train(load_config(ROOT / "configs" / "dmpt" / "rgbnt201.yaml", overrides={**overrides, **protocols}))
 
 
 def windows(root: Path, folder: Path) -> Any:

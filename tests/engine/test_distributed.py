@@ -313,7 +313,7 @@ def test_parameters_without_gradient_are_looked_for_where_there_may_be_some(
         cfg = small_config(data, tmp_path, **changes)
     else:
         places = {"data.root": str(data), "data.save_dir": str(tmp_path), "test.protocols": [], "train.batch_size": 8}
-        cfg = load_config(ROOT / "configs" / "dmpt" / "quickstart.yaml", overrides={**TRIPLES, **places, **changes})
+        cfg = load_config(ROOT / "configs" / "dmpt" / "rgbnt201.yaml", overrides={**TRIPLES, **places, **changes})
     manager = build_datamanager(cfg, use_gpu=False)
     engine = build_engine(cfg, manager, build_model(cfg, manager, use_gpu=False), use_gpu=False)
     assert every_step_uses_all(engine.model, engine.criterion) == uses_all
