@@ -90,7 +90,10 @@ def test_the_baselines_train_what_they_say() -> None:
     assert any("semantic" in name for name in trained["dmpt_s"])
     assert not any(name.startswith("backbone") for name in trained["dmpt"])
     assert any(name.startswith("backbone") for name in trained["fine_tuning"])
-    assert config(rows["fine_tuning"]).train.lr < config(rows["dmpt"]).train.lr
+    tuning = config(rows["fine_tuning"]).train
+    assert tuning.staged_lr
+    assert tuning.new_layers == ["necks", "classifier"]
+    assert tuning.lr * tuning.base_lr_mult < config(rows["dmpt"]).train.lr
 
 
 def test_the_backbone_is_said_once() -> None:
