@@ -72,7 +72,7 @@ def test_the_documented_trainings_have_a_configuration() -> None:
 
 
 def test_each_data_set_has_its_numbers() -> None:
-    titles = re.findall(r"^### (.+)$", DOCS, re.M)
+    titles = re.findall(r"^### (.+)$", DOCS.partition("## Published numbers")[2], re.M)
     assert titles == [
         "SYSU-MM01", "RegDB", "LLCM", "RGBNT201", "RGBNT100", "MSVR310", "WMVEID863", "Market1501-MM", "RGBN300",
     ]  # fmt: skip
