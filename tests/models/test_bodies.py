@@ -68,6 +68,12 @@ def test_its_name_is_a_file_too() -> None:
     assert torch.equal(by_path.pos_embed, weights.pos_embed)
 
 
+def test_blocks_that_are_left_out_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    body = create_body("mini_vit", vit={"depth": 4})
+    assert len(body.blocks) == 4
+    assert "the ViT has 4 blocks; blocks [4, 5] of the weights are left out" in caplog.text
+
+
 def test_what_cannot_be_built() -> None:
     with pytest.raises(ValueError, match="timm has no 'mini_vits'"):
         create_body("mini_vits")

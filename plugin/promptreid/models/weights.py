@@ -17,6 +17,7 @@ from promptreid.models.torchscript import is_torchscript, read_torchscript
 from promptreid.models.vit import import_timm
 
 _logger = logging.getLogger(__name__)
+BEYOND = "a block beyond the ViT's depth"
 _PICKLED = (".pth", ".pt", ".bin", ".tar")
 StateDict = dict[str, Tensor]
 
@@ -188,8 +189,15 @@ def load_backbone(vit: Any, state: Mapping[str, Tensor]) -> LoadReport:
     if wrong or missing:
         raise ValueError(f"the weights do not fit the backbone; wrong shapes: {wrong}; missing: {missing}")
     vit.load_state_dict(found)
-    unused = {name: "not part of a ViT without classifier" for name in state if name not in own}
+    unused = {name: _why_unused(name) for name in state if name not in own}
+    left = sorted({int(name.split(".")[1]) for name, why in unused.items() if why == BEYOND})
+    if left:
+        _logger.warning("the ViT has %d blocks; blocks %s of the weights are left out", len(vit.blocks), left)
     return LoadReport(used=list(found), unused=unused)
+
+
+def _why_unused(name: str) -> str:
+    return BEYOND if name.startswith("blocks.") else "not part of a ViT without classifier"
 
 
 def _fit_positions(vit: Any, positions: Tensor) -> Tensor:
