@@ -16,12 +16,13 @@ from promptreid.config import load_config
 from promptreid.config.kwargs import selection_kwargs, step_kwargs
 from promptreid.engine import build
 from promptreid.engine.build import build_datamanager, build_engine, build_model, compile_model
-from promptreid.engine.model_settings import mip_options
+from promptreid.engine.model_settings import bound_builder, mip_options
 from promptreid.engine.optimisation import parameter_roles
 from promptreid.engine.prompt_engine import PromptEngine
 from promptreid.engine.selection import SelectionOptions
 from promptreid.engine.steps import StepOptions
 from promptreid.models.options import mip_paper, mip_release
+from promptreid.models.registry import MODELS
 from promptreid.models.variants import PromptBank
 
 VARIANTS = {
@@ -30,6 +31,7 @@ VARIANTS = {
     "mip.naive_prompts": (True, "naive_prompts"),
     "mip.prompt_adapters": (True, "prompt_adapters"),
     "mip.modality_bn": (True, "modality_bn"),
+    "mip.after_bn": (True, "after_bn"),
 }
 
 
@@ -78,6 +80,17 @@ def test_each_variant_is_one_key(key: str) -> None:
     value, field = VARIANTS[key]
     assert mip_options(config(**{key: value})) == mip_paper(**{field: value})
     assert mip_options(config(**{key: value, "mip.preset": "mip_release"})) == mip_release(**{field: value})
+
+
+@pytest.mark.parametrize("name", ["transreid_vit_tiny_patch16", "vit_tiny_patch16_reid"])
+def test_the_baselines_keep_their_options_and_follow_after_bn(sysu_root: Path, name: str) -> None:
+    before, after = (
+        bound_builder(cfg := tiny(sysu_root, **{"model.name": name, "mip.after_bn": flag}), build_datamanager(cfg))
+        for flag in (False, True)
+    )
+    options = MODELS[name].keywords["options"]
+    assert before.keywords["options"] == options
+    assert after.keywords["options"] == dataclasses.replace(options, after_bn=True)
 
 
 def test_the_modality_embedding_replaces_the_prompts() -> None:

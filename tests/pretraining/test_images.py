@@ -8,12 +8,14 @@ import torch
 
 from promptreid.datasets.synthetic import BANDS, Identity, keyed, render_shot
 from promptreid.pretraining.images import (
+    Colours,
     check_seed,
     draw_people,
     draw_strangers,
     generator,
     identity,
     normalise,
+    recolour,
     render,
 )
 
@@ -84,3 +86,46 @@ def test_streams_are_apart() -> None:
     draws = {generator(SEED, stream, 3).random() for stream in ("photos", "captions", "people")}
     draws |= {keyed(SEED, stream, 3).random() for stream in ("tree", "identity", "camera", "scene", "frame", "noise")}
     assert len(draws) == 9
+
+
+def coloured(count: int) -> torch.Tensor:
+    return torch.randint(0, 256, (count, 3, 4, 2), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_colours_stay_where_nothing_is_asked() -> None:
+    pictures = coloured(4)
+    assert torch.equal(recolour(pictures, Colours(), generator(SEED, "colours", 0)), pictures)
+
+
+def test_a_share_of_pictures_keeps_one_channel_and_a_share_of_these_is_inverted() -> None:
+    pictures = coloured(1000)
+    grey = recolour(pictures, Colours(grey=0.5, negative=0.25), generator(SEED, "colours", 0))
+    luma = (pictures.double() * torch.tensor([0.2989, 0.587, 0.114]).double()[:, None, None]).sum(dim=1).floor()
+    levels = dict(zip("rgb", pictures.unbind(1), strict=True)) | {"luma": luma.byte()}
+    kinds = Counter()
+    for number, picture in enumerate(grey):
+        if torch.equal(picture, pictures[number]):
+            kinds["colours"] += 1
+            continue
+        assert torch.equal(picture, picture[:1].expand(3, -1, -1))
+        value = picture[0].int()
+        for name, level in levels.items():
+            for sign, shown in (("", level[number].int()), ("-", 255 - level[number].int())):
+                kinds[sign + name] += int((value - shown).abs().max() <= 1)
+    assert sum(kinds.values()) == 1000
+    assert kinds["colours"] == pytest.approx(500, abs=60)
+    assert all(kinds[name] == pytest.approx(94, abs=30) for name in levels)
+    assert all(kinds["-" + name] == pytest.approx(31, abs=18) for name in levels)
+
+
+def test_the_same_generator_gives_the_same_colours() -> None:
+    pictures, colours = coloured(32), Colours(grey=0.5, negative=0.5)
+    first, again, other = (recolour(pictures, colours, generator(SEED, "colours", step)) for step in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("changes", [{"grey": 1.5}, {"negative": -0.1}])
+def test_shares_of_colours_are_checked(changes: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(changes))}: must be from 0 to 1"):
+        Colours(**changes)

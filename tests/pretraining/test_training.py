@@ -101,9 +101,24 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
 
 
 def test_losses_fall(tmp_path: Path) -> None:
-    recipe = replace(VIT_RECIPE, steps=40, rate=3e-3, people=4)
+    recipe = replace(VIT_RECIPE, steps=40, rate=3e-3, people=4, grey=0.0)
     _, losses = train_vit(recipe, tmp_path / "a.pth", TINY_VIT)
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+
+
+def test_colours_go_by_and_by() -> None:
+    recipe = VitRecipe(steps=600, grey=0.5, negative=0.25)
+    shares = [recipe.colours_at(step).grey for step in (0, 100, 200, 300, 599)]
+    assert shares == pytest.approx([0.0, 0.0, 0.25, 0.5, 0.5])
+    assert {recipe.colours_at(step).negative for step in (0, 599)} == {0.25}
+
+
+def test_a_vit_is_trained_on_the_pictures_that_its_recipe_asks_for(tmp_path: Path, monkeypatch) -> None:
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(recognition, "normalise", lambda pictures: seen.append(pictures) or pictures / 255)
+    train_vit(replace(VIT_RECIPE, grey=1.0), tmp_path / "a.pth", TINY_VIT)
+    grey = [bool((pictures == pictures[:, :1]).all()) for pictures in seen]
+    assert grey == [False] * 3 + [True] * 3  # of six steps
 
 
 def cross_entropy(scores: list[list[float]]) -> float:

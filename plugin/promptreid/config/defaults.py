@@ -29,6 +29,7 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
         "iael_pooling": "",  # mean, query or flatten over the instance prompts; "": the preset's
         "sie_weight": 3.0,  # of the camera embedding added to every token; 0 switches it off
         "jpm": True,  # the four local features of TransReID's head beside the global one
+        "after_bn": False,  # descriptors from features after the BNNecks; also of TransReID and the plain ViT
         # Variants that the authors' code has beside the method; models/variants.py says what is reconstructed.
         "generator": "ipg",  # of the instance prompts; bank: 64 entries fused by softmax weights
         "instance_depth": None,  # blocks with instance prompts; None: as many as mip.depth; 1: the first alone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -82,6 +83,7 @@ def mip_options(cfg: Any) -> MIPOptions:
         "modality_embedding": mip.modality_embedding,
         "prompt_adapters": mip.prompt_adapters,
         "modality_bn": mip.modality_bn,
+        "after_bn": mip.after_bn,
     }
     try:
         return MIP_PRESETS[mip.preset](**{name: value for name, value in given.items() if value is not None})
@@ -103,6 +105,13 @@ def dmpt_options(cfg: Any) -> DMPTOptions:
         raise ValueError(f"dmpt: {error}") from None
 
 
+def _of_baseline(cfg: Any) -> MIPOptions:
+    """The options of a model that MIP is compared with: its own, and where its descriptors are taken."""
+    builder: Any = MODELS[cfg.model.name]
+    options: MIPOptions = builder.keywords["options"]
+    return replace(options, after_bn=cfg.mip.after_bn)
+
+
 def _of_mip(cfg: Any) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "stride": cfg.mip.stride,
@@ -111,8 +120,7 @@ def _of_mip(cfg: Any) -> dict[str, Any]:
         "allow_download": cfg.mip.allow_download,
         "vit": {name: value for name, value in cfg.mip.vit.items() if value is not None},
     }
-    if cfg.model.name.startswith("mip_"):
-        settings["options"] = mip_options(cfg)
+    settings["options"] = mip_options(cfg) if cfg.model.name.startswith("mip_") else _of_baseline(cfg)
     if cfg.mip.backbone:
         settings["backbone"] = cfg.mip.backbone
     return settings

@@ -55,14 +55,23 @@ class Table:
 _BARE_MIP = {"mip.modality_prompts": False, "mip.instance_prompts": False, "mip.iael": False}
 _BARE_TOWER = {"dmpt.preset": "dmpt_s", "dmpt.semantic": False}
 
-TRANSREID = Row("transreid", "TransReID", VI, {"model.name": "transreid_vit_tiny_patch16"})  # MIP without prompts
+_HEADS = ("necks", "classifier")
+
+
+def _vi_row(key: str, name: str, overrides: Mapping[str, Any], *parts: str) -> Row:
+    """A row of the visible-infrared world, where new layers, ``parts`` among them, have rates of their own."""
+    return Row(key, name, VI, {**overrides, "train.new_layers": [*_HEADS, *parts]})
+
+
+TRANSREID = _vi_row("transreid", "TransReID", {"model.name": "transreid_vit_tiny_patch16"})  # MIP without prompts
 MIP_PAPER = Row("mip_paper", "MIP, paper", VI, {"mip.preset": "mip_paper"})
-MIP_RELEASE = Row(
+MIP_RELEASE = _vi_row(
     "mip_release",
     "MIP, release",
-    VI,
     # MSEL starts after an eighth of the epochs, as in the released recipe.
     {"mip.preset": "mip_release", "loss.prompt.use_msel": True, "loss.prompt.msel_start_epoch": 2},
+    "modality_prompts",
+    "instance_prompts",
 )
 DMPT = Row("dmpt", "DMPT", RGBNT, {"dmpt.preset": "dmpt"})
 DMPT_S = Row("dmpt_s", "S", RGBNT, {"dmpt.preset": "dmpt_s"})
@@ -87,7 +96,7 @@ _TABLES = (
         "baselines_vi",
         "Visible-infrared: MIP and what it is built on",
         (
-            Row("vit", "plain ViT", VI, {"model.name": "vit_tiny_patch16_reid"}),
+            _vi_row("vit", "plain ViT", {"model.name": "vit_tiny_patch16_reid"}),
             TRANSREID,
             MIP_PAPER,
             MIP_RELEASE,
@@ -98,9 +107,9 @@ _TABLES = (
         "The parts of MIP",
         (
             replace(TRANSREID, name="base (TransReID)"),
-            Row("mip_mpl", "+ MPL", VI, {**_BARE_MIP, "mip.modality_prompts": True}),
-            Row("mip_ipg", "+ IPG", VI, {**_BARE_MIP, "mip.instance_prompts": True}),
-            Row("mip_mpl_ipg", "+ MPL + IPG", VI, {"mip.iael": False}),
+            _vi_row("mip_mpl", "+ MPL", {**_BARE_MIP, "mip.modality_prompts": True}, "modality_prompts"),
+            _vi_row("mip_ipg", "+ IPG", {**_BARE_MIP, "mip.instance_prompts": True}, "instance_prompts"),
+            _vi_row("mip_mpl_ipg", "+ MPL + IPG", {"mip.iael": False}, "modality_prompts", "instance_prompts"),
             replace(MIP_PAPER, name="+ MPL + IPG + IAEL (mip_paper)"),
             replace(MIP_RELEASE, name="mip_release"),
         ),
@@ -120,7 +129,7 @@ _TABLES = (
                     "dmpt.frozen": False,
                     "train.lr": 0.01,
                     "train.staged_lr": True,
-                    "train.new_layers": ["necks", "classifier"],
+                    "train.new_layers": list(_HEADS),
                     "train.base_lr_mult": 0.05,
                 },
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -17,8 +18,9 @@ FIRST_SEED = 90_000
 SIZE = (128, 64)
 CAMERAS = 8  # at a time; pictures of one place teach not to look at the place
 STEPS_PER_PLACE = 8
+LUMA = (0.2989, 0.587, 0.114)  # of R, G, B
 STRANGERS = 100_000  # the first id of those who are seen once
-_STREAMS = {"photos": 64, "captions": 65, "people": 66}  # behind those of the synthetic data sets
+_STREAMS = {"photos": 64, "captions": 65, "people": 66, "colours": 67}  # behind those of the synthetic data sets
 
 
 def check_seed(seed: int) -> None:
@@ -35,7 +37,7 @@ def check_seed(seed: int) -> None:
 
 
 def generator(seed: int, stream: str, *key: int) -> Generator:
-    """The generator of one thing in pretraining: ``stream`` is ``photos``, ``captions`` or ``people``."""
+    """The generator of one thing in pretraining: ``stream`` is one of :data:`_STREAMS`."""
     return Generator(PCG64(SeedSequence((seed, _STREAMS[stream], *key))))
 
 
@@ -79,6 +81,52 @@ def render(shots: Sequence[Shot], seed: int) -> Tensor:
     """The pictures, (B, 3, H, W) uint8; every camera has a place of its own."""
     pictures = [render_shot(shot, seed, shot.camera, SIZE) for shot in shots]
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class Colours:
+    """What becomes of colours in training.
+
+    Args:
+        grey: share of pictures that keep one of R, G, B or their luma, each as likely, in all three channels (channel
+            exchange, Ye et al., ICCV 2021).
+        negative: share of these that are inverted, as in RandAugment (Cubuk et al., 2020).
+
+    Raises:
+        ValueError: a share outside 0 to 1.
+    """
+
+    grey: float = 0.0
+    negative: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("grey", "negative"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name}: must be from 0 to 1, not {getattr(self, name)}")
+
+
+COLOURS = Colours()
+
+
+def recolour(pictures: Tensor, colours: Colours, rng: Generator) -> Tensor:
+    """Pictures (B, 3, H, W) uint8 with the colours that training shows."""
+    if not colours.grey:
+        return pictures
+    return torch.stack([_recoloured(picture, colours, rng) for picture in pictures])
+
+
+def _recoloured(picture: Tensor, colours: Colours, rng: Generator) -> Tensor:
+    grey, negative, channel = rng.random(), rng.random(), whole(rng, 0, 3)
+    if grey >= colours.grey:
+        return picture
+    level = picture[channel] if channel < len(LUMA) else _luma(picture)
+    return (255 - level if negative < colours.negative else level).expand_as(picture)
+
+
+def _luma(picture: Tensor) -> Tensor:
+    weighted = sum(share * channel for share, channel in zip(LUMA, picture.float(), strict=True))
+    assert isinstance(weighted, Tensor)
+    return weighted.to(torch.uint8)
 
 
 def normalise(pictures: Tensor) -> Tensor:

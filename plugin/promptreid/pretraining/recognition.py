@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from promptreid.losses.identity import IdentityLoss
-from promptreid.pretraining.images import draw_people, normalise, render
+from promptreid.pretraining.images import COLOURS, Colours, draw_people, generator, normalise, recolour, render
 from promptreid.pretraining.loop import Recipe
 
 
@@ -58,11 +58,18 @@ class Recogniser(nn.Module):
         nn.init.normal_(self.classifier.weight, std=0.001)
         self.identity = IdentityLoss(recipe.smoothing)
 
-    def forward(self, features_of: Callable[[Tensor], Tensor], step: int) -> Tensor:
-        """The loss of a step, a scalar; ``features_of`` maps images (B, 3, H, W) to features (B, D)."""
+    def forward(self, features_of: Callable[[Tensor], Tensor], step: int, colours: Colours = COLOURS) -> Tensor:
+        """The loss of a step, a scalar.
+
+        Args:
+            features_of: maps images (B, 3, H, W) to features (B, D).
+            step: 0-based.
+            colours: what becomes of the pictures' colours.
+        """
         recipe = self.recipe
         shots = draw_people(recipe.seed, step, recipe.batch // recipe.images, recipe.images, recipe.people)
         pids = torch.tensor([shot.pid for shot in shots])
-        features = features_of(normalise(render(shots, recipe.seed)))
+        pictures = recolour(render(shots, recipe.seed), colours, generator(recipe.seed, "colours", step))
+        features = features_of(normalise(pictures))
         loss: Tensor = self.identity(self.classifier(self.bottleneck(features)), pids)
         return loss

@@ -12,15 +12,36 @@ from torch import Tensor, nn
 from promptreid.models.mini import MINI_VIT, MINI_VIT_NAME
 from promptreid.models.vit import create_vit
 from promptreid.models.weights import StateDict
+from promptreid.pretraining.images import Colours
 from promptreid.pretraining.loop import EVERY, train
 from promptreid.pretraining.recognition import Recogniser, RecognitionRecipe
 
 
 @dataclass(frozen=True)
 class VitRecipe(RecognitionRecipe):
-    """Recognition alone."""
+    """Recognition alone, half of it without colours.
 
-    steps: int = 550
+    With colours alone a tower tells people apart by their colours, knows little of an infrared picture, and learns it
+    beside the colours: what it is then trained on, it tells apart in either light, and does not match.
+
+    Args:
+        grey: see :class:`~promptreid.pretraining.images.Colours`; half of the steps pass before the share is reached,
+            for a tower that sees nothing yet learns from colours first.
+        negative: likewise.
+    """
+
+    steps: int = 1500
+    grey: float = 0.6
+    negative: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        Colours(self.grey, self.negative)
+
+    def colours_at(self, step: int) -> Colours:
+        """Those of a step, 0-based: all of them in the first sixth, and less and less until the half."""
+        share = (6 * step / self.steps - 1) / 2
+        return Colours(self.grey * min(1.0, max(0.0, share)), self.negative)
 
 
 def train_vit(
@@ -43,7 +64,7 @@ def train_vit(
         recogniser = Recogniser(vit.embed_dim, recipe)
 
     def loss_of(step: int) -> Tensor:
-        loss: Tensor = recogniser(vit, step)
+        loss: Tensor = recogniser(vit, step, recipe.colours_at(step))
         return loss
 
     losses = train(nn.ModuleDict({"vit": vit, "recogniser": recogniser}), loss_of, recipe, checkpoint, every)
