@@ -1,4 +1,4 @@
-"""The small ViT: timm's, trained to tell rendered people apart in visible light."""
+"""The small ViT: timm's, trained to tell rendered people apart in visible light, with and without its colours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from promptreid.pretraining.recognition import Recogniser, RecognitionRecipe
 
 @dataclass(frozen=True)
 class VitRecipe(RecognitionRecipe):
-    """Recognition alone, half of it without colours.
+    """Recognition alone, from its middle on mostly without colours.
 
     With colours alone a tower tells people apart by their colours, knows little of an infrared picture, and learns it
     beside the colours: what it is then trained on, it tells apart in either light, and does not match.
