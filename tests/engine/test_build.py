@@ -82,7 +82,7 @@ def test_each_variant_is_one_key(key: str) -> None:
     assert mip_options(config(**{key: value, "mip.preset": "mip_release"})) == mip_release(**{field: value})
 
 
-@pytest.mark.parametrize("name", ["transreid_vit_tiny_patch16", "vit_tiny_patch16_reid"])
+@pytest.mark.parametrize("name", ["transreid_vit_tiny_patch16", "vit_tiny_patch16_reid", "shared_vit_tiny_patch16"])
 def test_the_baselines_keep_their_options_and_follow_after_bn(sysu_root: Path, name: str) -> None:
     before, after = (
         bound_builder(cfg := tiny(sysu_root, **{"model.name": name, "mip.after_bn": flag}), build_datamanager(cfg))

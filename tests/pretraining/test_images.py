@@ -83,9 +83,9 @@ def test_normalisation_is_that_of_mean_and_deviation_one_half() -> None:
 
 
 def test_streams_are_apart() -> None:
-    draws = {generator(SEED, stream, 3).random() for stream in ("photos", "captions", "people")}
+    draws = {generator(SEED, stream, 3).random() for stream in ("photos", "captions", "people", "colours")}
     draws |= {keyed(SEED, stream, 3).random() for stream in ("tree", "identity", "camera", "scene", "frame", "noise")}
-    assert len(draws) == 9
+    assert len(draws) == 10
 
 
 def coloured(count: int) -> torch.Tensor:

@@ -113,6 +113,11 @@ def test_colours_go_by_and_by() -> None:
     assert {recipe.colours_at(step).negative for step in (0, 599)} == {0.25}
 
 
+def test_shares_in_a_vit_s_recipe_are_checked() -> None:
+    with pytest.raises(ValueError, match="grey: must be from 0 to 1, not 2"):
+        VitRecipe(grey=2)
+
+
 def test_a_vit_is_trained_on_the_pictures_that_its_recipe_asks_for(tmp_path: Path, monkeypatch) -> None:
     seen: list[torch.Tensor] = []
     monkeypatch.setattr(recognition, "normalise", lambda pictures: seen.append(pictures) or pictures / 255)

@@ -68,7 +68,7 @@ MIP_PAPER = Row("mip_paper", "MIP, paper", VI, {"mip.preset": "mip_paper"})
 MIP_RELEASE = _vi_row(
     "mip_release",
     "MIP, release",
-    # MSEL starts after an eighth of the epochs, as in the released recipe.
+    # MSEL joins in the second of four epochs; in the released recipe, in the tenth.
     {"mip.preset": "mip_release", "loss.prompt.use_msel": True, "loss.prompt.msel_start_epoch": 2},
     "modality_prompts",
     "instance_prompts",

@@ -115,6 +115,7 @@ def recolour(pictures: Tensor, colours: Colours, rng: Generator) -> Tensor:
     return torch.stack([_recoloured(picture, colours, rng) for picture in pictures])
 
 
+# Not data.augmentations.ChannelExchange: that draws from torch's global generator, this from the step's own.
 def _recoloured(picture: Tensor, colours: Colours, rng: Generator) -> Tensor:
     grey, negative, channel = rng.random(), rng.random(), whole(rng, 0, 3)
     if grey >= colours.grey:

@@ -21,13 +21,16 @@ from promptreid.pretraining.recognition import Recogniser, RecognitionRecipe
 class VitRecipe(RecognitionRecipe):
     """Recognition alone, from its middle on mostly without colours.
 
-    With colours alone a tower tells people apart by their colours, knows little of an infrared picture, and learns it
-    beside the colours: what it is then trained on, it tells apart in either light, and does not match.
+    A tower trained with colours throughout matched visible and infrared pictures less well, both at once and after
+    further training on them; docs/mini.md has the figures.
 
     Args:
         grey: see :class:`~promptreid.pretraining.images.Colours`; half of the steps pass before the share is reached,
             for a tower that sees nothing yet learns from colours first.
         negative: likewise.
+
+    Raises:
+        ValueError: values that can't be.
     """
 
     steps: int = 1500
