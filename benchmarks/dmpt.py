@@ -20,13 +20,13 @@ import promptreid  # noqa: F401  (before torch: it sets how OpenMP waits)
 import torch  # isort: skip
 from torch import Tensor
 
-from promptreid.losses.dmpt import DMPTLoss
-from promptreid.models.count import count_parameters
-from promptreid.models.dmpt import DMPT
-from promptreid.models.dmpt_build import build_dmpt
-from promptreid.models.dmpt_options import DMPTOptions, dmpt, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
-from promptreid.models.kept import kept_bytes
-from promptreid.models.prefix import PrefixCache
+from promptreid.methods.dmpt.build import build_dmpt
+from promptreid.methods.dmpt.loss import DMPTLoss
+from promptreid.methods.dmpt.model import DMPT
+from promptreid.methods.dmpt.options import DMPTOptions, dmpt, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
+from promptreid.methods.dmpt.prefix_cache import PrefixCache
+from promptreid.models.parameter_count import count_parameters
+from promptreid.models.saved_activations import kept_bytes
 
 IDENTITIES = 171
 CASES: dict[str, DMPTOptions] = {

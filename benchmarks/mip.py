@@ -1,7 +1,7 @@
 """MIP's optimised form against its reference form, in one run: images/s, peak memory, FLOPs.
 
 The reference form runs every block on whole sequences with hand-written attention, as published; both give the same
-numbers (tests/models/test_mip.py). ViT-B/16, 256 x 128, stride 12, batch 8::
+numbers (tests/methods/mip/test_model.py). ViT-B/16, 256 x 128, stride 12, batch 8::
 
     python benchmarks/mip.py [--preset mip_release] [--threads 2] [--repeats 5]
 
@@ -23,8 +23,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import promptreid  # noqa: F401  (before torch: it sets how OpenMP waits)
-from promptreid.losses.mip import MIPLoss
-from promptreid.models.mip import build_mip, mip_paper, mip_release
+from promptreid.methods.mip.loss import MIPLoss
+from promptreid.methods.mip.model import build_mip, mip_paper, mip_release
 
 PRESETS = {"mip_paper": mip_paper, "mip_release": mip_release}
 CASES = [(form, job, precision) for job in ("train", "extract") for precision in ("fp32", "bf16")

@@ -23,8 +23,8 @@ import torch
 
 from promptreid import host
 from promptreid.evaluation import FeatureSet, MarketProtocol, compute_distances, rank_distances
-from promptreid.evaluation.reranking import KReciprocal
-from promptreid.evaluation.search import topk
+from promptreid.evaluation.ranking.nearest import topk
+from promptreid.evaluation.ranking.reranking import KReciprocal
 
 HOST_QUERIES = 300
 

@@ -28,11 +28,11 @@ import promptreid  # noqa: F401  (before torch: it sets how OpenMP waits)
 import torch  # isort: skip
 
 from promptreid.config import load_config
-from promptreid.datasets.synthetic import FOLDERS, write_tree
-from promptreid.engine.build import build_datamanager, build_engine, build_model
-from promptreid.engine.prompt_engine import PromptEngine
-from promptreid.engine.reproducibility import seed_everything
-from promptreid.engine.timing import PHASES, StepTimer
+from promptreid.engine.checkpoints.random_state import seed_everything
+from promptreid.engine.step_timer import PHASES, StepTimer
+from promptreid.engine.train_engine import PromptEngine
+from promptreid.runs.build import build_datamanager, build_engine, build_model
+from promptreid.synthetic import FOLDERS, write_tree
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 # Configuration, data set, samples of an identity, images of a sample.

@@ -13,10 +13,13 @@ import promptreid
 ROOT = Path(promptreid.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = {
-    0: ("host", "compat", "command"),
-    1: ("data", "config"),
-    2: ("models", "losses", "evaluation", "datasets"),
-    3: ("engine", "pretraining", "retrieval", "visual"),
+    0: ("host", "compat", "command", "files"),
+    1: ("data", "config", "evaluation"),
+    2: ("models", "losses", "datasets", "synthetic"),
+    3: ("methods", "engine", "pretraining"),
+    4: ("runs", "retrieval", "visual"),
+    5: ("registration",),
+    6: ("cli",),
 }
 LEVEL = {name: level for level, names in LAYERS.items() for name in names}
 

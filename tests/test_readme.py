@@ -29,7 +29,7 @@ def test_every_file_it_names_exists() -> None:
 
 def test_every_model_it_names_is_registered() -> None:
     from promptreid import MODELS
-    from promptreid.engine.host_models import HOST_MODELS
+    from promptreid.methods.baselines.torchreid_backbones import HOST_MODELS
 
     paragraph = next(part for part in README.split("\n\n") if part.startswith("Models: "))
     names = [

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from promptreid.command import run_tool
-from promptreid.engine.convert import DATA, Conversion, convert_mip_release, summary
-from promptreid.models.release_model import IMAGE_SIZE, STRIDE
+from promptreid.methods.mip.convert import DATA, Conversion, convert_mip_release, summary
+from promptreid.methods.mip.released_model import IMAGE_SIZE, STRIDE
 
 
 def parse() -> argparse.Namespace:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from promptreid.command import run_tool
 from promptreid.config import load_config
-from promptreid.engine.prompt_diagnostics import diagnose_prompts
+from promptreid.runs.prompt_diagnostics import diagnose_prompts
 
 
 def main(argv: Sequence[str] | None = None) -> None:

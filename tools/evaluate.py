@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 
 from promptreid.command import run_tool
-from promptreid.evaluation.comparison import compare
-from promptreid.evaluation.distances import METRICS
-from promptreid.evaluation.expansion import QueryExpansion
 from promptreid.evaluation.features_io import FeatureTable, load_features
-from promptreid.evaluation.per_query import PerQuery, is_table
 from promptreid.evaluation.protocols import find_protocols, load_rand_perm_cam, oriented
-from promptreid.evaluation.reranking import KReciprocal
+from promptreid.evaluation.ranking.distances import METRICS
+from promptreid.evaluation.ranking.expansion import QueryExpansion
+from promptreid.evaluation.ranking.reranking import KReciprocal
 from promptreid.evaluation.results import Results
+from promptreid.evaluation.statistics.comparison import compare
+from promptreid.evaluation.statistics.per_query import PerQuery, is_table
 from promptreid.evaluation.tables import check_table_path
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from promptreid.command import run_tool
 from promptreid.config import load_config
-from promptreid.engine.missing import evaluate_missing
+from promptreid.runs.missing_modalities import evaluate_missing
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from promptreid.command import run_tool
 from promptreid.datasets.market_mm_maker import Made, make_market_mm
-from promptreid.engine.progress import progress
+from promptreid.engine.epoch_meter import progress
 
 _KEEP = "read this set with data.incomplete keep"
 

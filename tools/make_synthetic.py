@@ -6,7 +6,7 @@ import argparse
 from typing import NoReturn
 
 from promptreid.command import run_tool
-from promptreid.datasets.synthetic import TREES, write_tree
+from promptreid.synthetic import TREES, write_tree
 
 
 class Parser(argparse.ArgumentParser):

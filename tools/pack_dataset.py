@@ -14,7 +14,7 @@ from promptreid.config.keys import did_you_mean
 from promptreid.data.dataset import ModalDataset
 from promptreid.data.packing import files_of, write_pack
 from promptreid.data.transforms import INTERPOLATIONS, PLAIN
-from promptreid.engine.progress import progress
+from promptreid.engine.epoch_meter import progress
 
 
 def parse() -> argparse.Namespace:

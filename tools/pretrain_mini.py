@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 
 from promptreid.command import run_tool
-from promptreid.models.mini import MINI
+from promptreid.models.backbones.bundled_towers import MINI
 from promptreid.pretraining.images import FIRST_SEED
 from promptreid.pretraining.towers import recipe_of, train_tower
 

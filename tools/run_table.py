@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from promptreid.command import run_tool
-from promptreid.engine.result_tables import run_table
-from promptreid.engine.table_definitions import TABLES, find_table
+from promptreid.runs.tables.definitions import TABLES, find_table
+from promptreid.runs.tables.run_table import run_table
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 

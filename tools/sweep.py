@@ -11,7 +11,7 @@ import argparse
 
 from promptreid.command import run_tool
 from promptreid.config import load_config
-from promptreid.engine.sweeps import sweep
+from promptreid.runs.sweep import sweep
 
 
 def parse() -> argparse.Namespace:

@@ -6,8 +6,8 @@ import argparse
 
 from promptreid.command import run_tool
 from promptreid.config import load_config
-from promptreid.engine.runner import run
-from promptreid.engine.splits import parse_splits, run_several
+from promptreid.runs.run import run
+from promptreid.runs.splits_and_seeds import parse_splits, run_several
 
 
 def parse() -> argparse.Namespace:

@@ -12,8 +12,8 @@ import torch
 from promptreid import host
 from promptreid.config import load_config, validate
 from promptreid.data.batch import ModalBatch
-from promptreid.engine.build import build_criterion, build_model
-from promptreid.engine.optimisation import build_optimizer, build_scheduler
+from promptreid.engine.optimizers import build_optimizer, build_scheduler
+from promptreid.runs.build import build_criterion, build_model
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(FOLDER.rglob("*.yaml"))

@@ -1,14 +1,10 @@
-"""Makes the helper modules of this folder and of the evaluation's tests importable; trees that several files share."""
+"""Trees that several files share."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "evaluation")]
-
 from fake_trees import write_llcm, write_regdb
 
 SMALL_CAMERAS = {"vis": (1, 3, 9), "nir": (1, 9)}

@@ -15,7 +15,7 @@ from torch import nn
 
 from promptreid import PathBundle, host
 from promptreid.datasets.regdb import RegDB
-from promptreid.engine.prompt_engine import PromptEngine
+from promptreid.engine.train_engine import PromptEngine
 from promptreid.evaluation import FeatureSet
 
 

@@ -14,7 +14,7 @@ from fake_triples import SMALL, write_small
 from promptreid import DATASETS
 from promptreid.data import strips
 from promptreid.data.dataset import ModalDataset
-from promptreid.engine.testing import check_split
+from promptreid.engine.feature_extraction import check_split
 
 TRIPLES = ("visible", "near_infrared", "thermal_infrared")
 FORMS = {

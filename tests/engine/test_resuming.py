@@ -18,9 +18,9 @@ import torch
 from small_runs import assert_same_run, newest, small_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from promptreid.engine import checkpoint
-from promptreid.engine.prompt_engine import PromptEngine
-from promptreid.engine.runner import run
+from promptreid.engine.checkpoints import files as checkpoint
+from promptreid.engine.train_engine import PromptEngine
+from promptreid.runs.run import run
 
 STEP = PromptEngine.forward_backward
 HALF = {"train.amp": True, "train.amp_dtype": "float16"}
@@ -241,7 +241,7 @@ import torch
 torch.set_num_threads(1)
 from pathlib import Path
 from small_runs import small_config
-from promptreid.engine.runner import run
+from promptreid.runs.run import run
 
 def training(folder):
     cfg = small_config(Path({root!r}), Path(folder), **{changes!r})
@@ -279,7 +279,7 @@ def test_a_run_killed_ten_times_ends_like_one_left_alone(small_root: Path, tmp_p
     """SIGKILL at random moments. Every start is a fork: importing torch takes longer than this training."""
     changes = {"train.checkpoint_steps": 1, "test.eval_freq": 2, "test.select": "test", "train.max_epoch": 6}
     places = {"root": str(small_root), "whole": str(tmp_path / "whole"), "killed": str(tmp_path / "killed")}
-    script = ZYGOTE.format(tests=str(Path(__file__).parent), changes=changes, **places)
+    script = ZYGOTE.format(tests=str(Path(__file__).parents[1] / "helpers"), changes=changes, **places)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(set(done.stdout.splitlines())) >= 5, f"the kills hit nothing new:\n{done.stdout}"

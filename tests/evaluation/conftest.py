@@ -1,16 +1,11 @@
-"""Makes the helper modules of this folder importable and shares the expensive golden matrix."""
+"""The expensive golden matrix, shared."""
 
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).parent))
-
 from golden_distance import distance
 from sysu_counts import query_and_pool
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from promptreid.evaluation.features_io import FeatureTable, save_features
-from promptreid.evaluation.per_query import COLUMNS
 from promptreid.evaluation.protocols import all_protocols
+from promptreid.evaluation.statistics.per_query import COLUMNS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from promptreid.evaluation import Results, Trial
-from promptreid.evaluation.ranking import Ranks, rank_distances
+from promptreid.evaluation.ranking.exact import Ranks, rank_distances
 
 
 def ranks(firsts: list[int]) -> Ranks:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from promptreid.losses.dmpt import DMPTLoss
-from promptreid.losses.mip import MIPLoss
 from promptreid.losses.msel import ModalitySharedEnhancementLoss
 from promptreid.losses.registry import LOSSES
+from promptreid.methods.dmpt.loss import DMPTLoss
+from promptreid.methods.mip.loss import MIPLoss
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from promptreid.models.blocks import Context
+from promptreid.models.backbones.partial_block import Context
+from promptreid.models.backbones.vit import import_timm
 from promptreid.models.heads import BNNeck, GlobalHead, JigsawHead, PromptHead, identity_classifier, jigsaw_runs
-from promptreid.models.vit import import_timm
 
 import_timm()
 DIM = 16

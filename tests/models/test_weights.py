@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from promptreid.models.vit import create_vit, import_timm
+from promptreid.models.backbones.vit import create_vit, import_timm
 from promptreid.models.weights import (
     cached_weights,
     load_backbone,

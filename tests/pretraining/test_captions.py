@@ -7,14 +7,14 @@ import re
 
 import pytest
 
-from promptreid.datasets.synthetic import BANDS, identity
-from promptreid.models.words import phrases_of, sentence_of
+from promptreid.methods.dmpt.words import phrases_of, sentence_of
 from promptreid.pretraining import captions
 from promptreid.pretraining.captions import caption, sentence, words
 from promptreid.pretraining.clip_training import Vocabulary
 from promptreid.pretraining.colours import GREYS, HUES, brightness_of, colour_of
 from promptreid.pretraining.images import generator
 from promptreid.pretraining.images import identity as person_of
+from promptreid.synthetic import BANDS, identity
 
 SEED = 90_000
 # "light grey" says grey; "light" and "orange" alone say colours as well.

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from promptreid.datasets.synthetic import BANDS, Identity, keyed, render_shot
 from promptreid.pretraining.images import (
     Colours,
     check_seed,
@@ -18,6 +17,7 @@ from promptreid.pretraining.images import (
     recolour,
     render,
 )
+from promptreid.synthetic import BANDS, Identity, keyed, render_shot
 
 SEED = 90_001
 SHARES = {"visible": 0.5, "near_infrared": 0.25, "thermal_infrared": 0.25}

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from promptreid.models.mini import MINI_CLIP
+from promptreid.models.backbones.bundled_towers import MINI_CLIP
 from promptreid.pretraining import images, recognition
 from promptreid.pretraining.clip_training import ClipRecipe, Contrast, create_clip, train_clip
 from promptreid.pretraining.loop import Recipe

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from promptreid.config import load_config
-from promptreid.engine.runner import run
 from promptreid.evaluation import SYSUProtocol
-from promptreid.evaluation.reranking import KReciprocal
+from promptreid.evaluation.ranking.reranking import KReciprocal
 from promptreid.retrieval.extraction import extract
+from promptreid.runs.run import run
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "mip" / "quickstart.yaml"
 TINY = {

@@ -12,7 +12,6 @@ import pytest
 
 REPO = Path(__file__).parents[2]
 TOOL = REPO / "tools" / "check_dataset.py"
-sys.path += [str(REPO / "tests" / "datasets"), str(REPO / "tests" / "evaluation")]
 
 from fake_trees import write_regdb  # noqa: E402  (found through the line above)
 from fake_triples import patches, write_small  # noqa: E402

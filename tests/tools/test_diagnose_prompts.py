@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from promptreid.config import load_config
-from promptreid.engine.runner import run
+from promptreid.runs.run import run
 
 ROOT = Path(__file__).parents[2]
 SMALL = {

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from promptreid.evaluation.features_io import FeatureTable, save_features
-from promptreid.evaluation.per_query import PerQuery
+from promptreid.evaluation.statistics.per_query import PerQuery
 
 TOOL = Path(__file__).parents[2] / "tools" / "evaluate.py"
 

@@ -11,7 +11,7 @@ import torch
 from toy_triples import SIZE, ToyTriples, write_triples
 
 from promptreid import host
-from promptreid.engine import checkpoint
+from promptreid.engine.checkpoints import files as checkpoint
 
 TOOL = Path(__file__).parents[2] / "tools" / "evaluate_missing.py"
 

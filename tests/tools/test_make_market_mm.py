@@ -10,7 +10,6 @@ import pytest
 
 REPO = Path(__file__).parents[2]
 TOOL = REPO / "tools" / "make_market_mm.py"
-sys.path.append(str(REPO / "tests" / "datasets"))
 
 from fake_triples import patches  # noqa: E402  (found through the line above)
 

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from promptreid.config import load_config
-from promptreid.engine import result_tables
-from promptreid.engine.table_definitions import TABLES
+from promptreid.runs.tables import run_table as result_tables
+from promptreid.runs.tables.definitions import TABLES
 
 REPO = Path(__file__).parents[2]
 DOCS = (REPO / "docs" / "results.md").read_text()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from promptreid.engine.prompt_engine import PromptEngine
+from promptreid.engine.train_engine import PromptEngine
 
 REPO = Path(__file__).parents[2]
 SMALL = ["data.height", "64", "data.width", "32", "data.workers", "0", "data.synthetic.like", "", "mip.stride", "8",

@@ -133,12 +133,12 @@ def lr_scheduler_kwargs(cfg: CfgNode) -> dict[str, Any]:
 
 
 def step_kwargs(cfg: CfgNode) -> dict[str, Any]:
-    """Arguments of ``promptreid.engine.steps.StepOptions``."""
+    """Arguments of ``promptreid.engine.update_step.StepOptions``."""
     return _pick(cfg, _STEP)
 
 
 def selection_kwargs(cfg: CfgNode) -> dict[str, Any]:
-    """Arguments of ``promptreid.engine.selection.SelectionOptions``."""
+    """Arguments of ``promptreid.engine.checkpoints.best_weights.SelectionOptions``."""
     return _pick(cfg, _SELECTION)
 
 

@@ -19,7 +19,7 @@ from promptreid.data.images import read_image
 from promptreid.datasets import lists
 from promptreid.datasets.market_mm import FOLDERS, JUNK, parse_name
 from promptreid.datasets.pairing import SUFFIXES, Sample, in_strips
-from promptreid.datasets.synthetic.writer import new_folder
+from promptreid.synthetic.writer import new_folder
 
 BRIGHTNESS = 0.4
 QUALITY = 95

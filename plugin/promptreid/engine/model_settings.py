@@ -9,9 +9,9 @@ from typing import Any
 from torch import nn
 
 from promptreid import host
-from promptreid.engine.host_models import HOST_MODELS
-from promptreid.models.dmpt_options import DMPTOptions, dmpt, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
-from promptreid.models.options import MIPOptions, mip_paper, mip_release
+from promptreid.methods.baselines.torchreid_backbones import HOST_MODELS
+from promptreid.methods.dmpt.options import DMPTOptions, dmpt, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
+from promptreid.methods.mip.options import MIPOptions, mip_paper, mip_release
 from promptreid.models.registry import MODELS
 
 MIP_PRESETS = {"mip_paper": mip_paper, "mip_release": mip_release}

@@ -1,12 +1,7 @@
 """Exact rankings, protocols and results. Pure: arrays and tensors in, numbers out."""
 
-from promptreid.evaluation.comparison import Comparison, Difference, compare
-from promptreid.evaluation.distances import compute_distances
-from promptreid.evaluation.drop_in import evaluate_rank
-from promptreid.evaluation.expansion import QueryExpansion
 from promptreid.evaluation.features import FeatureSet
 from promptreid.evaluation.features_io import FeatureTable, load_features, save_features
-from promptreid.evaluation.per_query import PerQuery
 from promptreid.evaluation.protocols import (
     LLCMProtocol,
     MarketProtocol,
@@ -18,11 +13,16 @@ from promptreid.evaluation.protocols import (
     find_protocols,
     load_rand_perm_cam,
 )
-from promptreid.evaluation.ranking import Ranks, rank_distances, rank_features
-from promptreid.evaluation.reranking import KReciprocal
+from promptreid.evaluation.ranking.distances import compute_distances
+from promptreid.evaluation.ranking.exact import Ranks, rank_distances, rank_features
+from promptreid.evaluation.ranking.expansion import QueryExpansion
+from promptreid.evaluation.ranking.nearest import Neighbours, topk
+from promptreid.evaluation.ranking.reranking import KReciprocal
+from promptreid.evaluation.ranking.torchreid_metric import evaluate_rank
 from promptreid.evaluation.results import Results, Trial
-from promptreid.evaluation.search import Neighbours, topk
-from promptreid.evaluation.verification import Verification, roc
+from promptreid.evaluation.statistics.comparison import Comparison, Difference, compare
+from promptreid.evaluation.statistics.per_query import PerQuery
+from promptreid.evaluation.statistics.verification import Verification, roc
 
 __all__ = [
     "Comparison",

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from promptreid.evaluation.chance import Chance, chance
-from promptreid.evaluation.ranking import Ranks
+from promptreid.evaluation.ranking.exact import Ranks
+from promptreid.evaluation.statistics.chance import Chance, chance
 
 MAX_RANK = 50
 _LINE_RANKS = (1, 5, 10, 20)

@@ -8,7 +8,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from promptreid.models.blocks import BlockFunction, Context, context_block
+from promptreid.models.backbones.partial_block import BlockFunction, Context, context_block
 
 
 class BNNeck(nn.Module):

@@ -7,9 +7,9 @@ from functools import partial
 
 from torch import nn
 
-from promptreid.models.baseline import transreid, vit_reid
-from promptreid.models.dmpt_build import build_dmpt
-from promptreid.models.mip import BACKBONE, build_mip
+from promptreid.methods.baselines.vits import transreid, vit_reid
+from promptreid.methods.dmpt.build import build_dmpt
+from promptreid.methods.mip.model import BACKBONE, build_mip
 
 # torchreid gives a builder no camera count, so these names have room for the largest of the usual sets (MSMT17: 15).
 # Rows of cameras that a set lacks stay as initialised. A run that knows its data binds the exact count.

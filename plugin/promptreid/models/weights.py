@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from promptreid.models.position import resample_positions
+from promptreid.models.backbones.position_embedding import resample_positions
+from promptreid.models.backbones.vit import import_timm
 from promptreid.models.torchscript import is_torchscript, read_torchscript
-from promptreid.models.vit import import_timm
 
 _logger = logging.getLogger(__name__)
 BEYOND = "a block beyond the ViT's depth"

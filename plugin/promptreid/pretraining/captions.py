@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from numpy.random import Generator
 
-from promptreid.datasets.synthetic.draws import chance, pick, shuffled
-from promptreid.datasets.synthetic.identity import Identity
-from promptreid.datasets.synthetic.materials import Part
 from promptreid.pretraining.colours import GREYS, HAIRS, HUES, SHADES, Paint, painter
+from promptreid.synthetic.draws import chance, pick, shuffled
+from promptreid.synthetic.identity import Identity
+from promptreid.synthetic.materials import Part
 
 # How each band is called; the first name is the one of its sentence "a ... photo of a person".
 BAND_NAMES = {

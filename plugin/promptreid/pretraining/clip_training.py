@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from promptreid.models.clip import import_open_clip
-from promptreid.models.mini import MINI_CLIP, TOKEN_IDS
+from promptreid.models.backbones.bundled_towers import MINI_CLIP, TOKEN_IDS
+from promptreid.models.backbones.clip_image import import_open_clip
 from promptreid.models.weights import StateDict
 from promptreid.pretraining.captions import caption, words
 from promptreid.pretraining.images import Shot, draw_strangers, generator, identity, normalise, render
@@ -153,7 +153,7 @@ def train_clip(
     Args:
         recipe: how.
         checkpoint: where to keep what has been reached, and where to go on from.
-        config: of open_clip's CLIP; :data:`~promptreid.models.mini.MINI_CLIP` if not given.
+        config: of open_clip's CLIP; :data:`~promptreid.models.backbones.bundled_towers.MINI_CLIP` if not given.
         every: steps from one checkpoint to the next.
 
     Returns:

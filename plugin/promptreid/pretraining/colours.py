@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from promptreid.datasets.synthetic.materials import CLOTH_LEVELS, HAIR_LEVELS, Palette, Part
+from promptreid.synthetic.materials import CLOTH_LEVELS, HAIR_LEVELS, Palette, Part
 
 # Upper bounds of grey levels; below CHROMA the channels differ too little for a hue.
 GREYS = ((50, "black"), (100, "dark grey"), (155, "grey"), (205, "light grey"), (256, "white"))

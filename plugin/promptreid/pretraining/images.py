@@ -11,8 +11,8 @@ import torch
 from numpy.random import PCG64, Generator, SeedSequence
 from torch import Tensor
 
-from promptreid.datasets.synthetic import BANDS, Identity, Shot, keyed, render_shot
-from promptreid.datasets.synthetic.draws import shuffled, whole
+from promptreid.synthetic import BANDS, Identity, Shot, keyed, render_shot
+from promptreid.synthetic.draws import shuffled, whole
 
 FIRST_SEED = 90_000
 SIZE = (128, 64)

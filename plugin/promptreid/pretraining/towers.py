@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from promptreid.models.mini import MINI, MINI_CLIP, MINI_VIT, MINI_VIT_NAME
+from promptreid.models.backbones.bundled_towers import MINI, MINI_CLIP, MINI_VIT, MINI_VIT_NAME
 from promptreid.pretraining.clip_training import ClipRecipe, train_clip
 from promptreid.pretraining.shipping import ship
 from promptreid.pretraining.vit_training import VitRecipe, train_vit

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from promptreid.models.mini import MINI_VIT, MINI_VIT_NAME
-from promptreid.models.vit import create_vit
+from promptreid.models.backbones.bundled_towers import MINI_VIT, MINI_VIT_NAME
+from promptreid.models.backbones.vit import create_vit
 from promptreid.models.weights import StateDict
 from promptreid.pretraining.images import Colours
 from promptreid.pretraining.loop import EVERY, train
@@ -55,7 +55,7 @@ def train_vit(
     Args:
         recipe: how.
         checkpoint: where to keep what has been reached, and where to go on from.
-        overrides: of the ViT; :data:`~promptreid.models.mini.MINI_VIT` if not given.
+        overrides: of the ViT; :data:`~promptreid.models.backbones.bundled_towers.MINI_VIT` if not given.
         every: steps from one checkpoint to the next.
 
     Returns:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from promptreid.data.batch import PathBundle
-from promptreid.engine.prompt_engine import PromptEngine
-from promptreid.engine.trained import open_target, trained_engine
+from promptreid.engine.train_engine import PromptEngine
 from promptreid.evaluation.features_io import SPLITS, FeatureTable
+from promptreid.runs.load_trained import open_target, trained_engine
 
 
 def extract(cfg: Any) -> FeatureTable:

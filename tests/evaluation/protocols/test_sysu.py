@@ -12,7 +12,7 @@ import torch
 
 from promptreid.evaluation import FeatureSet, SYSUProtocol, SYSUReleaseProtocol
 from promptreid.evaluation.protocols import Permutations
-from promptreid.evaluation.ranking import rank_distances
+from promptreid.evaluation.ranking.exact import rank_distances
 from promptreid.evaluation.results import Trial
 
 Sets = tuple[FeatureSet, FeatureSet]

@@ -7,13 +7,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from promptreid.evaluation.distances import DistanceMatrix, DistanceRows, FeatureDistances, GivenDistances
-from promptreid.evaluation.expansion import QueryExpansion
 from promptreid.evaluation.features import Array, FeatureSet
-from promptreid.evaluation.ranking import Ranks, rank_subsets
-from promptreid.evaluation.reranking import KReciprocal
+from promptreid.evaluation.ranking.distances import DistanceMatrix, DistanceRows, FeatureDistances, GivenDistances
+from promptreid.evaluation.ranking.exact import Ranks, rank_subsets
+from promptreid.evaluation.ranking.expansion import QueryExpansion
+from promptreid.evaluation.ranking.reranking import KReciprocal
 from promptreid.evaluation.results import Results, full_name
-from promptreid.evaluation.verification import FPRS, Verification, roc
+from promptreid.evaluation.statistics.verification import FPRS, Verification, roc
 
 DIRECTIONS = ("visible-infrared", "infrared-visible")
 """Query modality first."""
@@ -27,8 +27,8 @@ class Protocol:
 
     Attributes:
         name: unique and printed with every result.
-        rule: filter rule, see :data:`promptreid.evaluation.ranking.RULES`.
-        level: CMC level, see :data:`promptreid.evaluation.ranking.LEVELS`.
+        rule: filter rule, see :data:`promptreid.evaluation.ranking.exact.RULES`.
+        level: CMC level, see :data:`promptreid.evaluation.ranking.exact.LEVELS`.
     """
 
     name: str

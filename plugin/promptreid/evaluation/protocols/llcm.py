@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from promptreid.evaluation.distances import DistanceMatrix
 from promptreid.evaluation.features import FeatureSet
 from promptreid.evaluation.protocols.base import DIRECTIONS, Protocol, check_cameras, check_choice
 from promptreid.evaluation.protocols.cells import cells_of, draw_by_seed
-from promptreid.evaluation.ranking import Ranks, rank_subsets
+from promptreid.evaluation.ranking.distances import DistanceMatrix
+from promptreid.evaluation.ranking.exact import Ranks, rank_subsets
 
 _CAMERAS = range(9)
 

@@ -8,7 +8,7 @@ from typing import Any
 from promptreid.evaluation.features import Array, FeatureSet
 from promptreid.evaluation.protocols.base import Protocol
 from promptreid.evaluation.results import Results
-from promptreid.evaluation.verification import Verification
+from promptreid.evaluation.statistics.verification import Verification
 
 
 class Swapped:

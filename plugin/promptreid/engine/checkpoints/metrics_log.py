@@ -1,0 +1,57 @@
+"""Losses and results of a run, one JSON object per line, the same for a run that was interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from promptreid.engine.checkpoints.files import atomic_write
+from promptreid.engine.checkpoints.position import Position
+
+NAME = "metrics.jsonl"
+
+
+class MetricsLog:
+    """``metrics.jsonl``: records with ``epoch`` (from 1), and either ``step`` and losses or a data set and its results.
+
+    There are no times in it, so two runs that did the same have the same file.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def cut(self, position: Position, source: Path | None = None) -> None:
+        """Keep what was written before ``position``, and start the file where there is none.
+
+        Args:
+            position: where the run goes on.
+            source: the file to start from, that of another run; by default, this one.
+        """
+        source = source or self.path
+        lines = source.read_text(encoding="utf-8").splitlines() if source.exists() else []
+        kept = [line for line in lines if _is_before(line, position)]
+        with atomic_write(self.path) as file:
+            file.write("".join(f"{line}\n" for line in kept).encode())
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append a record."""
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def sync(self) -> None:
+        """Have the records on the disk before a checkpoint says that they are."""
+        if self.path.exists():
+            with open(self.path, "rb") as file:
+                os.fsync(file.fileno())
+
+
+def _is_before(line: str, position: Position) -> bool:
+    try:
+        return position.after(json.loads(line))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False  # a line that a kill has torn

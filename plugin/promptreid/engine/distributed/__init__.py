@@ -1,0 +1,1 @@
+"""Several processes that train and test one model together."""

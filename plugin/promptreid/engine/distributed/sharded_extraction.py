@@ -1,0 +1,70 @@
+"""The features of a test set, extracted by all processes together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from promptreid.engine.distributed.process_group import gather_to_first, is_writer, rank, together, world_size
+from promptreid.engine.feature_extraction import features_of, part_of, scenes_of
+from promptreid.evaluation.features import FeatureSet
+
+
+def shared_features_of(
+    loader: Any,
+    extract: Callable[[Any], Tensor],
+    what: str,
+    *,
+    normalize: bool = False,
+    use_gpu: bool = False,
+    between: Callable[[], None] = lambda: None,
+) -> FeatureSet:
+    """Features of a test set; each of W processes extracts the samples rank, rank + W, ..
+
+    What it returns is that of :func:`~promptreid.engine.feature_extraction.features_of`.
+
+    Args:
+        loader, extract, what, normalize, use_gpu: as there.
+        between: called after each batch, in all processes equally often.
+
+    Returns:
+        in the first process the features of the whole set, in its order; elsewhere those of the process's own share.
+
+    Raises:
+        ValueError: more processes than samples.
+        RuntimeError: a sample is missing, or is there twice.
+    """
+    processes, total = world_size(), len(loader.dataset)
+    if processes == 1:
+        return features_of(loader, extract, what, normalize=normalize, use_gpu=use_gpu, between=between)
+    if total < processes:
+        raise ValueError(f"the {what} set has {total} images, fewer than the {processes} processes: start fewer")
+    numbers = np.arange(rank(), total, processes)
+    part = part_of(loader, numbers)
+    own = features_of(part, extract, what, normalize=normalize, use_gpu=use_gpu, between=between)
+    most = math.ceil(math.ceil(total / processes) / part.batch_size)
+    for _ in range(most - len(part)):
+        between()
+    return together(lambda: _whole(own, numbers, total, loader.dataset))
+
+
+def _whole(own: FeatureSet, numbers: np.ndarray, total: int, dataset: Any) -> FeatureSet:
+    labels = torch.from_numpy(np.stack([numbers, own.pids, own.camids], axis=1))
+    every_labels, every_features = gather_to_first(labels), gather_to_first(torch.as_tensor(own.features))
+    if not is_writer():
+        return own
+    ids, pids, camids = torch.cat(every_labels).unbind(1)
+    order = ids.argsort()
+    if not torch.equal(ids[order], torch.arange(total)):
+        raise RuntimeError(f"the processes' shares are not the {total} samples, each once: {len(ids)} came")
+    return FeatureSet(
+        features=torch.cat(every_features)[order],
+        pids=pids[order].numpy(),
+        camids=camids[order].numpy(),
+        scenes=scenes_of(dataset),
+    )

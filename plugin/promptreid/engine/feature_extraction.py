@@ -1,0 +1,129 @@
+"""What a test of a model consists of: the protocols, the features, and the right to test at all."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from promptreid.data.batch import PathBundle
+from promptreid.engine.epoch_meter import progress
+from promptreid.evaluation.protocols import FeatureSet
+
+
+def protocols_of(dataset: Any, names: Sequence[str] = ()) -> list[Any]:
+    """The protocols of a data set: its standard ones, or those that are named.
+
+    Args:
+        dataset: any; one of torchreid's own has none.
+        names: full names, or the first words of several.
+
+    Raises:
+        ValueError: it has none of that name.
+    """
+    standard = {protocol.name: protocol for protocol in getattr(dataset, "protocols", ())}
+    if not standard or not names:
+        return list(standard.values())
+    known = standard | {protocol.name: protocol for protocol in getattr(dataset, "named_protocols", ())}
+    chosen: list[Any] = []
+    for wanted in names:
+        found = [known[name] for name in known if name == wanted or name.startswith(f"{wanted} ")]
+        if not found:
+            missing = getattr(dataset, "missing_protocols", {})
+            reason = next((missing[name] for name in missing if wanted.startswith(name)), f"not one of {sorted(known)}")
+            raise ValueError(f"test.protocols {wanted!r}: {reason}")
+        chosen += [protocol for protocol in found if protocol not in chosen]
+    return chosen
+
+
+def split_of(dataset: Any) -> str:
+    """Which of several divisions into training and test identities a data set is; empty where there is one."""
+    return str(getattr(dataset, "split", ""))
+
+
+def check_split(trained: str, tested: Any, what: str | Path) -> None:
+    """Refuse to test on identities that were trained on.
+
+    A data set may decide by its method ``shares_identities_with(split) -> bool``: whether its test identities are
+    among those that training on ``split`` has seen. By default they are unless the two splits are the same.
+
+    Args:
+        trained: the split that the weights were trained on; empty when unknown.
+        tested: the data set to test on.
+        what: was trained on it, for the message.
+
+    Raises:
+        ValueError: some of them were.
+    """
+    split = split_of(tested)
+    shares = getattr(tested, "shares_identities_with", None)
+    shared = shares(trained) if shares is not None else bool(split) and trained != split
+    if trained and shared:
+        raise ValueError(
+            f"{what} was trained on {trained}, and {split or type(tested).__name__} tests identities of that training "
+            "set: its numbers would be far too good; set data.split_id or data.targets to what belongs to the training"
+        )
+
+
+def features_of(
+    loader: Any,
+    extract: Callable[[Any], Tensor],
+    what: str,
+    *,
+    normalize: bool = False,
+    use_gpu: bool = False,
+    kept: Collection[int] | None = None,
+    between: Callable[[], None] = lambda: None,
+) -> FeatureSet:
+    """Features of a whole loader, (N, D) float32 on the CPU, with identities, evaluation cameras and scenes.
+
+    Args:
+        loader: of a test set, in the data set's order.
+        extract: images to features, (B, D).
+        what: for the progress bar.
+        normalize: scale the features to unit length.
+        use_gpu: where the images go.
+        kept: modality ids; the other modalities are shown to the model as missing. All, when omitted.
+        between: called after each batch.
+    """
+    features, pids, camids = [], [], []
+    for batch in progress(loader, f"extracting {what}"):
+        images = batch["img"] if kept is None else batch["img"].only(kept)
+        features.append(extract(images.cuda(non_blocking=True) if use_gpu else images).cpu())
+        pids.append(batch["pid"])
+        camids.append(batch["camid"])
+        between()
+    stacked = torch.cat(features)
+    return FeatureSet(
+        features=F.normalize(stacked, dim=1) if normalize else stacked,
+        pids=torch.cat(pids).numpy(),
+        camids=torch.cat(camids).numpy(),
+        scenes=scenes_of(loader.dataset),
+    )
+
+
+def part_of(loader: Any, rows: np.ndarray) -> Any:
+    """A loader of some of the samples, the loader itself where it has no others."""
+    if len(rows) == len(loader.dataset):
+        return loader
+    dataset = copy.copy(loader.dataset)
+    dataset.data = [dataset.data[row] for row in rows]
+    return DataLoader(
+        dataset, batch_size=loader.batch_size, num_workers=loader.num_workers, pin_memory=loader.pin_memory
+    )
+
+
+def scenes_of(dataset: Any) -> np.ndarray | None:
+    """The scene of each image, if all have one."""
+    paths = [record[0] for record in getattr(dataset, "data", ())]
+    scenes = [path.labels.get("scene") for path in paths if isinstance(path, PathBundle)]
+    if not scenes or len(scenes) < len(paths) or None in scenes:
+        return None
+    return np.array(scenes)

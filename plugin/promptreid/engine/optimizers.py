@@ -1,0 +1,150 @@
+"""Optimisers and schedules from the configuration: torchreid's own, and those with per-group rates and warm-up."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from promptreid import host
+from promptreid.config import lr_scheduler_kwargs, optimizer_kwargs
+from promptreid.engine.schedules import WarmupCosineRestarts
+from promptreid.methods.dmpt.alignment import ContextAlignment
+from promptreid.methods.dmpt.bind import PromptIBind
+from promptreid.methods.dmpt.semantic import SemanticPrompts
+from promptreid.methods.dmpt.words import FreeModalityPrompts
+from promptreid.methods.mip.prompts import InstancePromptGenerator, ModalityPrompts
+from promptreid.methods.mip.variants import PromptBank
+
+ROLES = ("base", "bias", "prompts", "generator")
+
+_PROMPT_VECTORS: dict[tuple[type[nn.Module], ...], str] = {
+    (ModalityPrompts, PromptBank): "library",
+    (SemanticPrompts, FreeModalityPrompts, PromptIBind): "prompts",
+    (ContextAlignment,): "context",
+}
+
+
+def parameter_roles(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]:
+    """Each parameter with the role that decides its learning rate.
+
+    ``prompts`` are MIP's library of modality prompts or prompt bank, and DMPT's learned vectors; ``generator`` is the
+    whole instance prompt generator (its biases too), ``bias`` every other bias, ``base`` the rest. What makes prompts
+    of something else (MIP's projection, as in its released code, DMPT's mapping and attentions) counts as base.
+    """
+    vectors = {
+        id(getattr(module, name))
+        for module in model.modules()
+        for kinds, name in _PROMPT_VECTORS.items()
+        if isinstance(module, kinds)
+    }
+    generators = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, InstancePromptGenerator)
+        for parameter in module.parameters()
+    }
+    for name, parameter in model.named_parameters():
+        if id(parameter) in vectors:
+            yield name, parameter, "prompts"
+        elif id(parameter) in generators:
+            yield name, parameter, "generator"
+        else:
+            yield name, parameter, "bias" if name.endswith("bias") else "base"
+
+
+def prompt_families(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """The parameters of each kind of prompt, by its name.
+
+    These are the roles ``prompts`` and ``generator``, and the modules that name a family themselves, by an attribute
+    ``prompt_family`` that is a string.
+    """
+    families: dict[str, list[nn.Parameter]] = defaultdict(list)
+    for _, parameter, role in parameter_roles(model):
+        if role in ("prompts", "generator"):
+            families[role].append(parameter)
+    for module in model.modules():
+        family = getattr(module, "prompt_family", None)
+        if isinstance(family, str):
+            families[family] += module.parameters()
+    return dict(families)
+
+
+def parameter_groups(
+    model: nn.Module,
+    lr: float,
+    multipliers: dict[str, float],
+    new_layers: Collection[str] | None = None,
+    base_lr_mult: float = 1.0,
+) -> list[dict[str, Any]]:
+    """Parameter groups for a torch optimiser, one per role, each with its rate and its name.
+
+    With ``new_layers`` a role has two groups at most, the one for the new layers called ``new`` and its name.
+
+    Args:
+        model: any model; one without prompts has the groups ``bias`` and ``base``.
+        lr: the base rate.
+        multipliers: factor per role; 1 where a role is missing.
+        new_layers: children of the model, as in torchreid's ``train.new_layers``; all others are base layers.
+        base_lr_mult: another factor for base layers.
+
+    Raises:
+        ValueError: the model has no such child.
+    """
+    children = dict(model.named_children())
+    unknown = sorted(set(new_layers or ()) - set(children))
+    if unknown:
+        raise ValueError(f"train.new_layers: the model has no {', '.join(unknown)}, but {', '.join(children)}")
+    groups: dict[tuple[bool, str], list[nn.Parameter]] = defaultdict(list)
+    for name, parameter, role in parameter_roles(model):
+        groups[new_layers is not None and name.partition(".")[0] in new_layers, role].append(parameter)
+    # torchreid reports the last group's rate as "the" learning rate: let it be the base rate.
+    order = sorted(groups, key=lambda key: (key[0], ROLES.index(key[1])), reverse=True)
+    factors = {role: multipliers.get(role, 1.0) for role in ROLES}
+    return [
+        {
+            "params": groups[new, role],
+            "lr": lr * factors[role] * (1.0 if new or new_layers is None else base_lr_mult),
+            "name": f"new {role}" if new else role,
+        }
+        for new, role in order
+    ]
+
+
+def build_optimizer(model: nn.Module, cfg: Any) -> torch.optim.Optimizer:
+    """The optimiser of ``cfg.train``: torchreid's for its own models, one with per-role rates for ours."""
+    kwargs = optimizer_kwargs(cfg)
+    if not host.is_ours("model", cfg.model.name) and cfg.train.optim != "adamw":
+        return host.optim.build_optimizer(model, **kwargs)
+    staged = {"new_layers": cfg.train.new_layers, "base_lr_mult": cfg.train.base_lr_mult} if cfg.train.staged_lr else {}
+    groups = parameter_groups(model, cfg.train.lr, dict(cfg.train.lr_mult), **staged)
+    decay, betas = cfg.train.weight_decay, (cfg.adam.beta1, cfg.adam.beta2)
+    if cfg.train.optim == "sgd":
+        return torch.optim.SGD(
+            groups,
+            momentum=cfg.sgd.momentum,
+            dampening=cfg.sgd.dampening,
+            nesterov=cfg.sgd.nesterov,
+            weight_decay=decay,
+        )
+    if cfg.train.optim == "rmsprop":
+        return torch.optim.RMSprop(groups, alpha=cfg.rmsprop.alpha, momentum=cfg.sgd.momentum, weight_decay=decay)
+    kinds: dict[str, Any] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "radam": torch.optim.RAdam}
+    if cfg.train.optim == "amsgrad":
+        return torch.optim.Adam(groups, betas=betas, weight_decay=decay, amsgrad=True)
+    return kinds[cfg.train.optim](groups, betas=betas, weight_decay=decay)
+
+
+def build_scheduler(optimizer: torch.optim.Optimizer, cfg: Any) -> Any:
+    """The schedule of ``cfg.train``, stepped once per epoch."""
+    train = cfg.train
+    if train.lr_scheduler not in ("warmup_cosine", "mip_cosine"):
+        return host.optim.build_lr_scheduler(optimizer, **lr_scheduler_kwargs(cfg))
+    # Epochs count from 1 to max_epoch, and a cycle restarts when it is complete: a single one has to outlast them.
+    cycle = train.cosine.cycle if train.lr_scheduler == "mip_cosine" else train.max_epoch + 1
+    return WarmupCosineRestarts(
+        optimizer, train.warmup_epochs, train.warmup_lr, cycle, train.cosine.decay, train.cosine.min_lr
+    )

@@ -1,0 +1,1 @@
+"""Tests in which modalities are missing."""

@@ -1,0 +1,1 @@
+"""Exact rankings of a gallery, and what changes them."""

@@ -1,0 +1,1 @@
+"""What a result is worth: chance, intervals, comparisons, error rates."""

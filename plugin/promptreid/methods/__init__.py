@@ -1,0 +1,1 @@
+"""What is made of the shared parts: a room for each method."""

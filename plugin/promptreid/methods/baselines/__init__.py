@@ -1,0 +1,1 @@
+"""What MIP and DMPT are compared with."""

@@ -1,0 +1,270 @@
+"""DMPT: decoupled modality-aware prompt tuning of a frozen ViT for multi-modal re-identification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from promptreid.methods.dmpt.bind import PromptIBind
+from promptreid.methods.dmpt.options import DMPTOptions, dmpt, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
+from promptreid.methods.dmpt.prefix_cache import PrefixCache, run_prefix
+from promptreid.methods.dmpt.semantic import SemanticPrompts
+from promptreid.models.backbones.partial_block import recomputed
+from promptreid.models.backbones.towers import Tower
+from promptreid.models.frozen import DTYPES, Frozen
+from promptreid.models.heads import BNNeck, identity_classifier
+from promptreid.models.inputs import being_traced
+from promptreid.models.outputs import PromptOutput
+from promptreid.models.present_images import Slots, slots_of
+from promptreid.models.sie import SideInformation
+
+__all__ = ["DMPT", "DMPTOptions", "dmpt", "dmpt_s", "dmpt_s_bind", "dmpt_s_bind_m"]
+
+MODALITIES = ("visible", "near_infrared", "thermal_infrared")
+
+
+class DMPT(nn.Module):
+    """One frozen tower for all modalities, with prompts in its blocks and a feature per modality behind them.
+
+    All images of a batch go through the tower in one call; nothing is computed for missing ones. Slot s of a sample
+    gives ``f^s = Proj(LN(c_L))`` (F1). The descriptor is (B, M D_out): the features side by side, zeros where an
+    image is missing, scaled to unit length as a whole, in float32 (float64 if the model is).
+
+    In training it returns, by ``loss``: ``"softmax"`` a list of logits; ``"prompt"`` a :class:`PromptOutput`; anything
+    else ``(logits, features)``, both lists, one entry per head: one on the whole concatenation, or one per slot.
+
+    Args:
+        tower: What :class:`~promptreid.models.backbones.towers.Tower` asks for; frozen here, in place,
+            unless the options say otherwise.
+        num_classes: C, identities in training.
+        loss: See above.
+        options: Which DMPT.
+        cameras: Rows of the camera embedding, if there is one.
+        modalities: Names of the modalities; a modality's id is its index.
+        images_per_sample: M, slots of a sample.
+        word_prompts: The modality prompts, a module from ids (n,) to prompts (n, M, D); if the options have any.
+        alignment: From features (n, D_out) to logits (n, modalities); if the options have it.
+
+    References:
+        Lin et al., DMPT: Decoupled Modality-aware Prompt Tuning for Multi-modal Object Re-identification, WACV 2025.
+        Its code is not public; docs/dmpt.md says what here is stated and what was chosen.
+    """
+
+    #: Prefixes of what a descriptor does not use; of these, evaluation takes a checkpoint with others, or none.
+    training_only = ("classifier.", "alignment.")
+
+    def __init__(
+        self,
+        tower: Any,
+        num_classes: int,
+        loss: str = "softmax",
+        options: DMPTOptions | None = None,
+        cameras: int = 1,
+        modalities: Sequence[str] = MODALITIES,
+        images_per_sample: int = 3,
+        word_prompts: nn.Module | None = None,
+        alignment: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        if num_classes < 1 or images_per_sample < 1:
+            raise ValueError(
+                f"expected at least 1, got num_classes={num_classes} images_per_sample={images_per_sample}"
+            )
+        self.options = options = options or dmpt()
+        self.loss = loss
+        self.modalities = tuple(modalities)
+        self.images_per_sample = images_per_sample
+        self.plan = plan = options.plan(tower.layers)
+        dim, std = tower.dim, options.prompt_std
+        self.backbone = Frozen(tower, DTYPES[options.frozen_dtype]) if options.frozen else tower
+        self.sie = SideInformation(cameras, dim, options.sie_weight) if options.sie_weight else None
+        sets = plan.last - plan.first + 1 if options.deep else 1
+        self.semantic_prompts = SemanticPrompts(sets, options.semantic_length, dim, std) if options.semantic else None
+        self.word_prompts = word_prompts
+        self.bind = PromptIBind(plan.interactions, options.bind_length, dim, tower.heads, std) if options.bind else None
+        self.alignment = alignment
+        self.checkpoint_blocks = False  # recompute the blocks in the backward pass
+        self.prefix_cache: PrefixCache | None = None  # of what the blocks before the first prompt compute
+        heads, width = (1, images_per_sample) if options.classifier == "joint" else (images_per_sample, 1)
+        self.necks = nn.ModuleList(BNNeck(width * tower.out_dim) for _ in range(heads))
+        self.classifier = nn.ModuleList(identity_classifier(width * tower.out_dim, num_classes) for _ in range(heads))
+
+    @property
+    def tower(self) -> Tower:
+        """The tower, frozen or not."""
+        tower: Any = self.backbone.module if isinstance(self.backbone, Frozen) else self.backbone
+        return tower
+
+    @property
+    def frozen_prefix(self) -> int:
+        """How many blocks, from the first, compute what depends on the image alone, so that it can be kept."""
+        return self.plan.first - 1 if isinstance(self.backbone, Frozen) and self.sie is None else 0
+
+    def forward(self, inputs: Tensor | Mapping[str, Tensor]) -> Any:
+        """See the class; the accepted inputs are those of :func:`~promptreid.models.present_images.slots_of`."""
+        if not self.training:
+            return self.descriptor(inputs)
+        outputs = self.outputs(inputs)
+        if self.loss == "prompt":
+            return outputs
+        return outputs["logits"] if self.loss == "softmax" else (outputs["logits"], outputs["features"])
+
+    def outputs(self, inputs: Tensor | Mapping[str, Tensor]) -> PromptOutput:
+        """Everything at once, in training or evaluation mode."""
+        slots = self._slots(inputs)
+        features, bound = self.features(slots)
+        heads = self._heads(slots.join(features), slots)
+        normalised = self._normalised(heads, slots)
+        output = PromptOutput(
+            logits=[fc(feature) for fc, feature in zip(self.classifier, normalised, strict=True)],
+            features=heads,
+            prompt_logits=[],
+            prompts=[layer.detach() for layer in bound],
+            modality=slots.modality,
+            present=slots.present,
+        )
+        if self.alignment is not None and self.training:
+            output["alignment_logits"] = self.alignment(features)
+        return output
+
+    def descriptor(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
+        """What retrieval compares, (B, M D_out); a missing modality adds nothing to inner products."""
+        slots = self._slots(inputs)
+        joined = slots.join(self.features(slots)[0])
+        if self.options.after_bn:
+            joined = torch.cat(self._normalised(self._heads(joined, slots), slots), dim=1)
+            joined = slots.join(slots.part(joined))  # zeros again where there is no image
+        return F.normalize(joined, dim=1)
+
+    def features(self, slots: Slots) -> tuple[Tensor, list[Tensor]]:
+        """Features f^s of the n images before the BNNecks, (n, D_out), and their bind prompts.
+
+        Returns:
+            The features; and what B_l^m was after each interaction layer, (n, b, D).
+        """
+        tokens, bound = self._encode(*self._entered(slots), slots)
+        return self.tower.read(tokens), bound
+
+    def _entered(self, slots: Slots) -> tuple[Tensor, int]:
+        """Tokens (n, 1 + N, D), and how many blocks they have been through: none, unless the cache serves."""
+        cache, blocks = self.prefix_cache, self.frozen_prefix
+        served = cache is not None and blocks and (cache.in_training or not self.training)
+        if cache is None or not served or slots.images.requires_grad or being_traced():
+            side = None if self.sie is None else self.sie(slots.camera)
+            return self.tower.embed(slots.images, side), 0
+        tower: Any = self.tower
+        compute = partial(run_prefix, tower, blocks=blocks)
+        # The tower's own, without the digest beside it, which loading tuned weights writes to.
+        return cache(slots.images, compute, tower.buffers()), blocks
+
+    def _slots(self, inputs: Tensor | Mapping[str, Tensor]) -> Slots:
+        return slots_of(inputs, len(self.modalities), self.images_per_sample)
+
+    def _encode(self, tokens: Tensor, done: int, slots: Slots) -> tuple[Tensor, list[Tensor]]:
+        """The blocks after the first ``done``, with prompts (P3, B5), on tokens (n, 1 + N, D).
+
+        Returns:
+            The class token, and the bind prompts.
+        """
+        tower, plan, bind = self.tower, self.plan, self.bind
+        run = recomputed(tower.run, self.checkpoint_blocks)
+        base = tokens.shape[1]  # in front; behind them modality prompts, bind prompts, semantic prompts
+        semantic: Tensor | None = None
+        bound: list[Tensor] = []
+        for layer in range(done + 1, tower.layers + 1):
+            if layer == plan.first and self.word_prompts is not None:
+                tokens = torch.cat([tokens, self.word_prompts(slots.modality).to(tokens.dtype)], dim=1)
+            semantic = self._semantic(layer, semantic, bound, tokens)
+            stream = tokens.shape[1]
+            sequence = tokens if semantic is None else torch.cat([tokens, semantic], dim=1)
+            # What nobody reads is not computed: the prompts that are replaced, and at the end all but the class token.
+            carried = layer < plan.last and (layer in plan.interactions or not self.options.deep)
+            reads = sequence.shape[1] if carried else stream
+            if layer >= plan.last:
+                reads = 1 if layer == tower.layers else base
+            sequence = run(layer - 1, sequence, reads)
+            tokens, semantic = sequence[:, :stream], sequence[:, stream:] if carried and semantic is not None else None
+            if bind is not None and layer in plan.interactions:
+                bound.append(bind(layer, self._offered(tokens, semantic, base), slots))
+                tokens = self._received(tokens, bound[-1].to(tokens.dtype), base)
+        return tokens[:, :1], bound
+
+    def _semantic(self, layer: int, carried: Tensor | None, bound: list[Tensor], tokens: Tensor) -> Tensor | None:
+        """The semantic prompts that enter a block, (n, S, D), if any."""
+        number = layer - self.plan.first
+        if self.semantic_prompts is None or not 0 <= number <= self.plan.last - self.plan.first:
+            return None
+        if self.options.deep or number == 0:
+            carried = self.semantic_prompts(number if self.options.deep else 0, len(tokens)).to(tokens.dtype)
+        if carried is not None and self.options.bind_output == "semantic" and layer - 1 in self.plan.interactions:
+            carried = carried + bound[-1].to(tokens.dtype)
+        return carried
+
+    def _offered(self, tokens: Tensor, semantic: Tensor | None, base: int) -> Tensor:
+        """What the others may read of each image after an interaction layer, (n, s, D)."""
+        words = tokens[:, base : base + self.options.word_length]
+        if semantic is None or self.options.bind_source == "modality":
+            return words
+        return semantic if self.options.bind_source == "semantic" else torch.cat([semantic, words], dim=1)
+
+    def _received(self, tokens: Tensor, bound: Tensor, base: int) -> Tensor:
+        """The tokens (n, b, D) after an interaction layer gave bind prompts (n, b, D)."""
+        output = self.options.bind_output
+        if output == "class":
+            return torch.cat([tokens[:, :1] + bound.mean(dim=1, keepdim=True), tokens[:, 1:]], dim=1)
+        if output == "semantic":
+            return tokens
+        kept = base + (self.options.word_length if self.word_prompts is not None else 0)
+        return torch.cat([tokens[:, :kept], bound], dim=1)
+
+    def _heads(self, joined: Tensor, slots: Slots) -> list[Tensor]:
+        """Joined features (B, M D_out) as the heads take them."""
+        return [joined] if len(self.necks) == 1 else list(joined.chunk(slots.present.shape[1], dim=1))
+
+    def _normalised(self, heads: list[Tensor], slots: Slots) -> list[Tensor]:
+        """Each head's feature after its BNNeck; rows without an image count in no slot's statistics."""
+        if len(heads) == 1 or slots.places is None:
+            return [neck(feature) for neck, feature in zip(self.necks, heads, strict=True)]
+        flags = slots.present.unbind(1)
+        return [_norm_present(*each) for each in zip(self.necks, heads, flags, strict=True)]
+
+    def _replicate_for_data_parallel(self) -> DMPT:
+        # DataParallel's replicas run in threads on copies of the weights, and would share one cache.
+        replica: DMPT = super()._replicate_for_data_parallel()
+        replica.prefix_cache = None
+        return replica
+
+    def modality_slices(self, count: int) -> list[slice] | None:
+        """Where each of ``count`` slots stands in a descriptor, up to its scale.
+
+        Returns:
+            None where modalities exchange: a part then also tells of the others.
+        """
+        if self.bind is not None and count > 1:
+            return None
+        width = self.tower.out_dim
+        return [slice(slot * width, (slot + 1) * width) for slot in range(count)]
+
+    def check_unchanged(self) -> bool:
+        """Whether the frozen weights are those the model was built with; True if nothing is frozen."""
+        return all(part.check_unchanged() for part in self.modules() if isinstance(part, Frozen))
+
+
+def _norm_present(neck: nn.Module, features: Tensor, present: Tensor) -> Tensor:
+    """A slot's BNNeck on the rows (B, D) that have an image; zeros elsewhere."""
+    if not neck.training or bool(present.all()):
+        normalised: Tensor = neck(features)
+        return normalised.masked_fill(~present[:, None], 0.0)
+    rows = present.nonzero().flatten()
+    if len(rows) == 1:
+        raise ValueError(
+            "classifier='single': a training batch needs at least two images in a slot, or none; use larger batches"
+        )
+    if not len(rows):
+        return torch.zeros_like(features)
+    return torch.zeros_like(features).index_copy(0, rows, neck(features.index_select(0, rows)))

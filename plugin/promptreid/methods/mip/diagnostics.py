@@ -1,0 +1,215 @@
+"""Whether MIP's prompts do their work: measures with one value per prompted layer, without gradients.
+
+A value is NaN where the batch leaves it undefined, or where the prompts hold a NaN.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from promptreid.methods.mip.model import MIP
+from promptreid.models.backbones.partial_block import Context
+
+
+@torch.no_grad()
+def modality_prompt_distance(model: MIP) -> list[float]:
+    """How far apart the modality prompts of different modalities are.
+
+    The Euclidean distance between prompt t of one modality and prompt t of another, averaged over t = 1 .. j and over
+    all pairs of modalities. Prompts are taken as the blocks see them, after the projection and the adapter, if there
+    is one, but without dropout. Attention does not know the order of prompts, so 0 means that the modalities have the
+    same prompts, while the same prompts in another order have a distance above 0.
+
+    Returns:
+        One value >= 0 per layer; 0 is bad: nothing in the prompts tells the modalities apart. Empty where there is no
+        pair: without modality prompts, with naive ones, or with a single modality.
+    """
+    pairs = _modality_prompt_pairs(model)
+    if pairs is None:
+        return []
+    return (pairs[0] - pairs[1]).norm(dim=-1).mean(dim=(1, 2)).tolist()
+
+
+@torch.no_grad()
+def modality_prompt_cosine(model: MIP) -> list[float]:
+    """How alike the modality prompts of different modalities are, whatever their length.
+
+    The cosine between the mean prompts, over t = 1 .. j, of two modalities, averaged over all pairs of modalities; the
+    prompts are those of :func:`modality_prompt_distance`. Means do not depend on the order of the prompts, and neither
+    does attention.
+
+    Returns:
+        One value in [-1, 1] per layer; 1 is bad: in their mean, prompts do not tell the modalities apart. Empty where
+        there is no pair of modalities.
+    """
+    pairs = _modality_prompt_pairs(model)
+    if pairs is None:
+        return []
+    first, second = (prompts.mean(dim=2) for prompts in pairs)
+    return F.cosine_similarity(first, second, dim=-1).mean(dim=1).tolist()
+
+
+@torch.no_grad()
+def instance_prompt_spread(prompts: Sequence[Tensor]) -> list[float]:
+    """How different the instance prompts of one image are: their mean pairwise Euclidean distance, over all images.
+
+    Args:
+        prompts: Of each layer, (B, j, D).
+
+    Returns:
+        One value >= 0 per layer; 0 is bad: the prompts have collapsed into j copies of one, as zero queries make them.
+        NaN if j = 1.
+    """
+    return [_mean_pairwise_distance(layer.float()) for layer in prompts]
+
+
+@torch.no_grad()
+def relative_spread(prompts: Sequence[Tensor]) -> list[float]:
+    """The spread of each layer, (B, j, D), divided by the mean Euclidean length of its prompts: free of their scale.
+
+    Returns:
+        One value in [0, 2] per layer, to be read like :func:`instance_prompt_spread`; NaN if j = 1.
+    """
+    lengths = [layer.float().norm(dim=-1).mean().item() for layer in prompts]
+    spreads = instance_prompt_spread(prompts)
+    # Prompts that are all zero are copies too: 0, not 0 / 0.
+    return [spread / max(length, sys.float_info.min) for spread, length in zip(spreads, lengths, strict=True)]
+
+
+@torch.no_grad()
+def identity_variance_ratio(prompts: Sequence[Tensor], pids: Tensor) -> list[float]:
+    """How much of the instance prompts' variance belongs to the identity: the F statistic of their means.
+
+    With r_n the mean of the j prompts of image n, m_p the mean of r over the N_p images of identity p, and m the mean
+    over all N images of P identities::
+
+        between = sum_p N_p |m_p - m|^2 / (P - 1)
+        within  = sum_n |r_n - m_{p(n)}|^2 / (N - P)
+        ratio   = between / within
+
+    An identity with a single image counts in ``between`` and adds nothing to ``within``. Whatever differs between the
+    images of one identity is in ``within``: the modality and the camera too.
+
+    Args:
+        prompts: Of each layer, (B, j, D).
+        pids: Shape (B,).
+
+    Returns:
+        One value >= 0 per layer. Where prompts are independent of the identity it is 1 on average; below, images of
+        one identity differ more than that, as where prompts show the modality and each identity has both. 0 if all
+        means m_p are equal, infinite if only ``within`` is zero (up to the rounding of float64), and NaN if the batch
+        has one identity, or no identity with two images.
+
+    Raises:
+        ValueError: Not as many pids as images.
+    """
+    _check_batch(prompts, pids)
+    return [_variance_ratio(layer.double().mean(dim=1), pids) for layer in prompts]
+
+
+@torch.no_grad()
+def prompt_accuracy(prompt_logits: Sequence[Tensor], pids: Tensor) -> list[float]:
+    """How often the identity logits of IAEL are right.
+
+    Args:
+        prompt_logits: Of each layer, (B, C).
+        pids: Classes, shape (B,).
+
+    Returns:
+        The share of images, in [0, 1], whose highest logit is that of their identity, per layer; 1 / C is chance.
+
+    Raises:
+        ValueError: Not as many pids as images.
+    """
+    _check_batch(prompt_logits, pids)
+    return [(logits.argmax(dim=1) == pids).double().mean().item() for logits in prompt_logits]
+
+
+@torch.no_grad()
+def nearest_mean_accuracy(
+    known: Sequence[Tensor], known_pids: Tensor, prompts: Sequence[Tensor], pids: Tensor
+) -> list[float]:
+    """How often an image's instance prompts are nearest to the mean prompts of its identity: are identities separable?
+
+    An image is the mean r of its j prompts, with each dimension standardised by the mean and standard deviation of the
+    known images; distances are Euclidean. Unlike :func:`prompt_accuracy` it needs no IAEL, and identities may be such
+    as nobody was trained on.
+
+    Args:
+        known: Of each layer, prompts (N, j, D) of images whose means by identity are compared with.
+        known_pids: Shape (N,).
+        prompts: Of each layer, prompts (B, j, D) of other images.
+        pids: Shape (B,).
+
+    Returns:
+        A share in [0, 1] per layer; 1 / P is chance for P known identities. NaN where the prompts hold one.
+
+    Raises:
+        ValueError: Not as many pids as images, or an identity that is not known.
+    """
+    _check_batch(known, known_pids)
+    _check_batch(prompts, pids)
+    unknown = sorted(set(pids.tolist()) - set(known_pids.tolist()))
+    if unknown:
+        raise ValueError(f"identities {unknown[:3]} have no known image to be compared with")
+    return [_nearest_mean(a, known_pids, b, pids) for a, b in zip(known, prompts, strict=True)]
+
+
+def _nearest_mean(known: Tensor, known_pids: Tensor, prompts: Tensor, pids: Tensor) -> float:
+    known, prompts = (one.double().mean(dim=1) for one in (known, prompts))
+    if not (known.isfinite().all() and prompts.isfinite().all()):
+        return math.nan
+    offset, scale = known.mean(dim=0), known.std(dim=0, correction=0).clamp(min=sys.float_info.min)
+    known, prompts = (known - offset) / scale, (prompts - offset) / scale
+    people, labels = known_pids.unique(return_inverse=True)
+    members = (labels == torch.arange(len(people), device=labels.device)[:, None]).to(known)
+    means = members @ known / members.sum(dim=1, keepdim=True)
+    return (people[torch.cdist(prompts, means).argmin(dim=1)] == pids).double().mean().item()
+
+
+def _modality_prompt_pairs(model: MIP) -> tuple[Tensor, Tensor] | None:
+    """The two modality prompts of each pair of modalities, (layers, pairs, j, D) each, as the blocks see them."""
+    if model.modality_prompts is None:
+        return None
+    prompts = model.modality_prompts.projection(model.modality_prompts.library)
+    if model.prompt_adapters is not None:
+        adapted = zip(model.prompt_adapters, prompts, strict=True)
+        prompts = torch.stack([adapter(Context(layer)).tokens for adapter, layer in adapted])
+    first, second = torch.triu_indices(prompts.shape[1], prompts.shape[1], offset=1)
+    return (prompts[:, first], prompts[:, second]) if len(first) else None
+
+
+def _mean_pairwise_distance(prompts: Tensor) -> float:
+    images, length, _ = prompts.shape
+    if length < 2:
+        return math.nan
+    # Without this mode distances of many rows are made of inner products, and equal rows get one above 0.
+    distances = torch.cdist(prompts, prompts, compute_mode="donot_use_mm_for_euclid_dist")
+    return distances.sum().item() / (images * length * (length - 1))
+
+
+def _variance_ratio(vectors: Tensor, pids: Tensor) -> float:
+    people, labels = pids.unique(return_inverse=True)
+    if not 1 < len(people) < len(pids):
+        return math.nan
+    vectors = vectors - vectors[0]  # images that are all the same become exactly zero
+    members = (pids == people[:, None]).to(vectors)
+    counts = members.sum(dim=1, keepdim=True)
+    means = members @ vectors / counts
+    between = (counts * (means - vectors.mean(dim=0)).square()).sum().item() / (len(people) - 1)
+    within = (vectors - means[labels]).square().sum().item() / (len(pids) - len(people))
+    if between == 0:
+        return 0.0
+    return math.inf if within <= sys.float_info.epsilon * between else between / within
+
+
+def _check_batch(layers: Sequence[Tensor], pids: Tensor) -> None:
+    for number, layer in enumerate(layers, start=1):
+        if len(layer) != len(pids):
+            raise ValueError(f"layer {number} has {len(layer)} images, but there are {len(pids)} pids")

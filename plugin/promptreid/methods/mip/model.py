@@ -1,0 +1,340 @@
+"""MIP: modality-aware and instance-aware visual prompt learning for visible-infrared re-identification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from promptreid.methods.mip.options import MIPOptions, mip_paper, mip_release
+from promptreid.methods.mip.prompts import InstancePromptGenerator, ModalityPrompts
+from promptreid.methods.mip.variants import ModalityBNNeck, PromptAdapter, PromptBank
+from promptreid.models.backbones.partial_block import (
+    BlockFunction,
+    Context,
+    context_block,
+    plain_context_block,
+    recomputed,
+)
+from promptreid.models.backbones.position_embedding import Grid
+from promptreid.models.backbones.vit import Backbone
+from promptreid.models.backbones.vit_by_name import create_body
+from promptreid.models.heads import BNNeck, GlobalHead, JigsawHead, PromptHead, check_jigsaw, identity_classifier
+from promptreid.models.outputs import PromptOutput
+from promptreid.models.present_images import Slots, slots_of
+from promptreid.models.sie import SideInformation
+
+__all__ = ["MIP", "MIPOptions", "build_mip", "mip_paper", "mip_release"]
+
+BACKBONE = "vit_base_patch16_224.orig_in21k_ft_in1k"  # the file jx_vit_base_p16_224-80ecf9dd of MIP and TransReID
+MODALITIES = ("visible", "infrared")
+
+
+class MIP(nn.Module):
+    """A ViT with prompts before its blocks and TransReID's heads behind them. Nothing in it is frozen.
+
+    In training it returns, by ``loss``: ``"softmax"`` a list of logits; ``"prompt"`` a :class:`PromptOutput`;
+    anything else ``(logits, features)``, both lists, global head first. In evaluation it returns descriptors (B, D'):
+    the global feature and the local ones divided by their number, side by side, not normalised, in float32 (float64
+    if the model is).
+
+    Samples of M > 1 images, such as RGB + NIR + TIR triples, run image by image, each with the prompts of its modality.
+    Their features are joined before the BNNecks, (B, M D) for each head, and so are descriptors, (B, M D'), slot by
+    slot; an image that is missing has zeros there, and nothing is computed for it. (The paper has M = 1.)
+
+    Args:
+        vit: From :func:`~promptreid.models.backbones.vit.create_vit`, with its pretrained weights already loaded:
+            the head blocks are copies of its last block. The generator's block is newly initialised.
+        num_classes: C, identities in training.
+        loss: See above.
+        options: Which MIP.
+        cameras: Rows of the camera embedding.
+        modalities: Names of the modalities; a modality's id is its index.
+        stride: Of the patch embedding, in pixels.
+        image_size: Height and width in training; see :class:`~promptreid.models.backbones.vit.Backbone`.
+        images_per_sample: M.
+        reference: Compute every block in full, with timm's own attention; slower, for comparison.
+
+    Raises:
+        ValueError: An argument out of range, or options that do not go with the ViT or with M > 1.
+
+    References:
+        Wu et al., Enhancing Visible-Infrared Person Re-identification with Modality- and Instance-aware Visual Prompt
+        Learning, ICMR 2024.
+    """
+
+    #: Prefixes of what a descriptor does not use; of these, evaluation takes a checkpoint with others, or none.
+    training_only = ("classifier.", "prompt_head.")
+
+    def __init__(
+        self,
+        vit: Any,
+        num_classes: int,
+        loss: str = "softmax",
+        options: MIPOptions | None = None,
+        cameras: int = 6,
+        modalities: Sequence[str] = MODALITIES,
+        stride: int = 12,
+        image_size: Grid | None = None,
+        images_per_sample: int = 1,
+        reference: bool = False,
+    ) -> None:
+        super().__init__()
+        if num_classes < 1 or images_per_sample < 1:
+            raise ValueError(f"num_classes {num_classes} and images_per_sample {images_per_sample} must be at least 1")
+        self.options = options = options or mip_paper()
+        if options.modality_bn and images_per_sample > 1:
+            raise ValueError("modality_bn: joined features have places for each modality already; set it to False")
+        self.loss = loss
+        self.modalities = tuple(modalities)
+        self.images_per_sample = images_per_sample
+        dim, last, norm = vit.embed_dim, vit.blocks[-1], vit.norm
+        apply = plain_context_block if reference else context_block
+        self.backbone = Backbone(vit, _trunk_depth(len(vit.blocks), options), stride, image_size)
+        count = len(self.modalities)
+        self.sie = _side_information(options, cameras, count, dim)
+        self.modality_embedding = (
+            SideInformation(count, dim, options.sie_weight) if options.modality_embedding else None
+        )
+
+        depth = self.prompt_depth = _prompt_depth(len(self.backbone.blocks), options)
+        self.instance_depth = _instance_depth(depth, options)
+        length = options.prompt_length
+        self.modality_prompts = self.instance_prompts = self.prompt_head = None
+        if options.modality_prompts:
+            patch = vit.patch_embed.proj.kernel_size
+            scale, dropout = options.prompt_scale, options.prompt_dropout
+            sets = 1 if options.naive_prompts else count
+            self.modality_prompts = ModalityPrompts(depth, sets, length, dim, patch, scale, dropout)
+        if options.instance_prompts:
+            self.instance_prompts = _generator(options, last, dim, apply)
+        if options.iael:
+            pooling = options.iael_pooling
+            self.prompt_head = PromptHead(self.instance_depth, length, num_classes, pooling, last, norm, dim, apply)
+        prompted = depth if options.modality_prompts else self.instance_depth
+        self.prompt_adapters = _adapters(prompted, dim) if options.prompt_adapters else None
+
+        self.apply_block = apply
+        self.checkpoint_blocks = False  # recompute the blocks in the backward pass
+        if image_size is not None and options.jpm:
+            rows, columns = self.backbone.grid_of(image_size)
+            check_jigsaw(rows * columns, options.jpm_shift, options.jpm_groups, options.jpm_divide)
+        self.head = _feature_head(options, last, norm, apply)
+        width = images_per_sample * dim
+        neck = partial(ModalityBNNeck, dim, count) if options.modality_bn else partial(BNNeck, width)
+        self.necks = nn.ModuleList(neck() for _ in range(self.head.count))
+        self.classifier = nn.ModuleList(identity_classifier(width, num_classes) for _ in range(self.head.count))
+
+    def forward(self, inputs: Tensor | Mapping[str, Tensor]) -> Any:
+        """See the class; the accepted inputs are those of :func:`~promptreid.models.present_images.slots_of`."""
+        if not self.training:
+            return self.descriptor(inputs)
+        if self.loss == "prompt":
+            return self.outputs(inputs)
+        slots = self._slots(inputs)
+        features = self._joined(slots)[0]
+        logits = self.classify(features, slots.modality)
+        return logits if self.loss == "softmax" else (logits, features)
+
+    def outputs(self, inputs: Tensor | Mapping[str, Tensor]) -> PromptOutput:
+        """Everything at once, in training or evaluation mode."""
+        slots = self._slots(inputs)
+        features, prompts = self._joined(slots)
+        return PromptOutput(
+            logits=self.classify(features, slots.modality),
+            features=features,
+            prompt_logits=[] if self.prompt_head is None else self.prompt_head(prompts),
+            prompts=[layer.expanded().detach() for layer in prompts],
+            modality=slots.modality,
+            present=slots.present,
+        )
+
+    def descriptor(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
+        """What retrieval compares: (B, 5 M D) with four local heads, the 5 D of the first image first."""
+        slots = self._slots(inputs)
+        features, _ = self.features(slots.images, slots.modality, slots.camera)
+        if self.options.after_bn:
+            features = self._after_bn(features, slots)
+        parts = len(features) - 1
+        joined = slots.join(torch.cat([features[0], *(local / parts for local in features[1:])], dim=1))
+        return joined.float() if joined.dtype in (torch.float16, torch.bfloat16) else joined
+
+    def modality_slices(self, count: int) -> list[slice]:
+        """Where in a descriptor of ``count`` images each image's part is; parts do not depend on one another."""
+        width = self.head.count * self.backbone.dim
+        return [slice(slot * width, (slot + 1) * width) for slot in range(count)]
+
+    def _slots(self, inputs: Tensor | Mapping[str, Tensor]) -> Slots:
+        return slots_of(inputs, len(self.modalities), self.images_per_sample)
+
+    def _joined(self, slots: Slots) -> tuple[list[Tensor], list[Context]]:
+        """Each head's feature of the samples, (B, M D), and the instance prompts of the images."""
+        features, prompts = self.features(slots.images, slots.modality, slots.camera)
+        return [slots.join(feature) for feature in features], prompts
+
+    def _after_bn(self, features: Sequence[Tensor], slots: Slots) -> list[Tensor]:
+        """Each head's feature of the images after its BNNeck, (n, D)."""
+        joined = self._normalised([slots.join(feature) for feature in features], slots.modality)
+        return [slots.part(feature) for feature in joined]
+
+    def features(self, images: Tensor, modality: Tensor, camera: Tensor) -> tuple[list[Tensor], list[Context]]:
+        """Features (B, D) before the BNNecks, global first, and the instance prompts of each prompted layer.
+
+        Args:
+            images: Shape (B, 3, H, W).
+            modality: Shape (B,).
+            camera: Shape (B,).
+        """
+        tokens = self.backbone.embed(images, self._side(modality, camera))
+        chosen = self._chosen(modality)
+        generated: list[Context] = []
+        run = recomputed(self.apply_block, self.checkpoint_blocks)
+        for layer, block in enumerate(self.backbone.blocks):
+            context = chosen[layer : layer + 1]
+            if self.instance_prompts is not None and layer < self.instance_depth:
+                generated.append(self._adapted(layer, self.instance_prompts(tokens[:, 1:])))
+                context = [*context, generated[-1]]
+            tokens = run(block, tokens, context, 1)
+        return self.head(tokens), generated
+
+    def classify(self, features: Sequence[Tensor], modality: Tensor) -> list[Tensor]:
+        """Logits (B, C) of each joined feature (B, M D); modality (B M,)."""
+        return [fc(f) for fc, f in zip(self.classifier, self._normalised(features, modality), strict=True)]
+
+    def _normalised(self, features: Sequence[Tensor], modality: Tensor) -> list[Tensor]:
+        """Each feature after its BNNeck."""
+        arguments = (modality,) if self.options.modality_bn else ()
+        return [neck(feature, *arguments) for neck, feature in zip(self.necks, features, strict=True)]
+
+    def _side(self, modality: Tensor, camera: Tensor) -> Tensor | None:
+        """What is added to all tokens, (B, 1, D)."""
+        side = None
+        if self.sie is not None:
+            side = self.sie(camera if self.options.sie == "camera" else modality)
+        if self.modality_embedding is not None:
+            embedding = self.modality_embedding(modality)
+            side = embedding if side is None else side + embedding
+        return side
+
+    def _chosen(self, modality: Tensor) -> list[Context]:
+        """The modality prompts of each prompted layer; none where there is no library."""
+        if self.modality_prompts is None:
+            return []
+        prompts = self.modality_prompts(torch.zeros_like(modality) if self.options.naive_prompts else modality)
+        return [self._adapted(layer, Context(tokens)) for layer, tokens in enumerate(prompts)]
+
+    def _adapted(self, layer: int, prompts: Context) -> Context:
+        return prompts if self.prompt_adapters is None else self.prompt_adapters[layer](prompts)
+
+
+def _trunk_depth(blocks: int, options: MIPOptions) -> int:
+    depth = blocks - 1 - options.skipped_blocks
+    if depth < 1:
+        raise ValueError(
+            f"skipped_blocks={options.skipped_blocks} leaves no block before the head block of a {blocks}-block ViT"
+        )
+    return depth
+
+
+def _prompt_depth(trunk: int, options: MIPOptions) -> int:
+    if options.prompt_depth is None:
+        return trunk
+    if options.prompt_depth > trunk:
+        raise ValueError(f"prompt_depth={options.prompt_depth} is more than the {trunk} blocks before the head block")
+    return options.prompt_depth
+
+
+def _instance_depth(depth: int, options: MIPOptions) -> int:
+    if not options.instance_prompts:
+        return 0
+    if options.instance_depth is not None and options.instance_depth > depth:
+        raise ValueError(f"instance_depth={options.instance_depth} is more than the {depth} prompted blocks")
+    return options.instance_depth or depth
+
+
+def _generator(
+    options: MIPOptions, block: nn.Module, dim: int, apply: BlockFunction
+) -> InstancePromptGenerator | PromptBank:
+    if options.generator == "bank":
+        return PromptBank(options.prompt_length, dim)
+    return InstancePromptGenerator(block, options.prompt_length, dim, options.queries == "learned", apply)
+
+
+def _adapters(layers: int, dim: int) -> nn.ModuleList:
+    return nn.ModuleList(PromptAdapter(dim) for _ in range(layers))
+
+
+def _feature_head(
+    options: MIPOptions, last: nn.Module, norm: nn.Module, apply: BlockFunction
+) -> GlobalHead | JigsawHead:
+    if not options.jpm:
+        return GlobalHead(last, norm, apply)
+    return JigsawHead(last, norm, options.jpm_shift, options.jpm_groups, options.jpm_divide, apply)
+
+
+def _side_information(options: MIPOptions, cameras: int, modalities: int, dim: int) -> SideInformation | None:
+    if options.sie == "none":
+        return None
+    return SideInformation(cameras if options.sie == "camera" else modalities, dim, options.sie_weight)
+
+
+def build_mip(
+    num_classes: int,
+    loss: str = "softmax",
+    pretrained: bool = True,
+    use_gpu: bool = True,
+    *,
+    backbone: str = BACKBONE,
+    options: MIPOptions | None = None,
+    cameras: int = 6,
+    modalities: Sequence[str] = MODALITIES,
+    stride: int = 12,
+    drop_path: float = 0.1,
+    image_size: Grid | None = None,
+    images_per_sample: int = 1,
+    weights: str | None = None,
+    strict_pretrained: bool = False,
+    allow_download: bool = False,
+    reference: bool = False,
+    vit: Mapping[str, Any] | None = None,
+) -> MIP:
+    """Build a :class:`MIP`; the first four arguments are those torchreid builds models with.
+
+    Args:
+        num_classes: Identities in training.
+        loss: What training returns; see :class:`MIP`.
+        pretrained: Start from pretrained backbone weights: ``weights``, else timm's cache. Where neither is there, one
+            warning says so and the backbone stays randomly initialised.
+        use_gpu: Has no effect; torchreid moves the model itself.
+        backbone: A timm ViT, whose tag, behind the dot, chooses the pretrained weights; or ``mini_vit``, see
+            :func:`~promptreid.models.backbones.vit_by_name.create_body`.
+        options: Which MIP; :func:`mip_paper` by default.
+        cameras: Rows of the camera embedding.
+        modalities: Names of the modalities; a modality's id is its index.
+        stride: Of the patch embedding, in pixels.
+        drop_path: Rate of the last block, growing linearly from 0.
+        image_size: Height and width in training, where known; see :class:`~promptreid.models.backbones.vit.Backbone`.
+        images_per_sample: M; see :class:`MIP`.
+        weights: A file with backbone weights, or ``mini_vit``.
+        strict_pretrained: Missing pretrained weights are an error instead of a warning.
+        allow_download: Let timm download the weights if they are not in its cache.
+        reference: Compute every block in full; see :class:`MIP`.
+        vit: Further arguments of timm's ViT, such as ``depth`` or ``embed_dim``, for backbones of other sizes.
+
+    Raises:
+        ValueError: An argument out of range, or weights that do not fit or, if strict, are not there.
+        FileNotFoundError: ``weights`` names no file.
+    """
+    body = create_body(
+        backbone,
+        drop_path,
+        pretrained,
+        weights=weights,
+        strict=strict_pretrained,
+        allow_download=allow_download,
+        vit=vit,
+    )
+    return MIP(body, num_classes, loss, options, cameras, modalities, stride, image_size, images_per_sample, reference)

@@ -1,0 +1,95 @@
+"""The two prompt sets of MIP: chosen by modality, and generated from the image."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from promptreid.models.backbones.partial_block import BlockFunction, Context, context_block, fresh_block
+
+
+def rows_of(table: Tensor, rows: Tensor) -> Tensor:
+    """``table[rows]`` for a table (R, ...) and rows (B,), with a gradient that is the same in every run.
+
+    Indexing adds its gradients up in the order in which threads get to it; an embedding does so row by row.
+    """
+    return F.embedding(rows, table.flatten(1)).unflatten(1, table.shape[1:])
+
+
+class ModalityPrompts(nn.Module):
+    """Modality-aware prompt learning (MPL): a library of prompts, projected by one map that all layers share.
+
+    ``library`` is initialised uniformly in [-s v, s v] with v = sqrt(6 / (3 p^2 + D)) (deep visual prompt tuning; p is
+    the patch size), the projection by Kaiming normal, fan-out.
+
+    Args:
+        layers: N_p, how many blocks are prompted.
+        modalities: How many modalities.
+        length: j, prompts per layer and modality.
+        dim: D.
+        patch: p in pixels.
+        scale: s.
+        dropout: After the projection.
+    """
+
+    def __init__(
+        self,
+        layers: int,
+        modalities: int,
+        length: int,
+        dim: int,
+        patch: tuple[int, int] = (16, 16),
+        scale: float = 20.0,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.library = nn.Parameter(torch.empty(layers, modalities, length, dim))
+        self.projection = nn.Linear(dim, dim)
+        self.dropout = nn.Dropout(dropout)
+        bound = scale * math.sqrt(6 / (3 * patch[0] * patch[1] + dim))
+        nn.init.uniform_(self.library, -bound, bound)
+        nn.init.kaiming_normal_(self.projection.weight, a=0, mode="fan_out")
+
+    def forward(self, modality: Tensor) -> list[Tensor]:
+        """Prompts of modality (B,) for each layer: N_p tensors (B, j, D)."""
+        # Projecting the library before the selection costs modalities * j rows a layer instead of B * j.
+        return [self.dropout(rows_of(prompts, modality)) for prompts in self.projection(self.library)]
+
+
+class InstancePromptGenerator(nn.Module):
+    """IPG: queries read the patch tokens through one block that all layers share.
+
+    Args:
+        block: A block of the backbone, for its shape; the generator's own is newly initialised.
+        length: j, prompts per layer.
+        learned: Whether the queries are learned, as in the paper's figure, or all zero, as in the released code. Zero
+            queries are alike, so are their outputs: one prompt in j copies.
+        apply: How blocks are computed.
+    """
+
+    queries: Tensor | None
+
+    def __init__(
+        self, block: nn.Module, length: int, dim: int, learned: bool = True, apply: BlockFunction = context_block
+    ) -> None:
+        super().__init__()
+        self.block = fresh_block(block)
+        self.length = length
+        self.dim = dim
+        self.apply_block = apply
+        if learned:
+            self.queries = nn.Parameter(torch.empty(1, length, dim))
+            nn.init.trunc_normal_(self.queries, std=0.02)
+        else:
+            self.register_parameter("queries", None)
+
+    def forward(self, patches: Tensor) -> Context:
+        """Prompts for patch tokens (B, N, D): j different ones, or one standing for j."""
+        batch = patches.shape[0]
+        if self.queries is None:
+            zero = patches.new_zeros(batch, 1, self.dim)
+            return Context(self.apply_block(self.block, zero, [Context(patches)], self.length), self.length)
+        return Context(self.apply_block(self.block, self.queries.expand(batch, -1, -1), [Context(patches)], 1))

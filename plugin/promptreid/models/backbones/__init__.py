@@ -1,0 +1,1 @@
+"""Vision transformers and text towers, taken apart so that prompts can enter between their blocks."""

@@ -1,0 +1,195 @@
+"""CLIP's image tower, taken apart so that prompts can enter between its blocks; the modules are open_clip's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from promptreid.compat import declare_torchvision_operators
+from promptreid.models.backbones.position_embedding import Grid, resample_positions, token_grid
+from promptreid.models.inputs import being_traced
+
+QUICK = 1.702
+
+
+def import_open_clip() -> Any:
+    """The open_clip package: its import takes seconds, so it waits until a model is wanted."""
+    declare_torchvision_operators()  # open_clip imports torchvision
+    import open_clip
+
+    return open_clip
+
+
+def is_clip(name: str) -> bool:
+    """Whether a name, without its tag, is one of open_clip's architectures."""
+    return name.partition(":")[0] in import_open_clip().list_models()
+
+
+def clip_config(name: str, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """open_clip's configuration of an architecture.
+
+    Args:
+        name: Such as ``ViT-B-16-quickgelu``, with or without a tag of pretrained weights (``:openai``).
+        changes: Replace entries; those under ``vision_cfg`` and ``text_cfg`` one by one.
+
+    Raises:
+        ValueError: Unknown to open_clip, or not a ViT and a plain text transformer with CLIP's own tokenizer.
+    """
+    open_clip = import_open_clip()
+    if not is_clip(name):
+        raise ValueError(f"open_clip has no {name!r}; open_clip.list_models() names them")
+    config: dict[str, Any] = open_clip.get_model_config(name.partition(":")[0])
+    for key, value in (changes or {}).items():
+        config[key] = {**config[key], **value} if isinstance(value, Mapping) else value
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    if "timm_model_name" in vision or not isinstance(vision.get("layers", 12), int):
+        raise ValueError(f"{name!r} cannot be prompted: its image tower is not open_clip's ViT; use ViT-B-16-quickgelu")
+    if "hf_model_name" in text or "hf_tokenizer_name" in text or config.get("multimodal_cfg"):
+        raise ValueError(f"{name!r} has no plain CLIP text tower with CLIP's tokenizer; use ViT-B-16-quickgelu")
+    return config
+
+
+def create_visual(config: Mapping[str, Any]) -> nn.Module:
+    """A randomly initialised image tower of open_clip from :func:`clip_config`."""
+    import_open_clip()
+    from open_clip.model import _build_vision_tower
+
+    visual: nn.Module = _build_vision_tower(config["embed_dim"], config["vision_cfg"], config.get("quick_gelu", False))
+    return visual
+
+
+class _QuickGELU(torch.autograd.Function):
+    """x sigmoid(1.702 x), remembering x alone: written out, autograd would keep its sigmoid as well."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.sigmoid(QUICK * x).mul_(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        gate = torch.sigmoid(QUICK * x)
+        return grads[0] * gate * (1 + QUICK * x * (1 - gate))
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """CLIP's activation, x sigmoid(1.702 x)."""
+    return x * torch.sigmoid(QUICK * x) if being_traced() else _QuickGELU.apply(x)
+
+
+def residual_block(block: Any, tokens: Tensor, reads: int | None = None, mask: Tensor | None = None) -> Tensor:
+    """The outputs of the first ``reads`` tokens when a block of open_clip runs on all of them; exact.
+
+    The other tokens serve as keys and values only: their queries and their MLP have no effect and are left out.
+
+    Args:
+        block: An open_clip ``ResidualAttentionBlock``.
+        tokens: Shape (B, n, D).
+        reads: None for all.
+        mask: Added to the attention scores, (n, n).
+
+    Returns:
+        Shape (B, reads, D).
+    """
+    reads = tokens.shape[1] if reads is None else reads
+    mixed = _attend(block.attn, block.ln_1(tokens), reads, mask)
+    read = tokens[:, :reads] + block.ls_1(mixed)
+    hidden = block.mlp.c_fc(block.ln_2(read))
+    active = quick_gelu(hidden) if type(block.mlp.gelu).__name__ == "QuickGELU" else block.mlp.gelu(hidden)
+    return read + block.ls_2(block.mlp.c_proj(active))
+
+
+def _attend(attn: Any, tokens: Tensor, reads: int, mask: Tensor | None) -> Tensor:
+    weight, bias, dim = attn.in_proj_weight, attn.in_proj_bias, attn.embed_dim
+    if reads == tokens.shape[1]:
+        query, key, value = F.linear(tokens, weight, bias).chunk(3, dim=-1)
+    else:
+        query = F.linear(tokens[:, :reads], weight[:dim], bias[:dim])
+        key, value = F.linear(tokens, weight[dim:], bias[dim:]).chunk(2, dim=-1)
+    query, key, value = (part.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2) for part in (query, key, value))
+    mask = None if mask is None else mask[:reads].to(query.dtype)
+    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    output: Tensor = attn.out_proj(mixed.transpose(1, 2).flatten(2))
+    return output
+
+
+class ClipTower(nn.Module):
+    """CLIP's image tower as a :class:`~promptreid.models.backbones.towers.Tower`.
+
+    Args:
+        visual: From :func:`create_visual`; taken over, not copied.
+        stride: Of the patch embedding, in pixels; None for the patch size.
+
+    Raises:
+        ValueError: Not a plain ViT with a class token that is read at the end.
+    """
+
+    def __init__(self, visual: Any, stride: int | None = None) -> None:
+        super().__init__()
+        _check_visual(visual)
+        self.visual = visual
+        if stride is not None:
+            if stride < 1:
+                raise ValueError(f"stride must be at least 1 pixel, got {stride}")
+            visual.conv1.stride = (stride, stride)
+        self.dim: int = visual.conv1.out_channels
+        self.out_dim: int = visual.output_dim
+        self.heads: int = visual.transformer.resblocks[0].attn.num_heads
+        self.layers: int = len(visual.transformer.resblocks)
+        self._resampled: dict[Grid, tuple[Tensor, int, Tensor]] = {}
+
+    def grid_of(self, image_size: Grid) -> Grid:
+        """Rows and columns of tokens for an image size (height, width)."""
+        conv = self.visual.conv1
+        return token_grid(image_size, conv.kernel_size, conv.stride)
+
+    def embed(self, images: Tensor, side: Tensor | None = None) -> Tensor:
+        """Tokens before the first block, (B, 1 + N, D); see :class:`~promptreid.models.backbones.towers.Tower`."""
+        visual = self.visual
+        positions = self._positions(self.grid_of((images.shape[-2], images.shape[-1])))
+        patches = visual.conv1(images.to(visual.conv1.weight.dtype)).flatten(2).transpose(1, 2)
+        token = visual.class_embedding.to(patches.dtype).expand(len(images), 1, -1)
+        if side is not None:
+            token = token + side.to(token.dtype)
+        return visual.ln_pre(torch.cat([token, patches], dim=1) + positions.to(patches.dtype))
+
+    def run(self, layer: int, tokens: Tensor, reads: int | None = None) -> Tensor:
+        """Block number ``layer``; see :class:`~promptreid.models.backbones.towers.Tower`."""
+        return residual_block(self.visual.transformer.resblocks[layer], tokens, reads)
+
+    def read(self, tokens: Tensor) -> Tensor:
+        """The class token after the final norm and the projection, (B, D_out), at least float32."""
+        pooled = self.visual.ln_post(tokens[:, 0]) @ self.visual.proj
+        return pooled.float() if pooled.dtype in (torch.float16, torch.bfloat16) else pooled
+
+    def _positions(self, grid: Grid) -> Tensor:
+        """The position table on a grid; resampled once per grid while the table does not change."""
+        table, own = self.visual.positional_embedding, tuple(self.visual.grid_size)
+        if grid == own or table.requires_grad or being_traced():
+            return resample_positions(table[None], own, grid)
+        known = self._resampled.get(grid)
+        if known is None or known[0] is not table or known[1] != table._version:
+            known = self._resampled[grid] = (table, table._version, resample_positions(table[None], own, grid))
+        return known[2]
+
+
+def _check_visual(visual: Any) -> None:
+    def refuse(reason: str) -> None:
+        raise ValueError(f"this image tower cannot be prompted: {reason}; use one such as ViT-B-16-quickgelu's")
+
+    if type(visual).__name__ != "VisionTransformer" or not hasattr(visual, "class_embedding"):
+        refuse(f"it is a {type(visual).__name__}, not open_clip's VisionTransformer")
+    if visual.attn_pool is not None or visual.pool_type != "tok":
+        refuse("its feature is not read from the class token")
+    check_blocks(visual.transformer.resblocks, refuse)
+
+
+def check_blocks(blocks: Any, refuse: Any) -> None:
+    """Call ``refuse(reason)`` where blocks are not those that :func:`residual_block` computes."""
+    if any(type(block).__name__ != "ResidualAttentionBlock" or not block.attn._qkv_same_embed_dim for block in blocks):
+        refuse(f"its blocks are {sorted({type(block).__name__ for block in blocks})}")

@@ -1,0 +1,54 @@
+"""What tools need that look at a trained model: its test data, and the model with its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from promptreid import host
+from promptreid.config import validate
+from promptreid.engine.checkpoints.random_state import seed_everything
+from promptreid.engine.train_engine import PromptEngine
+from promptreid.models.registry import MODELS
+from promptreid.runs.build import build_datamanager, build_engine, build_model
+from promptreid.runs.run import render_if_absent
+
+
+def open_target(cfg: Any) -> tuple[Any, str]:
+    """The data manager of a configuration, and the name of its one target data set.
+
+    Raises:
+        ValueError, FileNotFoundError: a configuration or data set that cannot be used, or several targets.
+    """
+    validate(cfg, models=host.model_names(), datasets=host.dataset_names())
+    targets = cfg.data.targets or cfg.data.sources
+    if len(targets) != 1:
+        raise ValueError(f"data.targets: one data set is looked at at a time; choose one of {list(targets)}")
+    render_if_absent(cfg)
+    seed_everything(cfg.train.seed)
+    return build_datamanager(cfg, torch.cuda.is_available()), targets[0]
+
+
+def trained_engine(cfg: Any, datamanager: Any) -> PromptEngine:
+    """An engine in evaluation mode, with the weights ``model.load_weights`` or else the run's newest checkpoint.
+
+    Args:
+        cfg: a tree from ``load_config``.
+        datamanager: from :func:`open_target`.
+
+    Raises:
+        ValueError, FileNotFoundError: a model or weights that cannot be used.
+    """
+    if cfg.model.name not in MODELS:
+        # What a checkpoint of ours lacks, build_model knows; others hold everything, and might be downloaded first.
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.model.pretrained = False
+    use_gpu = torch.cuda.is_available()
+    model = build_model(cfg, datamanager, use_gpu, weights_follow=True)
+    engine = build_engine(cfg, datamanager, model.cuda() if use_gpu else model, use_gpu)
+    engine.load_weights(Path(cfg.model.load_weights or cfg.data.save_dir))
+    engine.set_model_mode("eval")
+    return engine

@@ -1,0 +1,178 @@
+"""One training or evaluation run, from a configuration to files in a folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from promptreid import host, synthetic
+from promptreid.config import dump_config, validate
+from promptreid.config.keys import did_you_mean
+from promptreid.config.kwargs import engine_run_kwargs
+from promptreid.engine.checkpoints import files as checkpoint
+from promptreid.engine.checkpoints.random_state import seed_everything
+from promptreid.engine.checkpoints.run_folder import RunFolder, expected_checkpoint_bytes
+from promptreid.engine.distributed.process_group import barrier, first_does, process_group, together
+from promptreid.engine.train_engine import PromptEngine
+from promptreid.evaluation.results import Results
+from promptreid.runs.build import build_datamanager, build_engine, build_model
+from promptreid.runs.run_log import RunLog, run_log
+
+logger = logging.getLogger(__name__)
+
+
+def run(
+    cfg: Any, *, eval_only: bool = False, resume: str | None = None, overwrite: bool = False
+) -> dict[str, list[Results]]:
+    """Train and test, or only test, as ``cfg`` says.
+
+    The folder ``data.save_dir`` gets ``config.yaml``, ``log.txt``, TensorBoard's event file, ``metrics.jsonl``,
+    ``results-<data>.json`` and, in ``model``, checkpoints and weights. It is created only after the data and the model
+    are known to be good. A training does not start in the folder of another one.
+
+    Under torchrun its processes do this together: each has its share of every batch, and the first one writes.
+
+    Args:
+        cfg: a tree from ``load_config``.
+        eval_only: test ``model.load_weights``, or else the weights of the run in ``data.save_dir``.
+        resume: a checkpoint file or a run's folder; ``"auto"`` continues ``data.save_dir`` where it has a checkpoint,
+            and starts anew where it has none. A run that has all its epochs is tested once more.
+        overwrite: move an earlier run in ``data.save_dir`` aside.
+
+    Returns:
+        the last results of each target data set, the headline protocol first.
+
+    Raises:
+        ValueError, FileNotFoundError: a configuration, data set, folder or checkpoint that cannot be used.
+        KeyboardInterrupt, SystemExit: after Ctrl-C or SIGTERM, with a checkpoint written.
+    """
+    validate(cfg, models=host.model_names(), datasets=host.dataset_names())
+    eval_only = eval_only or cfg.test.evaluate
+    folder = RunFolder(Path(cfg.data.save_dir))
+    with process_group(cfg.train.distributed_timeout), run_log() as log:
+        source = first_does(lambda: _source(cfg, folder, eval_only, resume, overwrite))
+        use_deterministic_kernels(cfg.train.deterministic)
+        first_does(lambda: render_if_absent(cfg))
+        engine = together(lambda: _loaded_engine(cfg, folder, eval_only, source))
+        first_does(lambda: _open_folder(folder, engine, cfg, log, eval_only, overwrite))
+        engine.run(**{**engine_run_kwargs(cfg), "test_only": eval_only})
+        barrier()
+    return engine.results
+
+
+def render_if_absent(cfg: Any) -> None:
+    """Render the synthetic data set of ``data.synthetic``, when one is asked for and not there.
+
+    Raises:
+        ValueError: the folder holds other images than those asked for.
+    """
+    wanted = cfg.data.synthetic
+    if not wanted.like:
+        return
+    if wanted.like not in synthetic.FOLDERS:
+        near = did_you_mean(wanted.like, synthetic.FOLDERS)
+        raise ValueError(f"data.synthetic.like: {wanted.like!r} is none of {', '.join(synthetic.FOLDERS)}{near}")
+    folder = Path(cfg.data.root) / synthetic.FOLDERS[wanted.like]
+    if folder.exists():
+        synthetic.check_manifest(
+            folder, wanted.like, ids=wanted.ids, seed=wanted.seed, frames=wanted.frames, size=tuple(wanted.size) or None
+        )
+        return
+    logger.info("rendering %d identities into %s", wanted.ids, folder)
+    synthetic.write_tree(
+        wanted.like, folder, ids=wanted.ids, seed=wanted.seed, frames=wanted.frames, size=tuple(wanted.size) or None
+    )
+
+
+def use_deterministic_kernels(wanted: bool) -> None:
+    """Let torch use only kernels that give the same bits each time (``train.deterministic``), or all again."""
+    torch.use_deterministic_algorithms(wanted)
+    torch.backends.cudnn.benchmark = not wanted
+    # The fused attention kernels of CUDA accumulate gradients in no fixed order.
+    torch.backends.cuda.enable_flash_sdp(not wanted)
+    torch.backends.cuda.enable_mem_efficient_sdp(not wanted)
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def _loaded_engine(cfg: Any, folder: RunFolder, eval_only: bool, source: Path | None) -> PromptEngine:
+    """The engine with the weights that it starts from, with all checked that can be before the first step."""
+    use_gpu = torch.cuda.is_available()
+    seed_everything(cfg.train.seed)
+    datamanager = build_datamanager(cfg, use_gpu)
+    model = _build_initial_model(cfg, datamanager, use_gpu, weights_follow=eval_only or source is not None)
+    engine = build_engine(cfg, datamanager, model, use_gpu)
+    engine.check_protocols()
+    if not eval_only:
+        engine.selector.check()
+    _restore(engine, cfg, folder, eval_only, source)
+    return engine
+
+
+def _build_initial_model(cfg: Any, datamanager: Any, use_gpu: bool, weights_follow: bool) -> nn.Module:
+    model = build_model(cfg, datamanager, use_gpu, weights_follow=weights_follow)
+    trained = sum(parameter.numel() for parameter in model.parameters())
+    logger.info("%s: %.2f M trained parameters", cfg.model.name, trained / 1e6)
+    return model.cuda() if use_gpu else model
+
+
+def _source(cfg: Any, folder: RunFolder, eval_only: bool, resume: str | None, overwrite: bool) -> Path | None:
+    """The checkpoint or run folder to continue, None for a run that starts anew; the folder may be used."""
+    source = _resumed_from(cfg, folder, resume)
+    _check_folder(folder, source, eval_only or resume == "auto", overwrite)
+    return source
+
+
+def _resumed_from(cfg: Any, folder: RunFolder, resume: str | None) -> Path | None:
+    if resume == "auto":
+        return folder.path if checkpoint.checkpoints(folder.models) else None
+    source = resume or cfg.model.resume
+    return Path(source) if source else None
+
+
+def _check_folder(folder: RunFolder, source: Path | None, may_be_used: bool, overwrite: bool) -> None:
+    """Refuse to mix two runs in one folder."""
+    if overwrite and (source is not None or may_be_used):
+        raise ValueError("--overwrite trains anew: leave out --resume (model.resume) and --eval-only (test.evaluate)")
+    owned = source is not None and folder.owns(source)
+    if folder.holds_run() and not (may_be_used or owned or overwrite):
+        raise ValueError(
+            f"data.save_dir {folder.path} holds a run already: continue it with --resume, choose another "
+            "data.save_dir, or have it moved aside with --overwrite"
+        )
+
+
+def _restore(engine: PromptEngine, cfg: Any, folder: RunFolder, eval_only: bool, source: Path | None) -> None:
+    """Load what the run starts from."""
+    if source is not None:
+        engine.resume(source)
+    elif cfg.model.load_weights:
+        engine.load_weights(Path(cfg.model.load_weights), strict=eval_only)
+    elif eval_only:
+        if not checkpoint.checkpoints(folder.models):
+            raise FileNotFoundError(
+                f"model.load_weights is not set and {folder.path} has no checkpoint: nothing to test"
+            )
+        engine.load_weights(folder.path, strict=True)
+
+
+def _open_folder(
+    folder: RunFolder, engine: PromptEngine, cfg: Any, log: RunLog, eval_only: bool, overwrite: bool
+) -> None:
+    if overwrite and folder.path.exists():
+        folder.move_aside()
+    copies = bool(cfg.train.ema) + (cfg.test.select != "last")
+    folder.prepare(0 if eval_only else expected_checkpoint_bytes(engine.model, copies))
+    log.to_file(folder.path / "log.txt")
+    if engine.resumed_from is not None and not eval_only and folder.owns(engine.resumed_from):
+        checkpoint.set_aside_newer(engine.resumed_from)
+    config = folder.path / "config.yaml"
+    if eval_only and config.exists():
+        return  # the run's own
+    with checkpoint.atomic_write(config) as file:
+        file.write(dump_config(cfg).encode())

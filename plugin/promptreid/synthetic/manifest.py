@@ -1,0 +1,53 @@
+"""``synthetic.json``: what a rendered tree says of itself, to tell the data present from the data wanted."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from promptreid.synthetic.plans import Recipe
+from promptreid.synthetic.trees import recipe_of
+
+RENDERER = 1  # raise it whenever the same recipe gives other pixels
+MANIFEST = "synthetic.json"
+
+
+def manifest_of(recipe: Recipe) -> dict[str, Any]:
+    """The manifest of the tree of ``recipe``: the recipe and the renderer's version."""
+    return {"renderer": RENDERER, **asdict(recipe), "size": list(recipe.size)}
+
+
+def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """The manifest of a tree, or ``None`` where there is none.
+
+    Raises:
+        ValueError: a manifest that is not a JSON object.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: not a manifest ({error}); remove {folder} to render it again") from error
+
+
+def check_manifest(folder: str | os.PathLike[str], like: str, ids: int, seed: int, **options: Any) -> None:
+    """Make sure that ``folder`` holds what :func:`write_tree` would render with these arguments.
+
+    Raises:
+        ValueError: it holds something else; the message says what differs.
+    """
+    present = read_manifest(folder)
+    if present is None:
+        raise ValueError(f"{folder} has no {MANIFEST}, so it was not rendered; choose another folder")
+    wanted = manifest_of(recipe_of(like, ids, seed, **options))
+    for key, value in wanted.items():
+        if present.get(key) != value:
+            raise ValueError(
+                f"{folder} was rendered with {key} {present.get(key)}, not {value}; remove it to render it again, "
+                "or choose another folder"
+            )

@@ -1,0 +1,182 @@
+"""Renders a plan to disk: all of it or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from itertools import groupby
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from promptreid.synthetic.cameras import Camera, Scene
+from promptreid.synthetic.draws import keyed
+from promptreid.synthetic.frames import Frame
+from promptreid.synthetic.identity import Identity
+from promptreid.synthetic.layers import Image
+from promptreid.synthetic.manifest import MANIFEST, manifest_of
+from promptreid.synthetic.materials import BANDS
+from promptreid.synthetic.plans import PEOPLE, Shot, Style
+from promptreid.synthetic.rendering import render
+from promptreid.synthetic.sight import SIDES
+from promptreid.synthetic.trees import TREES, recipe_of
+from promptreid.synthetic.vehicle import Vehicle
+from promptreid.synthetic.vehicle_rendering import Drive, render_vehicle
+
+ENCODINGS = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 90], ".bmp": []}  # parameters by a file's suffix, which says the format
+
+
+@lru_cache(maxsize=4)
+def _identity(seed: int, pid: int) -> Identity:
+    return Identity.draw(keyed(seed, "identity", pid))
+
+
+@lru_cache(maxsize=4)
+def _vehicle(seed: int, pid: int) -> Vehicle:
+    return Vehicle.draw(keyed(seed, "identity", pid))
+
+
+@lru_cache(maxsize=64)
+def _camera(seed: int, camera: int, location: int) -> Camera:
+    return Camera.draw(keyed(seed, "camera", camera), Scene.draw(keyed(seed, "scene", location)))
+
+
+def render_shot(shot: Shot, seed: int, location: int, size: tuple[int, int], style: Style = PEOPLE) -> Image:
+    """The image of one shot, (H, W, 3) uint8 RGB; it depends on nothing but the arguments."""
+    if style.graded and shot.band != "thermal_infrared":
+        return _grade(render_shot(replace(shot, band="visible"), seed, location, size), shot.band)
+    key = (shot.pid, shot.camera, shot.frame)
+    camera, moment = _camera(seed, shot.camera, location), keyed(seed, "frame", *key)
+    frame, noise = Frame.draw(moment), keyed(seed, "noise", *key, BANDS.index(shot.band))
+    if style.subject == "person":
+        return render(_identity(seed, shot.pid), camera, frame, shot.band, size, noise)
+    vehicle, drive, side = _vehicle(seed, shot.pid), Drive.draw(moment), shot.camera % len(SIDES)
+    return render_vehicle(
+        vehicle, camera, (frame, drive), side, shot.band, size, noise, night=shot.camera in style.night
+    )
+
+
+def _grade(image: Image, band: str) -> Image:
+    """The darkened picture (40 % of the light), or the grey one with its full light."""
+    if band == "visible":
+        return (image.astype(np.uint16) * 2 // 5).astype(np.uint8)
+    grey = (image.astype(np.uint16) @ np.array([77, 150, 29], dtype=np.uint16)) >> 8
+    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def write_tree(
+    like: str,
+    out: str | os.PathLike[str],
+    ids: int,
+    seed: int,
+    *,
+    frames: int | None = None,
+    size: tuple[int, int] | None = None,
+    train_fraction: float | None = None,
+    test_ids: int | None = None,
+    workers: int = 1,
+) -> int:
+    """Render a data set into the new folder ``out``; the arguments are those of :func:`recipe_of`.
+
+    It is rendered beside ``out`` and moved there when it is complete. The number of worker processes doesn't change a
+    byte; with several, a script that calls this needs the usual ``if __name__ == "__main__"``.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        ValueError: an argument that can't be.
+        FileExistsError: ``out`` is there and is not an empty folder.
+    """
+    recipe = recipe_of(like, ids, seed, frames=frames, size=size, train_fraction=train_fraction, test_ids=test_ids)
+    if workers < 1:
+        raise ValueError(f"workers: must be at least 1, not {workers}")
+    plan = TREES[like](recipe)
+    total = len({shot.path for shot in plan.shots})
+    with new_folder(Path(out)) as folder:
+        # Work is shared out by identity: all images of a strip, and what can be used again, are in one cell.
+        cells = [list(cell) for _, cell in groupby(plan.shots, key=lambda shot: shot.pid)]
+        jobs = [Job(folder, cell, seed, recipe.size, plan.locations, plan.style) for cell in cells]
+        done = 0
+        for count in _run(jobs, workers):
+            done += count
+            _report(done, total)
+        for copy, original in plan.copies.items():
+            (folder / copy).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / original, folder / copy)
+        for name, text in {**plan.files, MANIFEST: json.dumps(manifest_of(recipe), indent=2) + "\n"}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+    return total + len(plan.copies)
+
+
+class Job(NamedTuple):
+    """Shots to render into a folder, and how."""
+
+    folder: Path
+    shots: list[Shot]
+    seed: int
+    size: tuple[int, int]
+    locations: dict[int, int]
+    style: Style
+
+
+def _write_cell(job: Job) -> int:
+    """Render shots; the number of files."""
+    files = 0
+    for name, parts in groupby(job.shots, key=lambda shot: shot.path):
+        images = [render_shot(shot, job.seed, job.locations[shot.camera], job.size, job.style) for shot in parts]
+        path = job.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        encoded, data = cv2.imencode(path.suffix, np.concatenate(images, axis=1)[..., ::-1], ENCODINGS[path.suffix])
+        if not encoded:
+            raise OSError(f"{path}: OpenCV can't write this kind of image")
+        path.write_bytes(data.tobytes())
+        files += 1
+    return files
+
+
+def _run(jobs: list[Job], workers: int) -> Iterator[int]:
+    if workers == 1:
+        yield from map(_write_cell, jobs)
+        return
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
+    try:
+        yield from pool.map(_write_cell, jobs, chunksize=2)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _report(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{done}/{total} images" + ("\n" if done == total else ""))
+        sys.stderr.flush()
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder beside ``out`` that becomes ``out`` if all goes well and vanishes if not."""
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise FileExistsError(f"{out} is there already and not an empty folder; remove it or choose another one")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise

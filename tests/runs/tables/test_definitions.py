@@ -1,0 +1,110 @@
+"""Every row of every table is a valid configuration that builds, and is what its name says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from promptreid import host
+from promptreid.engine.optimizers import build_optimizer
+from promptreid.runs.build import build_criterion, build_model
+from promptreid.runs.tables.definitions import TABLES, Row, find_table
+from promptreid.runs.tables.rows import row_config
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+ROWS = {row.key: row for table in TABLES.values() for row in table.rows}
+
+
+def config(row: Row) -> Any:
+    return row_config(row, CONFIGS, Path("out"))
+
+
+def build(row: Row) -> Any:
+    cfg = config(row)
+    factory = host.dataset_factory(cfg.data.sources[0])
+    dataset = SimpleNamespace(
+        num_cameras=6,
+        modalities=factory.modalities,  # type: ignore[attr-defined]
+        images_per_sample=factory.images_per_sample,  # type: ignore[attr-defined]
+    )
+    data = SimpleNamespace(num_train_pids=4, num_train_cams=6, train_loader=SimpleNamespace(dataset=dataset))
+    return build_model(cfg, data, use_gpu=False)
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_it_builds_with_its_loss_and_optimiser(row: Row) -> None:
+    cfg, model = config(row), build(row)
+    build_criterion(cfg, model)
+    build_optimizer(model, cfg)
+    assert cfg.data.save_dir == f"out/runs/{Path(row.config).stem}/{row.key}"
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_rows_differ_and_share_their_runs_only_with_their_like(table: Any) -> None:
+    assert len({row.key for row in table.rows}) == len({row.name for row in table.rows}) == len(table.rows)
+    settings = [(row.config, dict(row.overrides), row.trained) for row in table.rows]
+    assert all(one not in settings[:place] for place, one in enumerate(settings))
+    for row in table.rows:
+        assert (row.config, row.overrides, row.trained) == (
+            ROWS[row.key].config, ROWS[row.key].overrides, ROWS[row.key].trained,
+        )  # fmt: skip
+    assert table.reference in {"", *(row.key for row in table.rows)}
+
+
+def test_the_parts_of_mip_come_one_by_one() -> None:
+    built = [build(row) for row in TABLES["mip_ablation"].rows]
+    parts = [(m.options.modality_prompts, m.options.instance_prompts, m.options.iael) for m in built]
+    assert parts == [
+        (False, False, False), (True, False, False), (False, True, False), (True, True, False), (True, True, True),
+        (True, True, False),
+    ]  # fmt: skip
+    assert {model.options.jpm for model in built} == {True}
+    assert [model.options.queries for model in built[-2:]] == ["learned", "zero"]
+    msel = [config(row).loss.prompt.use_msel for row in TABLES["mip_ablation"].rows]
+    assert msel == [False] * 5 + [True]
+
+
+def test_the_ladder_is_the_papers() -> None:
+    built = [build(row) for row in TABLES["dmpt_ladder"].rows]
+    parts = [(m.options.semantic, m.options.bind, m.options.words, m.options.alignment) for m in built]
+    assert parts == [(True, *(step > place for place in range(3))) for step in range(4)]
+
+
+def test_the_sweep_and_the_missing_modalities_change_one_thing() -> None:
+    lengths = [build(row).options.semantic_length for row in TABLES["semantic_length"].rows]
+    assert lengths == [2, 4, 8, 16, 32]
+    rows = TABLES["missing_modality"].rows
+    assert [build(row).options.bind for row in rows] == [True, True, False, False]
+    assert [config(row).data.augment.drop_modality > 0 for row in rows] == [False, True, False, True]
+
+
+def test_the_baselines_train_what_they_say() -> None:
+    rows = {row.key: row for row in TABLES["baselines_rgbnt"].rows}
+    assert not rows["zero_shot"].trained
+    trained = {key: {name for name, _ in build(row).named_parameters()} for key, row in rows.items()}
+    assert trained["linear_probe"] == {"classifier.0.weight", "necks.0.weight"}
+    assert build(rows["linear_probe"]).options.after_bn
+    assert any("semantic" in name for name in trained["dmpt_s"])
+    assert not any(name.startswith("backbone") for name in trained["dmpt"])
+    assert any(name.startswith("backbone") for name in trained["fine_tuning"])
+    tuning = config(rows["fine_tuning"]).train
+    assert tuning.staged_lr
+    assert tuning.new_layers == ["necks", "classifier"]
+    assert tuning.lr * tuning.base_lr_mult < config(rows["dmpt"]).train.lr
+
+
+def test_the_backbone_is_said_once() -> None:
+    backbones = {row.config: set() for row in ROWS.values()}
+    for row in ROWS.values():
+        assert not {"mip.backbone", "dmpt.backbone"} & set(row.overrides)
+        backbones[row.config].add((config(row).mip.backbone, config(row).dmpt.backbone))
+    assert {len(found) for found in backbones.values()} == {1}
+
+
+def test_an_unknown_table_is_an_error_with_the_nearest_name() -> None:
+    with pytest.raises(ValueError, match="'mip_ablations'; did you mean 'mip_ablation'"):
+        find_table("mip_ablations")
+    assert find_table("dmpt_ladder").name == "dmpt_ladder"
