@@ -8,7 +8,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check clean
+# make docs    bring the tables of keys in docs/config.md up to date
+
+.PHONY: demo test check docs clean
 
 demo: $(VENV)/.ready
 	$(BIN)/python tools/train_net.py --config-file configs/mip/quickstart.yaml --overwrite
@@ -21,6 +23,9 @@ check: $(VENV)/.ready-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.ready
+	$(BIN)/python -m promptreid.config.document docs/config.md
 
 clean:
 	rm -rf .mypy_cache .pytest_cache .ruff_cache build plugin/*.egg-info

@@ -6,13 +6,33 @@ Importing it adds the data sets, models and losses to torchreid's registries; no
 from __future__ import annotations
 
 from promptreid import compat, host  # compat first: it has to come before torch
+from promptreid.config.schema import Key, Range
 from promptreid.data.batch import ModalBatch, PathBundle
+from promptreid.data.dataset import ModalDataset
 from promptreid.datasets.registry import DATASETS
 from promptreid.losses.registry import LOSSES
-from promptreid.models.registry import MODELS
-from promptreid.registration import register_all
+from promptreid.methods.base import METHODS, MODELS, DataFacts, Method, register_method
+from promptreid.registration import register_all, register_dataset, register_loss
 
 __version__ = "0.1.0"
-__all__ = ["DATASETS", "LOSSES", "MODELS", "ModalBatch", "PathBundle", "compat", "host", "register_all"]
+__all__ = [
+    "DATASETS",
+    "LOSSES",
+    "METHODS",
+    "MODELS",
+    "DataFacts",
+    "Key",
+    "Method",
+    "ModalBatch",
+    "ModalDataset",
+    "PathBundle",
+    "Range",
+    "compat",
+    "host",
+    "register_all",
+    "register_dataset",
+    "register_loss",
+    "register_method",
+]
 
 register_all()

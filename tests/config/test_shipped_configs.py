@@ -18,9 +18,9 @@ from promptreid.runs.build import build_criterion, build_model
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(FOLDER.rglob("*.yaml"))
 SMALL: dict[str, Any] = {
-    "mip.vit.depth": 3,
-    "mip.vit.embed_dim": 24,
-    "mip.vit.num_heads": 2,
+    "backbone.vit.depth": 3,
+    "backbone.vit.embed_dim": 24,
+    "backbone.vit.num_heads": 2,
     "model.pretrained": False,
 }
 SMALL_NAMES = {"dmpt_vit_base_patch16": "dmpt_clip_tiny", "three_osnet_x1_0": "three_osnet_x0_25"}

@@ -42,7 +42,8 @@ def config(root: Path, save_dir: Path, **changes: object) -> object:
     tiny = {
         "data.root": str(root), "data.save_dir": str(save_dir), "data.synthetic.like": "", "data.workers": 0,
         "data.sources": ["regdb"], "data.targets": ["regdb"], "data.height": 32, "data.width": 16,
-        "mip.vit.depth": 2, "mip.vit.embed_dim": 8, "mip.vit.num_heads": 2, "mip.stride": 4, "mip.prompt_length": 1,
+        "backbone.vit.depth": 2, "backbone.vit.embed_dim": 8, "backbone.vit.num_heads": 2, "backbone.stride": 4,
+        "mip.prompt_length": 1,
         "train.max_epoch": 2,
         "test.protocols": [], "train.warmup_epochs": 1, "train.batch_size": 8, "sampler.num_instances": 4,
     }  # fmt: skip

@@ -14,8 +14,9 @@ from promptreid.runs.run import run
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
-    "data.synthetic.like": "", "data.workers": 0, "data.height": 32, "data.width": 16, "mip.vit.depth": 2,
-    "mip.vit.embed_dim": 16, "mip.vit.num_heads": 2, "mip.prompt_length": 2, "mip.stride": 4, "train.max_epoch": 1,
+    "data.synthetic.like": "", "data.workers": 0, "data.height": 32, "data.width": 16, "backbone.vit.depth": 2,
+    "backbone.vit.embed_dim": 16, "backbone.vit.num_heads": 2, "mip.prompt_length": 2, "backbone.stride": 4,
+    "train.max_epoch": 1,
     "train.warmup_epochs": 0, "train.batch_size": 32, "test.protocols": ["sysu-python indoor 1-shot"],
 }  # fmt: skip
 

@@ -22,7 +22,7 @@ from promptreid.engine.checkpoints.position import Position
 from promptreid.engine.checkpoints.random_state import seed_everything, set_rng_state
 from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.engine.checkpoints.training_state import capture, restore, rng_of_process
-from promptreid.engine.distributed.ddp import Replicas, every_step_uses_all
+from promptreid.engine.distributed.ddp import Replicas
 from promptreid.engine.distributed.output_gathering import gather_batch
 from promptreid.engine.distributed.process_group import gather_objects, is_writer, mean_of, rank, world_size
 from promptreid.engine.epoch_meter import EpochMeter
@@ -32,6 +32,7 @@ from promptreid.engine.step_timer import StepTimer
 from promptreid.engine.test_engine import EvaluatingEngine
 from promptreid.engine.update_step import StepOptions, Updater, in_float32
 from promptreid.engine.weight_average import tensors_of
+from promptreid.methods.base import method_of
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class PromptEngine(EvaluatingEngine):
         self.criterion = criterion.cuda() if criterion is not None and self.use_gpu else criterion
         self.loss, self.seed, self.config = loss, seed, config
         self.updater = Updater(model, optimizer, self.steps, self.device_type)
-        self.replicas = Replicas(model, self._objective, every_step_uses_all(model, criterion))
+        self.replicas = Replicas(model, self._objective, method_of(model).every_step_uses_all(model, criterion))
         self.monitor, self.timer = PromptMonitor(), StepTimer()
         self.num_batches = self.batch_idx = 0
         self._resumed: dict[str, Any] = {}

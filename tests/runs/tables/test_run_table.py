@@ -37,7 +37,7 @@ def opts(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     keys = {
         "data.root": root, "data.synthetic.like": "", "data.height": 32, "data.width": 16, "data.workers": 0,
         "train.max_epoch": 1, "train.warmup_epochs": 0, "train.batch_size": 8, "model.name": "dmpt_clip_tiny",
-        "dmpt.backbone": "", "model.pretrained": False,
+        "backbone.name": "", "model.pretrained": False,
     }  # fmt: skip
     return [str(part) for pair in keys.items() for part in pair]
 
