@@ -214,6 +214,12 @@ def is_ours(kind: str, name: str) -> bool:
     return (kind, name) in _ours
 
 
+def is_torchreids_own(kind: str, name: str) -> bool:
+    """Whether torchreid itself brings this ``"dataset"`` or ``"model"``, rather than anyone who registered it."""
+    registry = {"dataset": _DATASETS, "model": _MODELS}[kind]
+    return name in registry and registry[name].__module__.partition(".")[0] == torchreid.__name__
+
+
 def allow_host_checkpoints() -> None:
     """Let ``torch.load(weights_only=True)`` read torchreid's checkpoints.
 

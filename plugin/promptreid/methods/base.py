@@ -167,7 +167,7 @@ class Method:
         Raises:
             ValueError: the model has nothing to measure.
         """
-        raise ValueError(f"model.name: {type(model).__name__} has no prompts that anyone measures; choose one of mip_*")
+        raise ValueError(f"{type(model).__name__} has no prompts that are measured; choose one of mip_*")
 
 
 NO_METHOD = Method()

@@ -60,7 +60,7 @@ def build_model(cfg: Any, datamanager: Any, use_gpu: bool = True, *, weights_fol
     """
     name, data = cfg.model.name, facts_of(cfg, datamanager)
     method = method_named(name)
-    if method is None and data.images_per_sample > 1:
+    if host.is_torchreids_own("model", name) and data.images_per_sample > 1:
         raise ValueError(
             f"model.name {name} takes single images, and a sample of {list(cfg.data.sources)} has "
             f"{data.images_per_sample}: choose one of {', '.join(_several_images())}"

@@ -11,7 +11,6 @@ from promptreid import host
 from promptreid.config import validate
 from promptreid.engine.checkpoints.random_state import seed_everything
 from promptreid.engine.train_engine import PromptEngine
-from promptreid.methods.base import method_named
 from promptreid.runs.build import build_datamanager, build_engine, build_model
 from promptreid.runs.run import render_if_absent
 
@@ -41,11 +40,6 @@ def trained_engine(cfg: Any, datamanager: Any) -> PromptEngine:
     Raises:
         ValueError, FileNotFoundError: a model or weights that cannot be used.
     """
-    if method_named(cfg.model.name) is None:
-        # What a checkpoint of ours lacks, build_model knows; others hold everything, and might be downloaded first.
-        cfg = cfg.clone()
-        cfg.defrost()
-        cfg.model.pretrained = False
     use_gpu = torch.cuda.is_available()
     model = build_model(cfg, datamanager, use_gpu, weights_follow=True)
     engine = build_engine(cfg, datamanager, model.cuda() if use_gpu else model, use_gpu)

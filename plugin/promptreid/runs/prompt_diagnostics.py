@@ -70,7 +70,10 @@ def diagnose_prompts(cfg: Any) -> PromptReport:
     method = method_named(cfg.model.name) or NO_METHOD
     use_gpu = torch.cuda.is_available()
     fresh = build_model(cfg, datamanager, use_gpu).eval()
-    before, count = method.diagnose(fresh.cuda() if use_gpu else fresh, images)
+    try:
+        before, count = method.diagnose(fresh.cuda() if use_gpu else fresh, images)
+    except ValueError as error:
+        raise ValueError(f"model.name {cfg.model.name!r}: {error}") from None
     trained: Any = trained_engine(cfg, datamanager).model
     after, _ = method.diagnose(getattr(trained, "module", trained), images)
     return PromptReport(before, after, count)

@@ -51,10 +51,10 @@ def run(
         ValueError, FileNotFoundError: a configuration, data set, folder or checkpoint that cannot be used.
         KeyboardInterrupt, SystemExit: after Ctrl-C or SIGTERM, with a checkpoint written.
     """
-    validate(cfg, models=host.model_names(), datasets=host.dataset_names())
     eval_only = eval_only or cfg.test.evaluate
     folder = RunFolder(Path(cfg.data.save_dir))
     with process_group(cfg.train.distributed_timeout), run_log() as log:
+        first_does(lambda: validate(cfg, models=host.model_names(), datasets=host.dataset_names()))
         source = first_does(lambda: _source(cfg, folder, eval_only, resume, overwrite))
         use_deterministic_kernels(cfg.train.deterministic)
         first_does(lambda: render_if_absent(cfg))

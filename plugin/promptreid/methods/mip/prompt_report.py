@@ -117,7 +117,7 @@ def diagnose(model: Any, batches: Sequence[Any]) -> tuple[PromptMeasures, int]:
         ValueError: a model without prompts.
     """
     if not model.options.prompted:
-        raise ValueError("this model has no prompts to measure; choose model.name mip_*")
+        raise ValueError("it has no prompts; choose one of mip_*")
     device = next(model.parameters()).device
     prompts: list[list[Tensor]] = []
     labels: list[Tensor] = []
