@@ -121,11 +121,16 @@ class PromptEngine(EvaluatingEngine):
         self._resumed: dict[str, Any] = {}
         self._training = False
 
-    def run(self, save_dir: str = "log", **kwargs: Any) -> None:
+    def run(self, save_dir: str = "log", *, guest: bool = False, **kwargs: Any) -> None:
         """torchreid's pipeline; what it takes is there in ``Engine.run``.
 
         A run that was resumed goes on where its checkpoint is, also within an epoch. SIGTERM and Ctrl-C end it with a
         checkpoint after the current optimisation step.
+
+        Args:
+            save_dir: the run's folder.
+            guest: another process trains in it: test alone, and write nothing but results under a name of their own.
+            kwargs: torchreid's.
 
         Raises:
             ValueError: what cannot be trained or tested.
@@ -134,9 +139,9 @@ class PromptEngine(EvaluatingEngine):
         plan = {name: kwargs.pop(name, default) for name, default in _PLAN.items()}
         if kwargs.get("visrank") and not plan["test_only"]:
             raise ValueError("test.visrank draws rank lists only when nothing is trained: set test.evaluate True")
-        self.files = RunFolder(Path(save_dir)) if is_writer() else None
+        self.files = RunFolder(Path(save_dir), guest) if is_writer() else None
         self.max_epoch = plan["max_epoch"]
-        if self.writer is None and self.files is not None:
+        if self.writer is None and self.files is not None and not guest:
             self.writer = SummaryWriter(log_dir=save_dir, purge_step=self.position.batches or None)
         if plan["test_only"]:
             self.test(save_dir=save_dir, **kwargs)
@@ -347,14 +352,15 @@ class PromptEngine(EvaluatingEngine):
             FileNotFoundError: no readable checkpoint.
             ValueError: a checkpoint of another model, optimiser, split or configuration.
         """
-        path, state = (path, checkpoint.load(path)) if path.is_file() else checkpoint.load_newest(path / "model")
+        models = RunFolder(path).models
+        path, state = (path, checkpoint.load(path)) if path.is_file() else checkpoint.load_newest(models)
         self._check_split(state, path)
         restore(self, state, path)
         self._resumed = {
             "path": path,
             "meter": state.get("meter"),
             "rng": rng_of_process(state),
-            "metrics": RunFolder(path.parent.parent).metrics.path,
+            "metrics": RunFolder.of_checkpoint(path).metrics.path,
         }
         self.epoch = self.position.epoch - 1
         logger.info("resumed from %s after %s", path, self.position)

@@ -9,26 +9,25 @@ from typing import Any
 
 import numpy as np
 
+from promptreid.files import atomic_path
+
 Columns = dict[str, np.ndarray]
 
 
 def save_table(columns: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """Write equally long columns to a ``.csv`` or ``.parquet`` file; floats keep all their digits.
+    """Write equally long columns to a ``.csv`` or ``.parquet`` file, whole or not at all; floats keep all their digits.
 
     Raises:
         ValueError: another suffix, or Parquet without pyarrow.
     """
     path = Path(path)
     check_table_path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".parquet":
-        arrow, parquet = import_arrow(path)
-        parquet.write_table(arrow.table({name: values.tolist() for name, values in columns.items()}), path)
-        return
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+    with atomic_path(path) as part:
+        if path.suffix == ".parquet":
+            arrow, parquet = import_arrow(path)
+            parquet.write_table(arrow.table({name: values.tolist() for name, values in columns.items()}), part)
+        else:
+            _write_csv(columns, part)
 
 
 def load_table(path: str | Path, types: Mapping[str, type]) -> Columns:
@@ -82,6 +81,13 @@ def check_table_path(path: str | Path) -> None:
         raise ValueError(f"{path}: tables end in .csv or .parquet")
     if path.suffix == ".parquet":
         import_arrow(path)
+
+
+def _write_csv(columns: Mapping[str, np.ndarray], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
 
 
 def _read_csv(path: Path) -> dict[str, list[Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 
+from promptreid.files import atomic_write, write_text
 from promptreid.models.weights import StateDict
 from promptreid.pretraining.loop import Recipe
 
@@ -64,14 +64,8 @@ def ship(
 
     content = save(half(state), metadata={"recipe": recipe.digest()})
     record = record_of(name, architecture, recipe, losses, content)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
-    _write(path, content)
-    _write(path.with_suffix(".json"), (json.dumps(record, indent=1) + "\n").encode())
+    with atomic_write(path) as file:
+        file.write(content)
+    write_text(path.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
     return path
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)

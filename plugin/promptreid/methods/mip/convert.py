@@ -11,7 +11,7 @@ import yaml  # type: ignore[import-untyped]
 from safetensors.torch import save
 from torch import Tensor
 
-from promptreid.engine.checkpoints.files import atomic_write
+from promptreid.files import atomic_write
 from promptreid.methods.mip.released_model import IMAGE_SIZE, STRIDE, ReleaseSize, mip_from_release, release_size
 from promptreid.models.backbones.position_embedding import Grid
 from promptreid.models.weights import LoadReport, read_state_dict
