@@ -31,7 +31,7 @@ clean:
 	rm -rf .mypy_cache .pytest_cache .ruff_cache build plugin/*.egg-info
 
 # torch goes first: torchreid's own metadata name no dependency, so nothing else would hold its version.
-$(VENV)/.ready: setup.py constraints.txt
+$(VENV)/.ready: pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo "promptreid needs Python 3.10 or newer: make PYTHON=python3.11 ..." >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \

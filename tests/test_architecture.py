@@ -13,7 +13,7 @@ import promptreid
 ROOT = Path(promptreid.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = {
-    0: ("host", "compat", "command", "files"),
+    0: ("host", "compat", "command", "files", "versions"),
     1: ("data", "config", "evaluation"),
     2: ("models", "losses", "datasets", "synthetic"),
     3: ("methods", "engine", "pretraining"),

@@ -13,8 +13,9 @@ from promptreid.datasets.registry import DATASETS
 from promptreid.losses.registry import LOSSES
 from promptreid.methods.base import METHODS, MODELS, DataFacts, Method, register_method
 from promptreid.registration import register_all, register_dataset, register_loss
+from promptreid.versions import version_of
 
-__version__ = "0.1.0"
+__version__ = version_of("promptreid")
 __all__ = [
     "DATASETS",
     "LOSSES",

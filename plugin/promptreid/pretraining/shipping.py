@@ -7,7 +7,6 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 from promptreid.files import atomic_write, write_text
 from promptreid.models.weights import StateDict
 from promptreid.pretraining.loop import Recipe
+from promptreid.versions import version_of
 
 PACKAGES = ("torch", "open_clip_torch", "timm", "numpy", "opencv-python-headless", "safetensors")
 WINDOW = 50  # steps of which the record keeps the mean loss
@@ -40,7 +40,7 @@ def record_of(
         "recipe": asdict(recipe),
         "recipe_sha256": recipe.digest(),
         "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{package: version_of(package) for package in PACKAGES}},
         "losses": {"steps": WINDOW, "means": [round(mean, 4) for mean in means]},
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),

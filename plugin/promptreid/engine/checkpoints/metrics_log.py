@@ -12,7 +12,7 @@ from promptreid.files import write_text
 
 
 class MetricsLog:
-    """Losses and results: records with ``epoch`` (from 1), and either ``step`` and losses or a data set and its results.
+    """Losses and results: records with ``epoch`` (from 1), and either ``step`` and losses or a data set and results.
 
     There are no times in it, so two runs that did the same have the same file.
 
