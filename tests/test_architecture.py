@@ -77,6 +77,15 @@ def test_weight_files_are_read_in_one_place() -> None:
         assert found <= allowed.get(path, set()), (path, found)
 
 
+def test_files_are_written_whole_in_one_place() -> None:
+    """Others use its context managers; it needs nothing of the package."""
+    own = {"os.replace", "os.rename", "tempfile.mkstemp", "tempfile.NamedTemporaryFile", "fcntl.flock"}
+    for path in FILES:
+        calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+        assert path == ROOT / "files.py" or not own & calls, path
+    assert not [name for name in imports(ROOT / "files.py") if name.startswith("promptreid")]
+
+
 def test_numpy_files_are_read_without_pickle() -> None:
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):

@@ -22,7 +22,7 @@ from promptreid.engine.checkpoints.run_folder import RunFolder, expected_checkpo
 from promptreid.engine.distributed.process_group import barrier, first_does, process_group, together
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.evaluation.results import Results
-from promptreid.files import FolderInUse, write_text
+from promptreid.files import FolderInUse, user_of, write_text
 from promptreid.runs.build import build_datamanager, build_engine, build_model
 from promptreid.runs.run_log import RunLog, run_log
 
@@ -35,9 +35,10 @@ def run(
     """Train and test, or only test, as ``cfg`` says.
 
     The folder ``data.save_dir`` gets ``config.yaml``, ``log.txt``, TensorBoard's event file, ``metrics.jsonl``,
-    ``results-<data>.json`` and, in ``model``, checkpoints and weights. It is created only after the data and the model
-    are known to be good. A training does not start in the folder of another one, and keeps its own to itself while it
-    lasts: a test beside it writes ``results-<data>.eval.json`` alone.
+    ``results-<data>.json`` and, in ``model``, checkpoints and weights. Before the data and the model are known to be
+    good, nothing but its lock is in there, and a run that fails until then leaves no new folder. A training does not
+    start in the folder of another one, and keeps its own to itself while it lasts: a test beside it writes
+    ``results-<data>.eval.json`` alone.
 
     Under torchrun its processes do this together: each has its share of every batch, and the first one writes.
 
@@ -92,10 +93,11 @@ def claimed(cfg: Any, guest: bool = False) -> Iterator[RunFolder]:
 def _is_locked(folder: RunFolder, guest: bool) -> bool:
     try:
         folder.lock()
-    except FolderInUse as error:
+    except FolderInUse:
         if not guest:
             raise
-        logger.warning("%s; testing beside it, with results in %s-<data>.eval.json", error, folder.path / "results")
+        user = user_of(folder.path) or "another process"
+        logger.warning("%s is in use by %s: reading only, results go to *.eval.json", folder.path, user)
         return False
     return True
 
