@@ -66,6 +66,39 @@ def test_own_loss(small_root: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "typo").exists()
 
 
+def test_a_table_runs_the_own_method(small_root: Path, tmp_path: Path) -> None:
+    from promptreid.runs.tables.definitions import find_table
+    from promptreid.runs.tables.run_table import run_table
+
+    table = find_table(str(EXAMPLES / "own_table.yaml"))
+    assert [row.name for row in table.rows] == ["plain ViT", "low-rank"]
+    opts = [*SMALL, "data.width", "32", "train.max_epoch", "1", "train.stepsize", "[1]", "data.root", str(small_root)]
+    result = run_table(table, ROOT / "configs", tmp_path, seeds=1, opts=opts)
+    assert "low-rank" in result.markdown()
+    written = (tmp_path / "runs" / "own" / "low_rank" / "seed-1" / "config.yaml").read_text()
+    assert "rank: 8" in written and str(EXAMPLES / "own_method.py") in written
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rows: {a: {config: own.yaml, name: A, sett: {}}}", r"rows\.a: unknown key 'sett'; did you mean 'set'"),
+        ("rows: {a: {name: A}}", r"rows\.a: config is missing"),
+        ("rows: {a: {config: none.yaml}}", r"none\.yaml: no such file"),
+        ("title: nothing", "rows is empty"),
+        ("row: {}", r"unknown key 'row'; did you mean 'rows'"),
+        ("rows: {a: {config: own.yaml}}\nplugins: [none.py]", r"plugins: no file .*none\.py"),
+    ],
+)
+def test_a_table_with_a_mistake_names_it(text: str, message: str, tmp_path: Path) -> None:
+    from promptreid.runs.tables.definitions import find_table
+
+    (tmp_path / "own.yaml").write_text("train: {seed: 1}\n")
+    (tmp_path / "table.yaml").write_text(text)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        find_table(str(tmp_path / "table.yaml"))
+
+
 def test_own_method(small_root: Path, tmp_path: Path) -> None:
     run, own = tmp_path / "run", ("model.name", "low_rank_vit_tiny", "data.height", "32", "data.width", "32")
     done = train("own_method.py", "--root", small_root, *own, "low_rank.rank", "2", "data.save_dir", run)
@@ -77,5 +110,8 @@ def test_own_method(small_root: Path, tmp_path: Path) -> None:
     assert (done.returncode, "did you mean 'low_rank.rank'?" in done.stderr) == (2, True)
     done = train("own_method.py", *own, "low_rank.rank", "0", "data.save_dir", tmp_path / "zero")
     assert (done.returncode, "low_rank.rank 0 is out of range" in done.stderr) == (2, True)
-    done = train("own_method.py", "--root", small_root, *own, "low_rank.rank", "2", "data.save_dir", run, "--eval-only")
+    before = (run / "metrics.jsonl").read_text()
+    (run / "model" / "model.pth.tar-2").unlink()  # as if it had been killed in the second epoch
+    done = train("own_method.py", "--root", small_root, *own, "low_rank.rank", "2", "data.save_dir", run, "--resume")
     assert done.returncode == 0, done.stderr[-3000:]
+    assert (run / "metrics.jsonl").read_text() == before

@@ -110,7 +110,7 @@ def _read_chain(path: Path) -> list[tuple[Path, dict[str, Any]]]:
         if current in [file for file, _ in chain]:
             circle = " -> ".join(file.name for file, _ in chain)
             raise ValueError(f"{path}: {BASE_KEY} runs in a circle: {circle} -> {current.name}")
-        tree = _read(current)
+        tree = read_yaml(current)
         base = tree.pop(BASE_KEY, None)
         chain.append((current, flatten(tree)))
         current = None if base is None else _base_path(current, base, folder)
@@ -131,7 +131,13 @@ def _base_path(file: Path, base: Any, folder: Path) -> Path:
     return path
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file of keys with values; no key may stand twice, or have a dot.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another kind of file, or broken YAML.
+    """
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: a configuration is a .yaml or .yml file")
     if not path.is_file():

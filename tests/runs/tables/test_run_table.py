@@ -17,9 +17,10 @@ from PIL import Image
 from promptreid.evaluation.statistics.bootstrap import mean_interval
 from promptreid.runs.splits_and_seeds import run_several
 from promptreid.runs.tables import rows as table_runs
-from promptreid.runs.tables.definitions import DMPT_S, RGBNT, TABLES, Row, Table
+from promptreid.runs.tables.definitions import DMPT_S, RGBNT, TABLES
 from promptreid.runs.tables.render import ResultTable
 from promptreid.runs.tables.run_table import run_table
+from promptreid.runs.tables.table import Row, Table
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 ZERO_SHOT = TABLES["baselines_rgbnt"].rows[0]

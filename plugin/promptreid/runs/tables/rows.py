@@ -25,7 +25,7 @@ from promptreid.runs.missing_modalities import evaluate_missing
 from promptreid.runs.run import claimed
 from promptreid.runs.run_log import run_log
 from promptreid.runs.splits_and_seeds import run_several
-from promptreid.runs.tables.definitions import Row
+from promptreid.runs.tables.table import Row
 
 PER_QUERY = {"test": str, "trial": int, "query": int, "AP": float}
 """Columns of a run's ``per-query.csv``: the protocol or the condition, and the average precision of each valid query,

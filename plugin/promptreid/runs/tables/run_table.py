@@ -20,7 +20,6 @@ from promptreid.runs.run_log import run_log
 from promptreid.runs.splits_and_seeds import selections, summarise
 from promptreid.runs.tables.bars import draw_bars, png_bytes
 from promptreid.runs.tables.costs import Cost, cost_of
-from promptreid.runs.tables.definitions import Row, Table
 from promptreid.runs.tables.render import Line, ResultTable, Scores
 from promptreid.runs.tables.rows import (
     check_folder,
@@ -30,6 +29,7 @@ from promptreid.runs.tables.rows import (
     query_scores,
     row_config,
 )
+from promptreid.runs.tables.table import Row, Table
 
 logger = logging.getLogger(__name__)
 
