@@ -1,5 +1,7 @@
 """Is a data set on disk complete and readable? python tools/check_dataset.py sysu_mm01 /data
 
+Of your own images: python tools/check_dataset.py table --table people.csv
+
 Compares it with its published counts, opens every image of every modality, names samples that lack one and identities
 that are both trained and tested on, and prints one hash by which two copies can be compared.
 Exit code: 0 when all is well, 1 when something differs or cannot be read, 2 when there is no such data set.
@@ -14,6 +16,7 @@ from collections.abc import Sequence
 from promptreid.command import run_tool
 from promptreid.datasets.checks import check
 from promptreid.datasets.published import PUBLISHED
+from promptreid.datasets.table import NAME
 
 _SHOWN = 20
 
@@ -22,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the report; 1 unless all is well."""
     args = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    report = check(args.name, args.root, content=args.content, decode=args.decode, workers=args.workers)
+    report = check(
+        args.name, args.root or "", table=args.table, content=args.content, decode=args.decode, workers=args.workers
+    )
     if report.rows:
         print(report.table())
         print(f"published: {PUBLISHED[args.name].source}")
@@ -30,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _print_some("note", report.notes)
     if report.manifest:
         print(f"manifest ({'paths, sizes, contents' if args.content else 'paths, sizes'}): sha256 {report.manifest}")
-    print("complete and readable" if report.good else "NOT as published")
+    verdict = "NOT as published" if args.name in PUBLISHED else "NOT complete and readable"
+    print("complete and readable" if report.good else verdict)
     return 0 if report.good else 1
 
 
@@ -43,12 +49,16 @@ def _print_some(label: str, findings: Sequence[str]) -> None:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("name", choices=sorted(PUBLISHED), help="the data set")
-    parser.add_argument("root", help="the folder that holds it, or its own")
+    parser.add_argument("name", choices=sorted([*PUBLISHED, NAME]), help="the data set")
+    parser.add_argument("root", nargs="?", help="the folder that holds it, or its own")
+    parser.add_argument("--table", default="", metavar="FILE", help=f"the CSV or Parquet file of the data set {NAME}")
     parser.add_argument("--content", action="store_true", help="hash the bytes of all files, not just paths and sizes")
     parser.add_argument("--decode", action="store_true", help="decode whole images, not just their headers")
     parser.add_argument("--workers", type=_positive, default=8, metavar="N", help="threads that read files (default 8)")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.root is None and args.name != NAME:
+        parser.error("the following arguments are required: root")
+    return args
 
 
 def _positive(text: str) -> int:

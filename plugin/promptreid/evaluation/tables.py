@@ -41,7 +41,7 @@ def load_table(path: str | Path, types: Mapping[str, type]) -> Columns:
     check_table_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such table")
-    rows = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    rows = read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     missing = [name for name in types if name not in rows]
     if missing:
         raise ValueError(f"{path}: column {missing[0]!r} is missing; it has {list(rows)}")
@@ -99,7 +99,12 @@ def _read_csv(path: Path) -> dict[str, list[Any]]:
     return {name: [row[place] for row in rows] for place, name in enumerate(header)}
 
 
-def _read_parquet(path: Path) -> dict[str, list[Any]]:
+def read_parquet(path: Path) -> dict[str, list[Any]]:
+    """A Parquet file's columns as Python values.
+
+    Raises:
+        ValueError: no pyarrow, or not a Parquet file.
+    """
     arrow, parquet = import_arrow(path)
     try:
         return dict(parquet.read_table(path).to_pydict())
