@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -130,7 +131,9 @@ def _text(value: Any) -> str:
 def _header_problems(names: list[str]) -> Iterator[str]:
     for name in dict.fromkeys(names):
         if name not in _COLUMNS:
-            hint = "; separate the columns by commas" if re.search("[;\t]", name) else did_you_mean(name, _COLUMNS)
+            near = difflib.get_close_matches(name, _COLUMNS, n=1, cutoff=0.5)  # names as short as pid, with a slip
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = "; separate the columns by commas" if re.search("[;\t]", name) else hint
             yield f"line 1: unknown column {name!r}{hint} (the columns are {', '.join(_COLUMNS)})"
         elif names.count(name) > 1:
             yield f"line 1: {names.count(name)} columns are called {name!r}; keep one"
