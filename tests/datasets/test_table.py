@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from image_tables import TRIPLE, described, people, triples, write_csv
+from image_tables import TRIPLE, described, people, triples, write_csv, write_image
 from small_runs import ROOT, small_config
 
 from promptreid import DATASETS, host
@@ -24,7 +25,7 @@ from promptreid.datasets.checks import check
 from promptreid.datasets.rgbnt201 import RGBNT201
 from promptreid.datasets.sysu_mm01 import SYSUMM01
 from promptreid.datasets.table import Table, numbers
-from promptreid.datasets.table_rows import TableError
+from promptreid.datasets.table_rows import _COLUMNS, SPLITS, TableError
 from promptreid.engine.feature_extraction import protocols_of
 from promptreid.evaluation.protocols import FeatureSet
 from promptreid.evaluation.protocols.base import DIRECTIONS
@@ -356,6 +357,49 @@ def test_one_camera_leaves_the_market_rule_nothing_to_count(tmp_path: Path) -> N
     assert names(protocols_of(data, ["nothing-excluded"])) == ["nothing-excluded"]
     with pytest.raises(ValueError, match=r"test\.protocols 'market1501': none of the 2 queries"):
         protocols_of(data, ["market1501"])
+
+
+# What docs/datasets.md says
+
+TEXT = (ROOT / "docs" / "datasets.md").read_text()
+
+
+def examples(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+@pytest.fixture
+def documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the example's files."""
+    monkeypatch.chdir(tmp_path)
+    Path("people").mkdir()
+    for language in ("csv", "yaml"):
+        Path(f"people/people.{language}").write_text(examples(language)[0])
+    for number, line in enumerate(examples("csv")[0].splitlines()[1:]):
+        write_image(Path("people") / line.split(",")[0], number)
+    return tmp_path
+
+
+def test_the_example_trains_and_tests(documented: Path) -> None:
+    small = {"mip.vit.depth": 2, "mip.vit.embed_dim": 16, "mip.vit.num_heads": 2}
+    short = {"train.max_epoch": 1, "train.warmup_epochs": 0, "data.workers": 0}
+    run(load_config("people/people.yaml", overrides={**small, **short}))
+    assert list(scores(Path("log/people"))) == ["cross-modal infrared-visible", "cross-modal visible-infrared"]
+    report = check("table", table="people/people.csv")
+    assert report.good and report.notes[0].startswith("train: 2 identities, 4 samples")
+
+
+def test_the_python_examples_run(documented: Path) -> None:
+    bound, named = examples("python")
+    for code in (bound, named):
+        space: dict[str, Any] = {}
+        exec(compile(code, "datasets.md", "exec"), space)
+        assert space["data"].num_train_pids == 2
+    del host._DATASETS["our_people"], host._ours["dataset", "our_people"]
+
+
+def test_the_columns_and_splits_are_documented() -> None:
+    assert [name for name in (*_COLUMNS, *SPLITS) if f"`{name}`" not in TEXT] == []
 
 
 # Refusals

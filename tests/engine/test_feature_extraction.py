@@ -103,12 +103,8 @@ def test_protocols_are_the_data_sets_own_and_then_registered_ones(monkeypatch: p
     assert protocols_of(data) == [own]
     assert protocols_of(data, ["own", "named", "own 1"]) == [own, named]
     assert protocols_of(data, ["own 2", "mine 1"]) == [other, mine]
-    for wanted, reason in {
-        "mine 3": "no scenes",
-        "mine": "no scenes",
-        "lost 4": "no file",
-        "market1501": "not one of",
-    }.items():
+    refused = {"mine 3": "no scenes", "mine": "no scenes", "lost 4": "no file", "lost4": "not one of"}
+    for wanted, reason in refused.items():
         with pytest.raises(ValueError, match=rf"test\.protocols '{wanted}': {reason}"):
             protocols_of(data, [wanted])
 

@@ -52,7 +52,12 @@ def protocols_of(dataset: Any, names: Sequence[str] = ()) -> list[Any]:
 
 def _why_missing(missing: Mapping[str, str], wanted: str) -> str:
     """The reason for a protocol that isn't there, named or meant by its first words; empty where none is known."""
-    return next((why for name, why in missing.items() if wanted.startswith(name) or name.startswith(f"{wanted} ")), "")
+    meant = (why for name, why in missing.items() if _begins(wanted, name) or _begins(name, wanted))
+    return next(meant, "")
+
+
+def _begins(name: str, words: str) -> bool:
+    return name == words or name.startswith(f"{words} ")
 
 
 def split_of(dataset: Any) -> str:

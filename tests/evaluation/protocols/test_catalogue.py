@@ -95,7 +95,7 @@ def test_no_protocol_takes_the_name_of_another(registry: dict[str, Protocol]) ->
         with pytest.raises(ValueError, match=f"there is another protocol '{protocol.name}': choose another name"):
             register_protocol(protocol)
     for name in ("", " ", "mine ", None):
-        with pytest.raises(ValueError, match="MarketProtocol: its name .* must be a text"):
+        with pytest.raises(ValueError, match=r"MarketProtocol: its name .* must be a text"):
             register_protocol(MarketProtocol(name))
     with pytest.raises(TypeError, match="derived from Protocol"):
         register_protocol("market1501")
