@@ -494,6 +494,12 @@ def test_contradictions(folder: Path) -> None:
     ]
 
 
+def test_a_row_that_makes_no_sense_is_not_held_against_others(folder: Path) -> None:
+    """With it the identity might have both modalities."""
+    rows = ["images/p0-0.jpg,a,A,train,visible", "images/p0-1.jpg,a,,train,infrared", "images/p1-0.jpg,b,A,query,"]
+    assert refused(folder, "\n".join([f"{HEADER},modality", *rows])) == ["line 3: camid is empty"]
+
+
 def test_a_message_shows_ten_problems_and_their_number(folder: Path) -> None:
     (folder / "t.csv").write_text("\n".join([HEADER, *["images/p0-0.jpg,a,,train"] * 13]))
     with pytest.raises(TableError) as caught:

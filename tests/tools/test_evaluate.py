@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from promptreid.evaluation import MarketProtocol, register_protocol
 from promptreid.evaluation.features_io import FeatureTable, save_features
+from promptreid.evaluation.protocols import catalogue
 from promptreid.evaluation.statistics.per_query import PerQuery
 
 TOOL = Path(__file__).parents[2] / "tools" / "evaluate.py"
@@ -111,3 +113,19 @@ def test_from_a_shell_a_mistake_is_one_line_and_exit_code_2(features: Path) -> N
     assert done.returncode == 2
     assert done.stderr.startswith("error: protocol 'imagenet' is unknown; the families are market1501, ")
     assert done.stderr.count("\n") == 1 and done.stdout == ""
+
+
+def test_a_registered_protocol_is_known(
+    features: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(catalogue, "_registered", {})
+    register_protocol(MarketProtocol("mine", exclude="nothing"))
+    evaluate(features / "good.npz", "--protocol", "mine", "--protocol", "nothing-excluded")
+    mine, known = capsys.readouterr().out.splitlines()
+    assert mine == known.replace("nothing-excluded", "mine")
+
+
+def test_directions_across_modalities(features: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate(features / "good.npz", "--protocol", "cross-modal infrared-visible", "--protocol", "market1501")
+    directed, plain = capsys.readouterr().out.splitlines()
+    assert directed.replace("cross-modal infrared-visible", "market1501") == plain

@@ -87,8 +87,9 @@ def read_rows(file: str | Path) -> list[Row]:
         raise TableError(path, problems)
     rows = [_row(path.parent, names, place, cells, problems) for place, cells in lines]
     found = [row for row in rows if row is not None]
-    problems += _missing_files(found)
-    problems += _contradictions(found)
+    # What somebody lacks can be told only when every row is understood.
+    lacking = [] if problems else list(_without_modality(found))
+    problems += [*_missing_files(found), *_repeated(found), *_in_both(found), *lacking]
     if problems:
         raise TableError(path, sorted(problems, key=_line_of))
     return found
@@ -191,12 +192,6 @@ def _missing_files(rows: list[Row]) -> Iterator[str]:
                 listed[folder] = set(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else set()
             if name not in listed[folder]:
                 yield f"{row.place}: {image}: no such file"
-
-
-def _contradictions(rows: list[Row]) -> Iterator[str]:
-    yield from _repeated(rows)
-    yield from _in_both(rows)
-    yield from _without_modality(rows)
 
 
 def _repeated(rows: list[Row]) -> Iterator[str]:
