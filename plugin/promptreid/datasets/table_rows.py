@@ -85,7 +85,7 @@ def read_rows(file: str | Path) -> list[Row]:
         problems = ["it has columns and no row"]
     if problems:
         raise TableError(path, problems)
-    rows = [_row(path.parent, names, place, cells, problems) for place, cells in lines]
+    rows = [_row(str(path.parent), names, place, cells, problems) for place, cells in lines]
     found = [row for row in rows if row is not None]
     # What somebody lacks can be told only when every row is understood.
     lacking = [] if problems else list(_without_modality(found))
@@ -106,8 +106,9 @@ def _csv_lines(path: Path) -> tuple[list[str], Lines]:
             header = next(reader, [])
             lines, start = [], reader.line_num + 1
             for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    lines.append((f"line {start}", [cell.strip() for cell in cells]))
+                cells = [cell.strip() for cell in cells]
+                if any(cells):
+                    lines.append((f"line {start}", cells))
                 start = reader.line_num + 1
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
@@ -150,7 +151,7 @@ def _header_problems(names: list[str]) -> Iterator[str]:
         yield f"line 1: 'modality' says what 'path' is, but here {columns[0]!r} says so itself: take it out"
 
 
-def _row(folder: Path, names: list[str], place: str, cells: list[str], problems: list[str]) -> Row | None:
+def _row(folder: str, names: list[str], place: str, cells: list[str], problems: list[str]) -> Row | None:
     if len(cells) != len(names):
         problems.append(f"{place}: {len(cells)} cells, but the header has {len(names)}")
         return None
@@ -160,7 +161,7 @@ def _row(folder: Path, names: list[str], place: str, cells: list[str], problems:
     if found:
         return None
     columns = {row.get("modality", "").lower() or "visible": row["path"]} if "path" in row else row
-    images = {name: os.path.normpath(folder / columns[name]) if columns[name] else None
+    images = {name: os.path.normpath(os.path.join(folder, columns[name])) if columns[name] else None
               for name in MODALITIES if name in columns}  # fmt: skip
     return Row(place, images, row["pid"], row["camid"], row.get("scene", ""), SPLITS[row["split"].lower()])
 
@@ -170,7 +171,7 @@ def _cell_problems(row: dict[str, str]) -> Iterator[str]:
         if not row[name]:
             yield f"{name} is empty"
     for name in ("pid", "camid", "scene"):
-        if re.fullmatch(r"-[0-9]+", row.get(name, "")):
+        if row.get(name, "").startswith("-") and row[name][1:].isdecimal():
             yield f"{name} {row[name]} is negative; leave out rows of nobody or of nowhere (junk)"
     if row["split"] and row["split"].lower() not in SPLITS:
         near = did_you_mean(row["split"], SPLITS)
