@@ -125,3 +125,5 @@ def test_nothing_to_test_by_default_is_an_error_with_its_reason() -> None:
         protocols_of(data)
     with pytest.raises(ValueError, match="'other': not one of"):
         protocols_of(data, ["other"])
+    with pytest.raises(ValueError, match="'named': nobody is there twice"):
+        protocols_of(SimpleNamespace(missing_protocols={"named": "nobody is there twice"}), ["named"])

@@ -44,7 +44,7 @@ def protocols_of(dataset: Any, names: Sequence[str] = ()) -> list[Any]:
         if not found and not reason:
             found = matching(registered_protocols(), wanted)
             reason = "" if found else f"not one of {sorted(known)}"
-        if reason and known:
+        if reason and (known or missing):
             raise ValueError(f"test.protocols {wanted!r}: {reason}")
         chosen += [protocol for protocol in found if protocol not in chosen]
     return chosen
