@@ -134,7 +134,8 @@ DATA = Section(
         Key("data.augment.second_visible", False, "add a channel-exchanged copy of each visible image to the batch"
             " (CAJ)"),
         Key("data.pack", "", "file of `tools/pack_dataset.py`; not set: images are decoded"),
-        Key("data.table", "", "CSV or Parquet file of the data set `table`, one's own images ([datasets.md](datasets.md))"),
+        Key("data.table", "", "CSV or Parquet file of the data set `table`, one's own images"
+            " ([datasets.md](datasets.md))"),
         Key("data.incomplete", "skip", "samples that lack a modality: `skip` them or `keep` them with that modality"
             " marked missing; for data sets that have such", choices=INCOMPLETE),
         Key("data.decoder", "pillow", "what decodes JPEG files; `simplejpeg` (a package to install) is faster and gives"
