@@ -10,6 +10,7 @@ from promptreid.config.schema import Key, Range
 from promptreid.data.batch import ModalBatch, PathBundle
 from promptreid.data.dataset import ModalDataset
 from promptreid.datasets.registry import DATASETS
+from promptreid.evaluation.protocols import register_protocol
 from promptreid.losses.registry import LOSSES
 from promptreid.methods.base import METHODS, MODELS, DataFacts, Method, register_method
 from promptreid.registration import register_all, register_dataset, register_loss
@@ -34,6 +35,7 @@ __all__ = [
     "register_dataset",
     "register_loss",
     "register_method",
+    "register_protocol",
 ]
 
 register_all()
