@@ -8,10 +8,12 @@ only attribute access (``torchreid.data.X``) works on both. Everything version- 
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -145,6 +147,22 @@ def host_dataset(name: str) -> Any:
     if name not in _DATASETS or is_ours("dataset", name):
         raise ValueError(f"torchreid has no image data set {name!r} of its own")
     return _DATASETS[name]
+
+
+def takes_split(name: str) -> bool:
+    """Whether a data set, whoever brings it, has several splits, among which ``split_id`` chooses.
+
+    Raises:
+        ValueError: there is no such data set.
+    """
+    if name not in _DATASETS:
+        raise ValueError(f"there is no data set {name!r}; torchreid and promptreid have {', '.join(dataset_names())}")
+    factory = _DATASETS[name]
+    if isinstance(factory, partial) and "host_name" in factory.keywords:
+        factory = _DATASETS[factory.keywords["host_name"]]
+    while isinstance(factory, partial):
+        factory = factory.func
+    return "split_id" in inspect.signature(factory).parameters
 
 
 @contextmanager

@@ -211,3 +211,18 @@ def test_torchreid_knows_each_transform(name: str):
     train, _ = host.data.transforms.build_transforms(8, 8, transforms=[name])
     plain, _ = host.data.transforms.build_transforms(8, 8, transforms=[])
     assert len(train.transforms) > len(plain.transforms)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train.fixbase_epoch": 5, "train.max_epoch": 2},
+        {"train.start_epoch": 60},
+        {**PROMPT, "train.batch_size": 30, "sampler.num_instances": 8},
+    ],
+)
+def test_where_nothing_is_trained_training_keys_may_contradict(changes: dict[str, Any]):
+    with pytest.raises(ValueError):
+        validate(config(changes))
+    validate(config(changes, {"test.evaluate": True}))
+    validate(config(changes), training=False)

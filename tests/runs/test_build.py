@@ -182,3 +182,16 @@ def test_without_a_compiler_the_key_says_what_to_install(monkeypatch: pytest.Mon
     monkeypatch.setattr(build.shutil, "which", lambda name: None)
     with pytest.raises(ValueError, match=r"train\.compile needs a C\+\+ compiler"):
         compile_model(torch.nn.Linear(1, 1))
+
+
+def test_layers_to_open_have_to_exist(sysu_root: Path) -> None:
+    cfg = tiny(sysu_root, **{"train.fixbase_epoch": 1, "train.open_layers": ["nope"]})
+    data = build_datamanager(cfg, use_gpu=False)
+    with pytest.raises(ValueError, match=r"train\.open_layers: the model has no nope, but backbone, "):
+        build_engine(cfg, data, build_model(cfg, data, use_gpu=False), use_gpu=False)
+
+
+def test_the_loss_on_prompts_wants_a_model_that_has_some(sysu_root: Path) -> None:
+    cfg = tiny(sysu_root, **{"model.name": "osnet_x0_25"})
+    with pytest.raises(ValueError, match=r"loss\.name prompt: osnet_x0_25 is a model of torchreid.*softmax or triplet"):
+        build.build_criterion(cfg, torch.nn.Linear(1, 1))

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from small_runs import assert_same_run, small_config
 
+from promptreid import host
 from promptreid.config import load_config
 from promptreid.runs.run import run
 from promptreid.runs.splits_and_seeds import parse_splits, run_several, summarise
@@ -169,3 +170,16 @@ def test_splits_times_seeds(regdb: Path, tmp_path: Path) -> None:
 def test_no_seed_is_an_error(small_root: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--seeds 0: train with at least one"):
         run_several(small_config(small_root, tmp_path), seeds=0)
+
+
+@pytest.mark.parametrize("name", ["sysu_mm01", "llcm", "rgbnt201", "market1501_as_triples"])
+def test_splits_of_a_data_set_that_has_one_are_refused(name: str, tmp_path: Path) -> None:
+    places = {"data.sources": [name], "data.targets": [name], "data.save_dir": str(tmp_path / "run")}
+    with pytest.raises(ValueError, match=f"--splits: {name} has a single split, .* --seeds N"):
+        run_several(load_config(overrides=places), [1, 2, 3])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["regdb", "regdb_i2v", "viper", "viper_as_triples", "cuhk03"])
+def test_data_sets_with_splits_are_known(name: str) -> None:
+    assert host.takes_split(name)

@@ -17,13 +17,20 @@ logger = logging.getLogger(__name__)
 WARMUP_SCHEDULES = ("warmup_cosine", "mip_cosine")
 
 
-def validate(cfg: CfgNode, models: Collection[str] | None = None, datasets: Collection[str] | None = None) -> None:
+def validate(
+    cfg: CfgNode,
+    models: Collection[str] | None = None,
+    datasets: Collection[str] | None = None,
+    training: bool = True,
+) -> None:
     """Raise when ``cfg`` can't be trained or tested with; warn of keys that were set and have no effect.
 
     Args:
         cfg: the tree.
         models: names that ``model.name`` may have; any, if omitted.
         datasets: names that ``data.sources`` and ``data.targets`` may have; any, if omitted.
+        training: whether anything is to be trained; ``test.evaluate`` says no, too. Keys that only matter in training
+            may then contradict each other.
 
     Raises:
         ValueError: one line per problem, each with its full key and what to do.
@@ -31,9 +38,9 @@ def validate(cfg: CfgNode, models: Collection[str] | None = None, datasets: Coll
     flat = flatten(cfg)
     problems = [*_names(flat, models, datasets), *_ranges(flat)]
     # Rules across keys would stumble over values that are wrong by themselves.
-    problems = problems or [
-        *_data(flat), *_batches(flat), *_schedule(flat), *_loss(flat), *_backbone(flat), *_test(flat), *_sections(flat)
-    ]  # fmt: skip
+    problems = problems or [*_data(flat), *_backbone(flat), *_test(flat), *_sections(flat)]
+    if training and not flat["test.evaluate"]:
+        problems = problems or [*_batches(flat), *_schedule(flat), *_loss(flat)]
     if problems:
         raise ValueError("\n".join(problems))
     useless = without_effect(flat)

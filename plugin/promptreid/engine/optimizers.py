@@ -72,10 +72,7 @@ def parameter_groups(
     Raises:
         ValueError: the model has no such child.
     """
-    children = dict(model.named_children())
-    unknown = sorted(set(new_layers or ()) - set(children))
-    if unknown:
-        raise ValueError(f"train.new_layers: the model has no {', '.join(unknown)}, but {', '.join(children)}")
+    check_children(model, new_layers or (), "train.new_layers")
     groups: dict[tuple[bool, str], list[nn.Parameter]] = defaultdict(list)
     for name, parameter, role in parameter_roles(model):
         groups[new_layers is not None and name.partition(".")[0] in new_layers, role].append(parameter)
@@ -89,6 +86,14 @@ def parameter_groups(
         }
         for new, role in order
     ]
+
+
+def check_children(model: nn.Module, names: Collection[str], key: str) -> None:
+    """Raise ``ValueError`` if the model lacks one of these children, which the configuration names under ``key``."""
+    children = dict(model.named_children())
+    unknown = sorted(set(names) - set(children))
+    if unknown:
+        raise ValueError(f"{key}: the model has no {', '.join(unknown)}, but {', '.join(children)}")
 
 
 def _rank(role: str) -> int:

@@ -25,7 +25,7 @@ from promptreid.data.manager import ModalDataManager
 from promptreid.data.transforms import Augmentation
 from promptreid.engine.checkpoints.best_weights import SelectionOptions
 from promptreid.engine.distributed.process_group import rank, world_size
-from promptreid.engine.optimizers import build_optimizer, build_scheduler
+from promptreid.engine.optimizers import build_optimizer, build_scheduler, check_children
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.engine.update_step import StepOptions
 from promptreid.losses.registry import TRAINABLE
@@ -176,6 +176,8 @@ def build_engine(cfg: Any, datamanager: Any, model: nn.Module, use_gpu: bool = T
     """
     if cfg.train.checkpoint_blocks:
         checkpoint_blocks(model)
+    if cfg.train.fixbase_epoch:
+        check_children(model, cfg.train.open_layers, "train.open_layers")
     (method_named(cfg.model.name) or NO_METHOD).prepare(model, cfg, use_gpu)
     if cfg.train.sync_bn:
         model = synchronise_batch_norm(model, use_gpu)

@@ -21,7 +21,7 @@ def open_target(cfg: Any) -> tuple[Any, str]:
     Raises:
         ValueError, FileNotFoundError: a configuration or data set that cannot be used, or several targets.
     """
-    validate(cfg, models=host.model_names(), datasets=host.dataset_names())
+    validate(cfg, host.model_names(), host.dataset_names(), training=False)
     targets = cfg.data.targets or cfg.data.sources
     if len(targets) != 1:
         raise ValueError(f"data.targets: one data set is looked at at a time; choose one of {list(targets)}")

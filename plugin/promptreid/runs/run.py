@@ -59,7 +59,7 @@ def run(
     """
     eval_only = eval_only or cfg.test.evaluate
     with process_group(cfg.train.distributed_timeout), run_log() as log:
-        first_does(lambda: validate(cfg, models=host.model_names(), datasets=host.dataset_names()))
+        first_does(lambda: validate(cfg, host.model_names(), host.dataset_names(), training=not eval_only))
         with claimed(cfg, guest=eval_only) as folder:
             source = first_does(lambda: _source(cfg, folder, eval_only, resume, overwrite))
             use_deterministic_kernels(cfg.train.deterministic)

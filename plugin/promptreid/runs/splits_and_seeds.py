@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from promptreid import host
 from promptreid.config import dump_config
 from promptreid.engine.checkpoints.resume_check import config_differences, listed
 from promptreid.engine.checkpoints.run_folder import RunFolder
@@ -75,10 +76,12 @@ def run_several(
         to ``data.save_dir/splits.json``, or ``seeds.json`` where there are no splits.
 
     Raises:
-        ValueError: no seed; or a finished training had another configuration.
+        ValueError: no seed; splits of a data set that has none; or a finished training had another configuration.
     """
     if seeds is not None and seeds < 1:
         raise ValueError(f"--seeds {seeds}: train with at least one")
+    if splits:
+        _check_splits(cfg)
     folder = RunFolder(Path(cfg.data.save_dir))
     parts = _parts(folder, splits, [cfg.train.seed + number for number in range(seeds or 0)])
     # A single training in the folder itself claims it on its own.
@@ -89,6 +92,15 @@ def run_several(
         for part in parts:
             _train(_of_part(cfg, part), part)
         return first_does(lambda: _save_summary(folder.path, parts, splits))
+
+
+def _check_splits(cfg: Any) -> None:
+    names = dict.fromkeys((*cfg.data.sources, *cfg.data.targets))
+    if not any(host.takes_split(name) for name in names):
+        raise ValueError(
+            f"--splits: {', '.join(names)} has a single split, so that each training would be the same; --seeds N "
+            "trains with several seeds"
+        )
 
 
 def _save_summary(folder: Path, parts: Sequence[Part], splits: Sequence[int]) -> dict[str, Any]:
