@@ -27,6 +27,8 @@ def up_to_date(leaves: Mapping[str, Any], settled: Mapping[str, Any]) -> tuple[d
         concerned a method that is not in use.
     """
     names = _names(settled)
+    if not any(key in names and key not in all_keys() for key in leaves):
+        names = {}  # keys that have both a new home and a meaning of their own moved in sources of that time alone
     current: dict[str, Any] = {}
     renamed: dict[str, str] = {}
     for key, value in leaves.items():

@@ -22,14 +22,15 @@ def parameter_roles(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]
     """Each parameter with the role that decides its learning rate.
 
     A module names the roles of its own parameters in ``learning_rate_roles``: by the parameter's name, or under ``""``
-    for all that it holds. Every other bias has the role ``bias``, the rest ``base``. Learned prompt vectors are
-    ``prompts``; what makes prompts of something else (a projection, a mapping) counts as base.
+    for all that it holds. A part of a role, ``generator.queries``, may have a factor of its own, and else has that
+    of the whole. Every other bias has the role ``bias``, the rest ``base``. Learned prompt vectors are ``prompts``; what makes
+    prompts of something else (a projection, a mapping) counts as base.
     """
     named: dict[int, str] = {}
     for module in model.modules():
         for name, role in getattr(module, "learning_rate_roles", {}).items():
             owned = module.parameters() if not name else [getattr(module, name)]
-            named.update({id(parameter): role for parameter in owned})
+            named.update({id(parameter): role for parameter in owned if parameter is not None})
     for name, parameter in model.named_parameters():
         yield name, parameter, named.get(id(parameter), BIAS if name.endswith("bias") else BASE)
 
@@ -43,7 +44,7 @@ def prompt_families(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     families: dict[str, list[nn.Parameter]] = defaultdict(list)
     for _, parameter, role in parameter_roles(model):
         if role not in (BASE, BIAS):
-            families[role].append(parameter)
+            families[role.partition(".")[0]].append(parameter)
     for module in model.modules():
         family = getattr(module, "prompt_family", None)
         if isinstance(family, str):
@@ -74,7 +75,8 @@ def parameter_groups(
     """
     check_children(model, new_layers or (), "train.new_layers")
     groups: dict[tuple[bool, str], list[nn.Parameter]] = defaultdict(list)
-    for name, parameter, role in parameter_roles(model):
+    for name, parameter, part in parameter_roles(model):
+        role = part if part in multipliers else part.partition(".")[0]
         groups[new_layers is not None and name.partition(".")[0] in new_layers, role].append(parameter)
     # torchreid reports the last group's rate as "the" learning rate: let it be the base rate.
     order = sorted(groups, key=lambda key: (key[0], _rank(key[1]), key[1]), reverse=True)

@@ -15,6 +15,8 @@ KEYS = (
         kind=int, range=COUNT),
     Key("query", "", "queries of the prompt generator; not set: the preset's (paper: learned, release: zero)",
         choices=("", "learned", "zero")),
+    Key("query_lr_mult", None, "factor on `train.lr` for learned queries, 1 in the released code; not set:"
+        " `train.lr_mult.generator`", kind=float, range=FROM_ZERO),
     Key("iael", None, "identity heads on the instance prompts; not set: the preset's (paper: on, release: off)",
         kind=bool),
     Key("iael_pooling", "", "the prompts' pooling before those heads; not set: the preset's",

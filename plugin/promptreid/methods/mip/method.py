@@ -49,6 +49,11 @@ class MIPMethod(Method):
         """See :func:`criterion_of`."""
         return criterion_of(cfg, model)
 
+    def learning_rates(self, cfg: Any) -> dict[str, float]:
+        """See the base class; learned queries may have a factor of their own."""
+        own = cfg.mip.query_lr_mult
+        return {**super().learning_rates(cfg), **({} if own is None else {"generator.queries": own})}
+
     def contradictions(self, flat: Flat) -> Iterator[str]:
         """See the base class."""
         if flat["mip.generator"] == "bank" and flat["mip.query"]:

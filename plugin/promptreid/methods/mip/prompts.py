@@ -73,7 +73,7 @@ class InstancePromptGenerator(nn.Module):
         apply: How blocks are computed.
     """
 
-    learning_rate_roles: ClassVar = {"": "generator"}
+    learning_rate_roles: ClassVar = {"": "generator", "queries": "generator.queries"}
 
     queries: Tensor | None
 

@@ -20,6 +20,7 @@ _BARE_MIP = {"mip.modality_prompts": False, "mip.instance_prompts": False, "mip.
 _BARE_TOWER = {"dmpt.preset": "dmpt_s", "dmpt.semantic": False}
 
 _HEADS = ("necks", "classifier")
+_AFTER_BN = {"baselines.after_bn": True}  # as the world has it for MIP
 
 
 def _vi_row(key: str, name: str, overrides: Mapping[str, Any], *parts: str) -> Row:
@@ -27,7 +28,7 @@ def _vi_row(key: str, name: str, overrides: Mapping[str, Any], *parts: str) -> R
     return Row(key, name, VI, {**overrides, "train.new_layers": [*_HEADS, *parts]})
 
 
-TRANSREID = _vi_row("transreid", "TransReID", {"model.name": "transreid_vit_tiny_patch16"})  # MIP without prompts
+TRANSREID = _vi_row("transreid", "TransReID", {"model.name": "transreid_vit_tiny_patch16", **_AFTER_BN})
 MIP_PAPER = Row("mip_paper", "MIP, paper", VI, {"mip.preset": "mip_paper"})
 MIP_RELEASE = _vi_row(
     "mip_release",
@@ -60,7 +61,7 @@ _TABLES = (
         "baselines_vi",
         "Visible-infrared: MIP and what it is built on",
         (
-            _vi_row("vit", "plain ViT", {"model.name": "vit_tiny_patch16_reid"}),
+            _vi_row("vit", "plain ViT", {"model.name": "vit_tiny_patch16_reid", **_AFTER_BN}),
             TRANSREID,
             MIP_PAPER,
             MIP_RELEASE,
