@@ -156,6 +156,8 @@ TESTING = Section(
     "Testing",
     (
         Key("test.protocols", [], "names of protocols to evaluate; not set: the data set's own"),
+        Key("test.allow_differences", False, "test weights as another model, or on other input, than they were trained"
+            " as and on"),
         Key("test.chance", True, "print what random features would score beside each result"),
         Key("test.select", "last", "which epoch's weights a run ends with; `dev` or `test`: the best on a data set"
             " ([training.md](training.md))", choices=("last", "dev", "test")),

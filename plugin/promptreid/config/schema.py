@@ -121,6 +121,7 @@ class Section:
         contradictions: one line for each pair of keys that contradict each other, checked where the section is in use.
         reads: beginnings of keys of shared sections that it reads, where it is in use.
         shared: its keys only have an effect where a section in use reads them.
+        of_model: its keys make a model, so that a trained one is tested with the same values.
         renamed: keys of earlier releases, where the section is in use: their names of today, and their defaults then.
     """
 
@@ -131,4 +132,5 @@ class Section:
     contradictions: Callable[[Flat], Iterator[str]] = no_contradictions
     reads: tuple[str, ...] = ()
     shared: bool = False
+    of_model: bool = False
     renamed: Mapping[str, tuple[str, Any]] = field(default_factory=dict)

@@ -54,6 +54,12 @@ def all_keys() -> dict[str, Key]:
     return _keys
 
 
+def model_nodes() -> set[str]:
+    """Nodes whose keys make a model: the backbone's and those of methods."""
+    with_model = [section for section in _sections.values() if section.shared or section.of_model]
+    return {key.name.partition(".")[0] for section in with_model for key in section.keys}
+
+
 def owner_of(name: str) -> str:
     """Who brought a key."""
     return next(section.owner for section in _sections.values() if any(key.name == name for key in section.keys))

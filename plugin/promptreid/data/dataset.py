@@ -17,6 +17,7 @@ from promptreid import host
 from promptreid.data.aligned import choose_kept, transform_aligned
 from promptreid.data.augmentations import random_state_of
 from promptreid.data.batch import ModalBatch, PathBundle
+from promptreid.data.cameras import row_of
 from promptreid.data.images import PILLOW, read_images
 from promptreid.data.packing import Pack
 from promptreid.data.sampling import ModalityBalancer
@@ -86,6 +87,13 @@ class ModalDataset(host.ImageDataset):
     """Why there is nothing in :attr:`protocols`, so that ``test.protocols`` has to name one; empty otherwise."""
     options: frozenset[str] = frozenset()
     """Names of the constructor's arguments that a configuration sets, such as ``incomplete`` (``data.incomplete``)."""
+    camera_space: str = ""
+    """Whose cameras these are, for the rows of a model's camera table; the class's name when empty. Variants of a data
+    set have the same cameras."""
+    camera_rows: Mapping[str, int]
+    """For each camera space among the train images, the row of its first camera in a model's camera table."""
+    camera_offset: int | None = 0
+    """What is added to the true camera of each sample; None marks all cameras as unknown."""
     split: str = ""
     """Which of several divisions into training and test identities this is, such as ``"regdb split 3"``."""
 
@@ -95,6 +103,7 @@ class ModalDataset(host.ImageDataset):
                 raise ValueError(f"{type(self).__name__}: the {name} list is empty; is the data set complete?")
             self._check_samples(records)
         self._check_train(train)
+        self.camera_rows = {self.camera_space or type(self).__name__: 0}
         super().__init__(train, query, gallery, **kwargs)
         self._balancer: ModalityBalancer | None = None
 
@@ -180,7 +189,7 @@ class ModalDataset(host.ImageDataset):
         return ModalBatch.sample(
             torch.stack([tensors.get(name, missing) for name in bundle.paths]),
             [self.modalities.index(name) for name in bundle.paths],
-            bundle.camera,
+            bundle.camera if self.camera_offset == 0 else row_of(bundle.camera, self.camera_offset),
             [name in tensors for name in bundle.paths],
         )
 
@@ -206,6 +215,9 @@ class ModalDataset(host.ImageDataset):
         merged.num_train_pids = self.get_num_pids(merged.train)
         merged.num_train_cams = self.get_num_cams(merged.train)
         merged.num_datasets = self.get_num_datasets(merged.train)
+        theirs = getattr(other, "camera_rows", {type(other).__name__: 0})
+        added = {space: self.num_cameras + row for space, row in theirs.items() if space not in self.camera_rows}
+        merged.camera_rows = {**self.camera_rows, **added}  # a set that is there twice is tested with its first rows
         merged.num_cameras = self.num_cameras + getattr(other, "num_cameras", other.num_train_cams)
         merged._balancer = None
         return merged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from promptreid import host
 from promptreid.data import jpeg
 from promptreid.data.aligned import POOLED, named_steps
 from promptreid.data.augmentations import ChannelExchange
+from promptreid.data.cameras import map_test_cameras
 from promptreid.data.dataset import ModalDataset
 from promptreid.data.images import DECODERS, PILLOW
 from promptreid.data.options import INCOMPLETE, bound_options
@@ -103,6 +105,7 @@ class ModalDataManager(host.ImageDataManager):
                 "data.decoder": decoder != PILLOW,
             }
         )
+        self.map_cameras(self.camera_rows, tell=False)
         self._set_augmentation(augment)
         self._set_reading(pack, decoder, kwargs.get("root", ""), augment.interpolation)
         batches: Any = DrawnBatches(self.train_loader.batch_sampler, seed)
@@ -111,6 +114,15 @@ class ModalDataManager(host.ImageDataManager):
             build = self._cross_modal_batches if sampler == CROSS_MODAL else self._identity_batches
             batches = build(*sizes, seed=seed, rank=rank, world_size=world_size)
         self._seed_batches(SeededBatches(batches, seed, rank), persistent_workers)
+
+    @property
+    def camera_rows(self) -> dict[str, int]:
+        """The row of the first camera of each data set that is trained on; see :mod:`promptreid.data.cameras`."""
+        return dict(getattr(self.train_loader.dataset, "camera_rows", {}))
+
+    def map_cameras(self, rows: Mapping[str, int], tell: bool = True) -> None:
+        """Let the test sets look up their cameras where a training has put them; see :func:`map_test_cameras`."""
+        map_test_cameras([loader.dataset for loader in self._test_loaders()], rows, tell)
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Choose the epoch, 0-based, of the next iteration of ``train_loader``, and the batch with which it starts.

@@ -33,6 +33,7 @@ class AsTriples(ModalDataset):
     def __init__(self, host_name: str, **kwargs: Any) -> None:
         with host.no_downloads():
             base = host.host_dataset(host_name)(**{**kwargs, "combineall": False, "verbose": False})
+        self.camera_space = f"{host_name} as triples"
         self.protocols = (MarketProtocol(f"{host_name}-as-triples"),)
         self._junk_pids, self._train_only = base._junk_pids, base._train_only
         self.num_cameras = 1 + max(record[2] for record in [*base.train, *base.query, *base.gallery])

@@ -16,6 +16,7 @@ from promptreid import host
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.best_weights import Origin, SelectionOptions, Selector
 from promptreid.engine.checkpoints.position import Position
+from promptreid.engine.checkpoints.provenance import check_configuration, place_cameras, state_of_header
 from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.engine.checkpoints.stop_signals import StopRequest
 from promptreid.engine.distributed.process_group import first_does, share_buffers
@@ -40,6 +41,8 @@ class EvaluatingEngine(host.ImageTripletEngine):
         chance: log what a random ranking would score beside each result.
         steps: the precision is used.
         selection: which weights a run's folder is tested with.
+        config: the configuration as YAML, compared with that of weights that are loaded to be tested.
+        allow_differences: test such weights although the model or its input differs.
     """
 
     def __init__(
@@ -52,12 +55,15 @@ class EvaluatingEngine(host.ImageTripletEngine):
         chance: bool = True,
         steps: StepOptions | None = None,
         selection: SelectionOptions | None = None,
+        config: str = "",
+        allow_differences: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(datamanager, model, optimizer, **kwargs)
         self.writer: Any = None
         self.device_type = "cuda" if self.use_gpu else "cpu"
         self.protocols, self.chance = tuple(protocols), chance
+        self.config, self.allow_differences = config, allow_differences
         self.steps = steps or StepOptions()
         self.selector = Selector(selection or SelectionOptions(), list(self.test_loader))
         self.stop = StopRequest()
@@ -220,8 +226,11 @@ class EvaluatingEngine(host.ImageTripletEngine):
             state = checkpoint.load(path)
         else:
             state = {"state_dict": read_state_dict(path), "about": checkpoint.about_weights(path)}
-            state["split"] = state["about"].get("split", "")
+            state |= {"split": state["about"].get("split", ""), **state_of_header(state["about"])}
         self._check_split(state, path)
+        if strict:
+            check_configuration(state.get("config", ""), self.config, path, self.allow_differences)
+            place_cameras(self.datamanager, _bare(self.model), state.get("data", {}), path)
         weights, self._origin = self._weights_to_test(state, selected=folder and self.selector.active)
         optional = getattr(self.model, "training_only", ("classifier.",))
         load_matching(self.model, strip_module(weights), path, strict, optional)

@@ -19,6 +19,7 @@ from promptreid.engine.batch_loss import OUTPUTS, criterion_loss, host_loss
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.best_weights import SelectionOptions
 from promptreid.engine.checkpoints.position import Position
+from promptreid.engine.checkpoints.provenance import data_record, place_cameras
 from promptreid.engine.checkpoints.random_state import seed_everything, set_rng_state
 from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.engine.checkpoints.training_state import capture, restore, rng_of_process
@@ -68,7 +69,8 @@ class PromptEngine(EvaluatingEngine):
             exactly like an uninterrupted one. None leaves the random state alone.
         steps: precision, accumulation, clipping, averaged weights, checkpoints within an epoch.
         selection: which weights the run ends with.
-        config: the run's configuration as YAML, kept in its checkpoints and compared on resuming.
+        config: the run's configuration as YAML, kept in its checkpoints and compared on resuming and testing.
+        allow_differences: test weights although the model or its input differs from that of their training.
 
     Raises:
         ValueError: options that contradict each other.
@@ -90,6 +92,7 @@ class PromptEngine(EvaluatingEngine):
         steps: StepOptions | None = None,
         selection: SelectionOptions | None = None,
         config: str = "",
+        allow_differences: bool = False,
         margin: float = 0.3,
         weight_t: float = 1.0,
         weight_x: float = 1.0,
@@ -111,9 +114,11 @@ class PromptEngine(EvaluatingEngine):
             chance=chance,
             steps=steps,
             selection=selection,
+            config=config,
+            allow_differences=allow_differences,
         )
         self.criterion = criterion.cuda() if criterion is not None and self.use_gpu else criterion
-        self.loss, self.seed, self.config = loss, seed, config
+        self.loss, self.seed = loss, seed
         self.updater = Updater(model, optimizer, self.steps, self.device_type)
         self.replicas = Replicas(model, self._objective, method_of(model).every_step_uses_all(model, criterion))
         self.monitor, self.timer = PromptMonitor(), StepTimer()
@@ -147,6 +152,7 @@ class PromptEngine(EvaluatingEngine):
             self.test(save_dir=save_dir, **kwargs)
         else:
             self.selector.check()
+            place_cameras(self.datamanager, self.model, data_record(self.datamanager), RunFolder(Path(save_dir)).path)
             with self.stop:
                 self._train_and_test(plan, {"save_dir": save_dir, **kwargs})
         if self.writer is not None:
@@ -303,11 +309,15 @@ class PromptEngine(EvaluatingEngine):
         scores = self._test_all(self.selector.during_training, settings)
         best = self.selector.active and self.selector.update(scores, self.position.epoch, self._copies_on_trial)
         if best and self.files is not None:
-            split = split_of(self.train_loader.dataset)
-            self.files.save_best(self._weights_on_trial(), self.selector.origin, split)
+            self.files.save_best(self._weights_on_trial(), self.selector.origin, self._trained())
         self.position = self.position._replace(evaluated=True)
         self._save()
         self.stop.leave_if_asked()
+
+    def _trained(self) -> dict[str, Any]:
+        """What a file of weights says of their training."""
+        split = split_of(self.train_loader.dataset)
+        return {"split": split, "data": data_record(self.datamanager), "config": self.config}
 
     def _test_at_the_end(self, settings: dict[str, Any]) -> None:
         if self.selector.weights is not None:

@@ -227,6 +227,7 @@ def _section(method: Method) -> Section:
         in_use=lambda flat: flat["model.name"] in method.models,
         contradictions=method.contradictions,
         reads=tuple(method.reads),
+        of_model=True,
         renamed=method.renamed,
     )
 

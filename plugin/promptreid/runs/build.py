@@ -196,6 +196,7 @@ def build_engine(cfg: Any, datamanager: Any, model: nn.Module, use_gpu: bool = T
         steps=StepOptions(**step_kwargs(cfg)),
         selection=SelectionOptions(**selection_kwargs(cfg)),
         config=dump_config(cfg),
+        allow_differences=cfg.test.allow_differences,
         margin=cfg.loss.triplet.margin,
         weight_t=cfg.loss.triplet.weight_t if cfg.loss.name == "triplet" else 0.0,
         weight_x=cfg.loss.triplet.weight_x if cfg.loss.name == "triplet" else 1.0,

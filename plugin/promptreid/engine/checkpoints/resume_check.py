@@ -10,7 +10,7 @@ from torch import Tensor
 
 from promptreid.config.keys import flatten
 from promptreid.config.renamed import up_to_date
-from promptreid.config.sections import all_keys
+from promptreid.config.sections import all_keys, model_nodes
 
 # Keys that may differ on resuming: where things are, how fast they go, what is printed. The others change the numbers.
 _FREE = {
@@ -27,6 +27,8 @@ _SELECTING = {
     "data.targets", "train.patience", "test.select", "test.select_metric", "test.select_target", "test.eval_freq",
     "test.start_eval", "test.protocols", "test.dist_metric", "test.normalize_feature", "test.rerank",
 }  # fmt: skip
+_INPUT = {"data.height", "data.width", "data.norm_mean", "data.norm_std"}
+"""Keys of what a model is shown in tests."""
 _TO_THE_END = ("cosine", "warmup_cosine")
 """Schedules that reach their floor at ``train.max_epoch``."""
 _MOST = 8
@@ -60,6 +62,20 @@ def _is_free(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
         return new.get("train.lr_scheduler") not in _TO_THE_END
     row = all_keys().get(key)
     return (row is not None and row.free) or key in _FREE or key.startswith(_FREE_NODES) or key.endswith(_FREE_ENDS)
+
+
+def test_differences(written: str, current: str) -> list[str]:
+    """What makes the model or its input another one than in training; arguments as of :func:`config_differences`."""
+    old, new = (_leaves(text) for text in (written, current))
+    changed = [key for key in old if key in new and old[key] != new[key]]
+    return [f"{key}: {old[key]!r}, now {new[key]!r}" for key in changed if _shapes_descriptors(key)]
+
+
+def _shapes_descriptors(key: str) -> bool:
+    row = all_keys().get(key)
+    if row is None or row.free or key.endswith(_FREE_ENDS):
+        return False
+    return key in _INPUT or key == "model.name" or key.partition(".")[0] in model_nodes()
 
 
 def tensor_differences(own: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ import math
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import nn
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.best_weights import Origin
 from promptreid.engine.checkpoints.metrics_log import MetricsLog
+from promptreid.engine.checkpoints.provenance import header_of
 from promptreid.evaluation.results import Results
 from promptreid.files import (
     LOCK,
@@ -173,12 +174,20 @@ class RunFolder:
             "step": str(state.get("step", 0)),
             "select": "last",
             "split": state["split"],
+            **header_of(state),
         }
         checkpoint.save_weights(weights, self.weights, about)
 
-    def save_best(self, weights: dict[str, Any], origin: Origin, split: str) -> None:
-        """Write selected weights as ``best.safetensors``, with the split that they were trained on."""
-        about = {"epoch": str(origin.epoch), "select": origin.select, "target": origin.target, "split": split}
+    def save_best(self, weights: dict[str, Any], origin: Origin, trained: Mapping[str, Any]) -> None:
+        """Write selected weights as ``best.safetensors``.
+
+        Args:
+            weights: by name.
+            origin: where they come from.
+            trained: what a checkpoint says of the training: its ``split``, ``data`` and ``config``.
+        """
+        about = {"epoch": str(origin.epoch), "select": origin.select, "target": origin.target}
+        about |= {"split": trained["split"], **header_of(trained)}
         checkpoint.save_weights(weights, self.best_weights, about)
 
     def save_results(self, dataset: str, results: Sequence[Results], about: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from promptreid.engine.checkpoints.position import Position
+from promptreid.engine.checkpoints.provenance import data_record
 from promptreid.engine.checkpoints.random_state import git_commit, rng_state, versions
 from promptreid.engine.checkpoints.resume_check import config_differences, listed, tensor_differences
 from promptreid.engine.distributed.process_group import gather_objects, rank, world_size
@@ -46,6 +47,7 @@ def capture(engine: Any, meter: EpochMeter | None) -> dict[str, Any]:
         **engine.updater.state_dict(),
         "selection": engine.selector.state_dict(),
         "split": split_of(engine.train_loader.dataset),
+        "data": data_record(engine.datamanager),
         "config": engine.config,
         "git": git_commit(),
         "versions": versions(),
