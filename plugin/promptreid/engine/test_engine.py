@@ -233,7 +233,9 @@ class EvaluatingEngine(host.ImageTripletEngine):
             assert self.selector.weights is not None
             return self.selector.weights, self.selector.origin
         if "about" not in state:
-            return state.get("ema", state["state_dict"]), Origin(int(state.get("epoch", 0)))
+            # A checkpoint of torchreid's own engine has no selection and does not say which epoch's weights it keeps.
+            select = "last" if "selection" in state else "given"
+            return state.get("ema", state["state_dict"]), Origin(int(state.get("epoch", 0)), select)
         about = state["about"]
         origin = Origin(int(about.get("epoch", 0)), about.get("select", "given"), about.get("target", ""))
         return state["state_dict"], origin
