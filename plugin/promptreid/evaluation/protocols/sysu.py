@@ -93,9 +93,10 @@ class SYSUProtocol(Protocol):
 class SYSUReleaseProtocol(SYSUProtocol):
     """The legacy test of MIP's released code, for comparison with its printed numbers only.
 
-    One gallery, drawn with a hand-picked seed (all-search 254 and 1221, indoor 2936); the Market rule, which never bites across modalities, so queries of
-    camera 3 do see camera 2; the CMC counts images. The release lists folders unsorted, so its own gallery depends on
-    the file system: this draw, from sorted frames, is made in its manner and does not repeat it image by image.
+    One gallery, drawn with a hand-picked seed (all-search 254 and 1221, indoor 2936); the Market rule, which never
+    bites across modalities, so queries of camera 3 do see camera 2; the CMC counts images. The release lists folders
+    unsorted, so its own gallery depends on the file system: this draw, from sorted frames, is made in its manner and
+    does not repeat it image by image.
 
     Args:
         mode: ``"all"`` or ``"indoor"``.
