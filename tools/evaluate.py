@@ -66,7 +66,7 @@ def _score(features: FeatureTable, protocols: Sequence, args: argparse.Namespace
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("features", type=Path, help="a .npz, .safetensors or .parquet file")
+    parser.add_argument("features", type=Path, help="a .npz, .safetensors, .parquet or .mat file")
     parser.add_argument("--protocol", action="append", required=True, metavar="NAME",
                         help="a protocol's name, or the first words of several; may be given again")  # fmt: skip
     parser.add_argument("--metric", choices=METRICS, default="euclidean", help="default: %(default)s (squared)")
