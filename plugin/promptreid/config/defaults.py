@@ -137,6 +137,8 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
     "test": {
         "protocols": [],  # names; []: those of the target data set
         "chance": True,  # print what random features would score beside each result
+        "flip": False,  # descriptors are the means of those of an image and of its mirror image
+        "rerank_distances": "squared",  # what test.rerank weighs, as torchreid; or plain, as TransReID and DeMo
         "select": "last",  # which epoch's weights a run ends with; or dev, test: the best on a data set
         "select_metric": "mAP",  # or rank1, of its first protocol
         "select_target": "",  # that data set; "": the first of data.targets

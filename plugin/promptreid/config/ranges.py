@@ -48,6 +48,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "train.lr_scheduler": ("single_step", "multi_step", "cosine", "warmup_cosine", "mip_cosine"),
     "train.amp_dtype": ("bfloat16", "float16"),
     "loss.name": ("softmax", "triplet", "prompt"),
+    "test.rerank_distances": ("squared", "plain"),
     "test.select": ("last", "dev", "test"),
     "test.select_metric": ("mAP", "rank1"),
     "test.dist_metric": ("euclidean", "cosine"),

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from promptreid.data.batch import PathBundle
+from promptreid.data.batch import ModalBatch, PathBundle
 from promptreid.engine.epoch_meter import progress
 from promptreid.evaluation.protocols import FeatureSet
 
@@ -107,6 +107,13 @@ def features_of(
         camids=torch.cat(camids).numpy(),
         scenes=scenes_of(loader.dataset),
     )
+
+
+def mirrored(images: Any) -> Any:
+    """The same samples from left to right: a batch of tensors (B, ..., H, W), or a ``ModalBatch`` with all its images."""
+    if isinstance(images, ModalBatch):
+        return ModalBatch({**images, "images": images["images"].flip(-1)})
+    return images.flip(-1)
 
 
 def part_of(loader: Any, rows: np.ndarray) -> Any:

@@ -20,10 +20,10 @@ from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.engine.checkpoints.stop_signals import StopRequest
 from promptreid.engine.distributed.process_group import first_does, share_buffers
 from promptreid.engine.distributed.sharded_extraction import shared_features_of
-from promptreid.engine.feature_extraction import check_split, features_of, protocols_of, split_of
+from promptreid.engine.evaluation_options import EvaluationOptions
+from promptreid.engine.feature_extraction import check_split, features_of, mirrored, protocols_of, split_of
 from promptreid.engine.update_step import StepOptions
 from promptreid.evaluation.protocols import FeatureSet
-from promptreid.evaluation.ranking.reranking import KReciprocal
 from promptreid.evaluation.results import Results
 from promptreid.models.weights import load_matching, read_state_dict, strip_module
 
@@ -40,6 +40,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
         chance: log what a random ranking would score beside each result.
         steps: the precision is used.
         selection: which weights a run's folder is tested with.
+        evaluation: how descriptors are made and re-ranked.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
         chance: bool = True,
         steps: StepOptions | None = None,
         selection: SelectionOptions | None = None,
+        evaluation: EvaluationOptions | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(datamanager, model, optimizer, **kwargs)
@@ -59,6 +61,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
         self.device_type = "cuda" if self.use_gpu else "cpu"
         self.protocols, self.chance = tuple(protocols), chance
         self.steps = steps or StepOptions()
+        self.evaluation = evaluation or EvaluationOptions()
         self.selector = Selector(selection or SelectionOptions(), list(self.test_loader))
         self.stop = StopRequest()
         self.position = Position()
@@ -70,8 +73,13 @@ class EvaluatingEngine(host.ImageTripletEngine):
         self._final = False
 
     def extract_features(self, input: Any) -> Tensor:
+        """Descriptors (B, D) float32 of a batch; with :attr:`EvaluationOptions.flip` averaged over both directions."""
+        features = self._descriptors(input)
+        return (features + self._descriptors(mirrored(input))) / 2 if self.evaluation.flip else features
+
+    def _descriptors(self, images: Any) -> Tensor:
         with self.steps.autocast(self.device_type):
-            features: Tensor = self.model(input)
+            features: Tensor = self.model(images)
         return features.float()
 
     def test(self, **settings: Any) -> float:
@@ -159,7 +167,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
             return rank1, mAP
         query = self._shared_features_of(query_loader, normalize_feature, "query")
         gallery = self._shared_features_of(gallery_loader, normalize_feature, "gallery")
-        rerank = KReciprocal() if kwargs.get("rerank") else None
+        rerank = self.evaluation.reranking(kwargs.get("rerank"))
         results = first_does(
             lambda: [protocol.evaluate(query, gallery, metric=dist_metric, rerank=rerank) for protocol in protocols]
         )

@@ -25,6 +25,7 @@ from promptreid.engine.checkpoints.training_state import capture, restore, rng_o
 from promptreid.engine.distributed.ddp import Replicas, every_step_uses_all
 from promptreid.engine.distributed.output_gathering import gather_batch
 from promptreid.engine.distributed.process_group import gather_objects, is_writer, mean_of, rank, world_size
+from promptreid.engine.evaluation_options import EvaluationOptions
 from promptreid.engine.epoch_meter import EpochMeter
 from promptreid.engine.feature_extraction import split_of
 from promptreid.engine.prompt_monitor import PromptMonitor
@@ -67,6 +68,7 @@ class PromptEngine(EvaluatingEngine):
             exactly like an uninterrupted one. None leaves the random state alone.
         steps: precision, accumulation, clipping, averaged weights, checkpoints within an epoch.
         selection: which weights the run ends with.
+        evaluation: how descriptors are made and re-ranked in tests.
         config: the run's configuration as YAML, kept in its checkpoints and compared on resuming.
 
     Raises:
@@ -88,6 +90,7 @@ class PromptEngine(EvaluatingEngine):
         seed: int | None = None,
         steps: StepOptions | None = None,
         selection: SelectionOptions | None = None,
+        evaluation: EvaluationOptions | None = None,
         config: str = "",
         margin: float = 0.3,
         weight_t: float = 1.0,
@@ -110,6 +113,7 @@ class PromptEngine(EvaluatingEngine):
             chance=chance,
             steps=steps,
             selection=selection,
+            evaluation=evaluation,
         )
         self.criterion = criterion.cuda() if criterion is not None and self.use_gpu else criterion
         self.loss, self.seed, self.config = loss, seed, config

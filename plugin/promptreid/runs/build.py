@@ -16,6 +16,7 @@ from promptreid.config import dump_config
 from promptreid.config.kwargs import (
     augmentation_kwargs,
     datamanager_kwargs,
+    evaluation_kwargs,
     modal_datamanager_kwargs,
     selection_kwargs,
     step_kwargs,
@@ -24,6 +25,7 @@ from promptreid.data.manager import ModalDataManager
 from promptreid.data.transforms import Augmentation
 from promptreid.engine.checkpoints.best_weights import SelectionOptions
 from promptreid.engine.distributed.process_group import rank, world_size
+from promptreid.engine.evaluation_options import EvaluationOptions
 from promptreid.engine.model_settings import bound_builder, is_dmpt, is_in_checkpoint, node_of
 from promptreid.engine.optimizers import build_optimizer, build_scheduler
 from promptreid.engine.train_engine import PromptEngine
@@ -217,6 +219,7 @@ def build_engine(cfg: Any, datamanager: Any, model: nn.Module, use_gpu: bool = T
         seed=cfg.train.seed,
         steps=StepOptions(**step_kwargs(cfg)),
         selection=SelectionOptions(**selection_kwargs(cfg)),
+        evaluation=EvaluationOptions(**evaluation_kwargs(cfg)),
         config=dump_config(cfg),
         margin=cfg.loss.triplet.margin,
         weight_t=cfg.loss.triplet.weight_t if cfg.loss.name == "triplet" else 0.0,

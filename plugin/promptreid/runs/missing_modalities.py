@@ -30,7 +30,6 @@ from promptreid.evaluation.missing.conditions import (
 )
 from promptreid.evaluation.missing.table import MissingTable
 from promptreid.evaluation.protocols import MarketProtocol
-from promptreid.evaluation.ranking.reranking import KReciprocal
 from promptreid.evaluation.results import Results
 from promptreid.evaluation.tables import save_table
 from promptreid.runs.load_trained import open_target, trained_engine
@@ -66,7 +65,7 @@ def evaluate_missing(cfg: Any, conditions: Sequence[tuple[Names, Names]] | None 
     engine = trained_engine(cfg, datamanager)
     protocol = (*loaders["query"].dataset.protocols, MarketProtocol())[0]
     tested = _Tested(engine, loaders, bool(cfg.test.normalize_feature))
-    settings = {"metric": cfg.test.dist_metric, "rerank": KReciprocal() if cfg.test.rerank else None}
+    settings = {"metric": cfg.test.dist_metric, "rerank": engine.evaluation.reranking(cfg.test.rerank)}
     outcomes = []
     for condition in wanted:
         outcomes.append((condition, tested.evaluate(protocol, condition, **settings)))

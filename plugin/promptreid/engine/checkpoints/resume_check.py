@@ -24,6 +24,7 @@ _FREE_ENDS = (".weights", ".allow_download")  # of a backbone, whose weights the
 _SELECTING = {
     "data.targets", "train.patience", "test.select", "test.select_metric", "test.select_target", "test.eval_freq",
     "test.start_eval", "test.protocols", "test.dist_metric", "test.normalize_feature", "test.rerank",
+    "test.rerank_distances", "test.flip",
 }  # fmt: skip
 _TO_THE_END = ("cosine", "warmup_cosine")
 """Schedules that reach their floor at ``train.max_epoch``."""
