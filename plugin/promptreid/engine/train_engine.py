@@ -25,8 +25,8 @@ from promptreid.engine.checkpoints.training_state import capture, restore, rng_o
 from promptreid.engine.distributed.ddp import Replicas, every_step_uses_all
 from promptreid.engine.distributed.output_gathering import gather_batch
 from promptreid.engine.distributed.process_group import gather_objects, is_writer, mean_of, rank, world_size
-from promptreid.engine.evaluation_options import EvaluationOptions
 from promptreid.engine.epoch_meter import EpochMeter
+from promptreid.engine.evaluation_options import EvaluationOptions
 from promptreid.engine.feature_extraction import split_of
 from promptreid.engine.prompt_monitor import PromptMonitor
 from promptreid.engine.step_timer import StepTimer

@@ -18,7 +18,6 @@ from promptreid.evaluation.features import Array, as_tensor
 from promptreid.evaluation.ranking.distances import FeatureDistances
 from promptreid.evaluation.ranking.nearest import Nearest, scan
 
-
 ORIGINALS = ("squared", "plain")
 """What is done to the original distances before they are weighed: torchreid's way, and that of TransReID and DeMo."""
 
