@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from promptreid.data.batch import ModalBatch, PathBundle
 from promptreid.engine.epoch_meter import progress
+from promptreid.evaluation.missing.across import across_modalities
 from promptreid.evaluation.protocols import FeatureSet
 
 
@@ -23,7 +24,8 @@ def protocols_of(dataset: Any, names: Sequence[str] = ()) -> list[Any]:
 
     Args:
         dataset: any; one of torchreid's own has none.
-        names: full names, or the first words of several.
+        names: full names, or the first words of several. Where samples have several modalities, there are also those
+            of :func:`~promptreid.evaluation.missing.across.across_modalities`.
 
     Raises:
         ValueError: it has none of that name.
@@ -31,10 +33,13 @@ def protocols_of(dataset: Any, names: Sequence[str] = ()) -> list[Any]:
     standard = {protocol.name: protocol for protocol in getattr(dataset, "protocols", ())}
     if not standard or not names:
         return list(standard.values())
-    known = standard | {protocol.name: protocol for protocol in getattr(dataset, "named_protocols", ())}
+    named = list(getattr(dataset, "named_protocols", ()))
+    if getattr(dataset, "images_per_sample", 1) > 1:
+        named += across_modalities(next(iter(standard.values())), dataset.modalities)
+    known = standard | {protocol.name: protocol for protocol in named}
     chosen: list[Any] = []
     for wanted in names:
-        found = [known[name] for name in known if name == wanted or name.startswith(f"{wanted} ")]
+        found = [known[wanted]] if wanted in known else [known[n] for n in known if n.startswith(f"{wanted} ")]
         if not found:
             missing = getattr(dataset, "missing_protocols", {})
             reason = next((missing[name] for name in missing if wanted.startswith(name)), f"not one of {sorted(known)}")
@@ -110,7 +115,11 @@ def features_of(
 
 
 def mirrored(images: Any) -> Any:
-    """The same samples from left to right: a batch of tensors (B, ..., H, W), or a ``ModalBatch`` with all its images."""
+    """The same samples with left and right exchanged.
+
+    Args:
+        images: (B, ..., H, W), or a ``ModalBatch``, all of whose images are mirrored.
+    """
     if isinstance(images, ModalBatch):
         return ModalBatch({**images, "images": images["images"].flip(-1)})
     return images.flip(-1)

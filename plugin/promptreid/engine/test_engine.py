@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -22,12 +22,16 @@ from promptreid.engine.distributed.process_group import first_does, share_buffer
 from promptreid.engine.distributed.sharded_extraction import shared_features_of
 from promptreid.engine.evaluation_options import EvaluationOptions
 from promptreid.engine.feature_extraction import check_split, features_of, mirrored, protocols_of, split_of
+from promptreid.engine.target_features import TargetFeatures
 from promptreid.engine.update_step import StepOptions
 from promptreid.evaluation.protocols import FeatureSet
+from promptreid.evaluation.ranking.rank_lists import RankLists
 from promptreid.evaluation.results import Results
 from promptreid.models.weights import load_matching, read_state_dict, strip_module
 
 logger = logging.getLogger(__name__)
+
+Draw = Callable[[Path, RankLists, Results, dict[str, Any], tuple[int, int]], object]
 
 
 class EvaluatingEngine(host.ImageTripletEngine):
@@ -41,6 +45,8 @@ class EvaluatingEngine(host.ImageTripletEngine):
         steps: the precision is used.
         selection: which weights a run's folder is tested with.
         evaluation: how descriptors are made and re-ranked.
+        draw: writes pictures of ranked lists (``test.visrank``); called with the folder, the lists, the result that
+            they belong to, the data sets of ``query`` and ``gallery``, and the height and width of an image.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
         steps: StepOptions | None = None,
         selection: SelectionOptions | None = None,
         evaluation: EvaluationOptions | None = None,
+        draw: Draw | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(datamanager, model, optimizer, **kwargs)
@@ -61,7 +68,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
         self.device_type = "cuda" if self.use_gpu else "cpu"
         self.protocols, self.chance = tuple(protocols), chance
         self.steps = steps or StepOptions()
-        self.evaluation = evaluation or EvaluationOptions()
+        self.evaluation, self.draw = evaluation or EvaluationOptions(), draw
         self.selector = Selector(selection or SelectionOptions(), list(self.test_loader))
         self.stop = StopRequest()
         self.position = Position()
@@ -153,7 +160,12 @@ class EvaluatingEngine(host.ImageTripletEngine):
             rank-1 and mAP, in [0, 1], of the first protocol, as torchreid expects.
         """
         protocols = protocols_of(query_loader.dataset, self.protocols)
-        if not protocols or kwargs.get("visrank"):
+        if kwargs.get("visrank") and protocols and self.draw is None:
+            raise ValueError(
+                "test.visrank: this engine was built without what draws; pass "
+                "draw=promptreid.visual.rank_lists.write_rank_lists, as promptreid.runs does"
+            )
+        if not protocols:
             host_evaluate = partial(
                 super()._evaluate,
                 dataset_name=dataset_name,
@@ -165,12 +177,10 @@ class EvaluatingEngine(host.ImageTripletEngine):
             )
             rank1, mAP = first_does(host_evaluate)
             return rank1, mAP
-        query = self._shared_features_of(query_loader, normalize_feature, "query")
-        gallery = self._shared_features_of(gallery_loader, normalize_feature, "gallery")
-        rerank = self.evaluation.reranking(kwargs.get("rerank"))
-        results = first_does(
-            lambda: [protocol.evaluate(query, gallery, metric=dist_metric, rerank=rerank) for protocol in protocols]
-        )
+        loaders = {"query": query_loader, "gallery": gallery_loader}
+        target = TargetFeatures(_bare(self.model), loaders, normalize_feature, self._shared_features_of, protocols)
+        settings = {"metric": dist_metric, "rerank": self.evaluation.reranking(kwargs.get("rerank"))}
+        results = first_does(lambda: target.evaluate(**settings))
         self.results[dataset_name] = results
         for result in results:
             logger.info("[%s] %s", self.origin.label(dataset_name), result.line())
@@ -178,7 +188,20 @@ class EvaluatingEngine(host.ImageTripletEngine):
                 logger.info("  chance: R1 %.2f %%, mAP %.2f %%", 100 * result.chance.rank1, 100 * result.chance.mAP)
             self._write_scalars(f"Test/{dataset_name}/{_tag(result)}", _scalars(result), self.epoch)
         self._save_results(dataset_name)
+        if kwargs.get("visrank"):
+            folder = Path(kwargs.get("save_dir", "")) / f"visrank_{dataset_name}"
+            first_does(
+                lambda: self._draw_lists(
+                    folder, target.rank_lists(kwargs.get("visrank_topk", 10), **settings), results[0], loaders
+                )
+            )
         return results[0].rank(1), results[0].mAP
+
+    def _draw_lists(self, folder: Path, lists: RankLists, result: Results, loaders: dict[str, Any]) -> None:
+        assert self.draw is not None
+        datasets = {split: loader.dataset for split, loader in loaders.items()}
+        size = (self.datamanager.height, self.datamanager.width)
+        self.draw(folder, lists, result, datasets, size)
 
     def features_of(self, loader: Any, normalize: bool, what: str, kept: Collection[int] | None = None) -> FeatureSet:
         """Features of a whole loader, (N, D) float32 on the CPU, with identities, evaluation cameras and scenes.
@@ -199,13 +222,16 @@ class EvaluatingEngine(host.ImageTripletEngine):
             between=self.stop.leave_if_asked,
         )
 
-    def _shared_features_of(self, loader: Any, normalize: bool, what: str) -> FeatureSet:
+    def _shared_features_of(
+        self, loader: Any, normalize: bool, what: str, kept: Collection[int] | None = None
+    ) -> FeatureSet:
         return shared_features_of(
             loader,
             self.extract_features,
             what,
             normalize=normalize,
             use_gpu=self.use_gpu,
+            kept=kept,
             between=self.stop.leave_if_asked,
         )
 

@@ -30,7 +30,7 @@ from promptreid.engine.evaluation_options import EvaluationOptions
 from promptreid.engine.feature_extraction import split_of
 from promptreid.engine.prompt_monitor import PromptMonitor
 from promptreid.engine.step_timer import StepTimer
-from promptreid.engine.test_engine import EvaluatingEngine
+from promptreid.engine.test_engine import Draw, EvaluatingEngine
 from promptreid.engine.update_step import StepOptions, Updater, in_float32
 from promptreid.engine.weight_average import tensors_of
 
@@ -69,6 +69,7 @@ class PromptEngine(EvaluatingEngine):
         steps: precision, accumulation, clipping, averaged weights, checkpoints within an epoch.
         selection: which weights the run ends with.
         evaluation: how descriptors are made and re-ranked in tests.
+        draw: writes pictures of ranked lists; see :class:`~promptreid.engine.test_engine.EvaluatingEngine`.
         config: the run's configuration as YAML, kept in its checkpoints and compared on resuming.
 
     Raises:
@@ -91,6 +92,7 @@ class PromptEngine(EvaluatingEngine):
         steps: StepOptions | None = None,
         selection: SelectionOptions | None = None,
         evaluation: EvaluationOptions | None = None,
+        draw: Draw | None = None,
         config: str = "",
         margin: float = 0.3,
         weight_t: float = 1.0,
@@ -114,6 +116,7 @@ class PromptEngine(EvaluatingEngine):
             steps=steps,
             selection=selection,
             evaluation=evaluation,
+            draw=draw,
         )
         self.criterion = criterion.cuda() if criterion is not None and self.use_gpu else criterion
         self.loss, self.seed, self.config = loss, seed, config

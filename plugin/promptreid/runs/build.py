@@ -33,6 +33,7 @@ from promptreid.engine.update_step import StepOptions
 from promptreid.methods.dmpt.loss import DMPTLoss
 from promptreid.methods.dmpt.prefix_cache import PrefixCache
 from promptreid.methods.mip.loss import MIPLoss
+from promptreid.visual.rank_lists import write_rank_lists
 
 logger = logging.getLogger(__name__)
 
@@ -220,6 +221,7 @@ def build_engine(cfg: Any, datamanager: Any, model: nn.Module, use_gpu: bool = T
         steps=StepOptions(**step_kwargs(cfg)),
         selection=SelectionOptions(**selection_kwargs(cfg)),
         evaluation=EvaluationOptions(**evaluation_kwargs(cfg)),
+        draw=write_rank_lists,
         config=dump_config(cfg),
         margin=cfg.loss.triplet.margin,
         weight_t=cfg.loss.triplet.weight_t if cfg.loss.name == "triplet" else 0.0,

@@ -13,7 +13,7 @@ from promptreid.engine.checkpoints.random_state import seed_everything
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.models.registry import MODELS
 from promptreid.runs.build import build_datamanager, build_engine, build_model
-from promptreid.runs.run import render_if_absent
+from promptreid.runs.run import as_asked, render_if_absent
 
 
 def open_target(cfg: Any) -> tuple[Any, str]:
@@ -22,7 +22,7 @@ def open_target(cfg: Any) -> tuple[Any, str]:
     Raises:
         ValueError, FileNotFoundError: a configuration or data set that cannot be used, or several targets.
     """
-    validate(cfg, models=host.model_names(), datasets=host.dataset_names())
+    validate(as_asked(cfg, eval_only=True), models=host.model_names(), datasets=host.dataset_names())
     targets = cfg.data.targets or cfg.data.sources
     if len(targets) != 1:
         raise ValueError(f"data.targets: one data set is looked at at a time; choose one of {list(targets)}")

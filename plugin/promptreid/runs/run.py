@@ -51,8 +51,8 @@ def run(
         ValueError, FileNotFoundError: a configuration, data set, folder or checkpoint that cannot be used.
         KeyboardInterrupt, SystemExit: after Ctrl-C or SIGTERM, with a checkpoint written.
     """
-    validate(cfg, models=host.model_names(), datasets=host.dataset_names())
     eval_only = eval_only or cfg.test.evaluate
+    validate(as_asked(cfg, eval_only), models=host.model_names(), datasets=host.dataset_names())
     folder = RunFolder(Path(cfg.data.save_dir))
     with process_group(cfg.train.distributed_timeout), run_log() as log:
         source = first_does(lambda: _source(cfg, folder, eval_only, resume, overwrite))
@@ -63,6 +63,14 @@ def run(
         engine.run(**{**engine_run_kwargs(cfg), "test_only": eval_only})
         barrier()
     return engine.results
+
+
+def as_asked(cfg: Any, eval_only: bool) -> Any:
+    """The tree with ``test.evaluate`` as it holds: what only tests draw may be asked for with ``--eval-only``."""
+    asked = cfg.clone()
+    asked.defrost()
+    asked.test.evaluate = eval_only
+    return asked
 
 
 def render_if_absent(cfg: Any) -> None:

@@ -56,9 +56,14 @@ def find_protocols(wanted: str, permutations: Permutations | None = None) -> lis
     known = all_protocols(permutations)
     if wanted.endswith(_AS_TRIPLES):
         return [MarketProtocol(wanted)]
-    found = [protocol for name, protocol in known.items() if name == wanted or name.startswith(f"{wanted} ")]
-    if found:
-        return found
+    found = [protocol for name, protocol in known.items() if name.startswith(f"{wanted} ")]
+    if wanted in known or found:
+        return [known[wanted]] if wanted in known else found
+    if "-to-" in wanted.rpartition(" ")[2]:
+        raise ValueError(
+            f"protocol {wanted!r}: a file of features does not say which part of a descriptor is of which modality; "
+            "name the protocol in test.protocols, or for tools/evaluate_missing.py"
+        )
     if wanted.split(" ")[0] == "sysu-official" and permutations is None:
         raise ValueError(f"protocol {wanted!r}: it needs SYSU-MM01's rand_perm_cam.mat")
     families = [*dict.fromkeys(name.split(" ")[0] for name in known), f"<data set>{_AS_TRIPLES}"]
