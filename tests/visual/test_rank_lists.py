@@ -13,6 +13,7 @@ from PIL import Image
 from toy_triples import ToyTriples, write_triples
 
 from promptreid import host
+from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.evaluation.protocols import find_protocols, oriented
 from promptreid.evaluation.statistics.per_query import PerQuery
 from promptreid.retrieval.extraction import extract
@@ -157,6 +158,31 @@ def test_a_gallery_smaller_than_the_list(tmp_path: Path, monkeypatch: pytest.Mon
     assert (result.num_valid, result.num_invalid) == (1, 0)
     (picture,) = (tmp_path / "run" / "visrank_tiny_triples").iterdir()
     assert picture.name == "query-0-pid-0-4_0_0.jpg"
+
+
+def test_a_query_without_a_match_is_drawn_and_features_that_are_no_numbers_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Alone(ToyTriples):
+        """The first query's identity is in no other image."""
+
+        def queries(self, test: list[Any]) -> list[Any]:
+            (path, _, camid), *others = test
+            return [(path, 99, camid), *others[:3]]
+
+    write_triples(tmp_path)
+    monkeypatch.setitem(host._DATASETS, "alone_triples", Alone)
+    cfg = config_of("alone_triples", tmp_path, tmp_path / "run", monkeypatch, **{"test.visrank": True})
+    ((result,),) = run(cfg, eval_only=True).values()
+    assert (result.num_valid, result.num_invalid) == (3, 1)
+    names = sorted(path.name for path in (tmp_path / "run" / "visrank_alone_triples").iterdir())
+    assert names == ["query-00-pid-99-4_0_0.jpg", *(f"query-0{n}-pid-0-4_{n // 2}_{n % 2}.jpg" for n in (1, 2, 3))]
+
+    path, state = checkpoint.load_newest(tmp_path / "run" / "model")
+    state["state_dict"]["mix.bias"][0] = float("nan")
+    checkpoint.save(state, path.parent)
+    with pytest.raises(ValueError, match=r"query: the features hold NaN or infinite values in rows 0, 1, 2, 3"):
+        run(cfg, eval_only=True)
 
 
 def test_training_does_not_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
