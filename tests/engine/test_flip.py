@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,8 @@ def test_the_run_and_the_missing_modalities_use_them(tmp_path: Path, monkeypatch
         again = result.as_dict()
         assert evaluate_missing(cfg).results["full"].as_dict() == {**again, "note": "full"}
         results[flip] = again, table.features
+        saved = json.loads((tmp_path / f"run-{flip}" / "results-rgbnt201.json").read_text())
+        assert saved.get("flip", False) is flip
     assert results[True][0] != results[False][0]
 
 

@@ -182,6 +182,8 @@ class EvaluatingEngine(host.ImageTripletEngine):
         settings = {"metric": dist_metric, "rerank": self.evaluation.reranking(kwargs.get("rerank"))}
         results = first_does(lambda: target.evaluate(**settings))
         self.results[dataset_name] = results
+        if self.evaluation.flip:
+            logger.info("descriptors are means over a sample and its mirror image (test.flip)")
         for result in results:
             logger.info("[%s] %s", self.origin.label(dataset_name), result.line())
             if self.chance:
@@ -297,6 +299,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
             "max_epoch": self.max_epoch,
             "final": self._final,
             "selection": self.origin.label(dataset_name),
+            **({"flip": True} if self.evaluation.flip else {}),
         }
         self.files.save_results(dataset_name, self.results[dataset_name], about)
 
