@@ -17,6 +17,7 @@ from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.evaluation.protocols import find_protocols, oriented
 from promptreid.evaluation.statistics.per_query import PerQuery
 from promptreid.retrieval.extraction import extract
+from promptreid.runs.load_trained import open_target, trained_engine
 from promptreid.runs.run import run
 from promptreid.visual.rank_lists import QUERY, RIGHT, WRONG, Shown, draw_rank_list
 
@@ -183,6 +184,16 @@ def test_a_query_without_a_match_is_drawn_and_features_that_are_no_numbers_are_n
     checkpoint.save(state, path.parent)
     with pytest.raises(ValueError, match=r"query: the features hold NaN or infinite values in rows 0, 1, 2, 3"):
         run(cfg, eval_only=True)
+
+
+def test_an_engine_that_cannot_draw_says_so_before_it_extracts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = config_of("rgbnt201", write("rgbnt201", tmp_path), tmp_path / "run", monkeypatch)
+    datamanager, _ = open_target(cfg)
+    engine = trained_engine(cfg, datamanager)
+    engine.draw = None
+    monkeypatch.setattr(engine, "extract_features", None)
+    with pytest.raises(ValueError, match=r"test\.visrank: this engine was built without what draws; pass draw="):
+        engine.test(visrank=True, save_dir=str(tmp_path))
 
 
 def test_training_does_not_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,11 +160,6 @@ class EvaluatingEngine(host.ImageTripletEngine):
             rank-1 and mAP, in [0, 1], of the first protocol, as torchreid expects.
         """
         protocols = protocols_of(query_loader.dataset, self.protocols)
-        if kwargs.get("visrank") and protocols and self.draw is None:
-            raise ValueError(
-                "test.visrank: this engine was built without what draws; pass "
-                "draw=promptreid.visual.rank_lists.write_rank_lists, as promptreid.runs does"
-            )
         if not protocols:
             host_evaluate = partial(
                 super()._evaluate,
@@ -177,10 +172,22 @@ class EvaluatingEngine(host.ImageTripletEngine):
             )
             rank1, mAP = first_does(host_evaluate)
             return rank1, mAP
+        draw = self._drawing() if kwargs.get("visrank") else None
         loaders = {"query": query_loader, "gallery": gallery_loader}
         target = TargetFeatures(_bare(self.model), loaders, normalize_feature, self._shared_features_of, protocols)
         settings = {"metric": dist_metric, "rerank": self.evaluation.reranking(kwargs.get("rerank"))}
         results = first_does(lambda: target.evaluate(**settings))
+        self._report(dataset_name, results)
+        if draw is not None:
+            folder = Path(kwargs.get("save_dir", "")) / f"visrank_{dataset_name}"
+            datasets = {split: loader.dataset for split, loader in loaders.items()}
+            size = (self.datamanager.height, self.datamanager.width)
+            topk = kwargs.get("visrank_topk", 10)
+            first_does(lambda: draw(folder, target.rank_lists(topk, **settings), results[0], datasets, size))
+        return results[0].rank(1), results[0].mAP
+
+    def _report(self, dataset_name: str, results: list[Results]) -> None:
+        """Keep the results of a data set, log them, and write them into the run's folder."""
         self.results[dataset_name] = results
         if self.evaluation.flip:
             logger.info("descriptors are means over a sample and its mirror image (test.flip)")
@@ -190,20 +197,14 @@ class EvaluatingEngine(host.ImageTripletEngine):
                 logger.info("  chance: R1 %.2f %%, mAP %.2f %%", 100 * result.chance.rank1, 100 * result.chance.mAP)
             self._write_scalars(f"Test/{dataset_name}/{_tag(result)}", _scalars(result), self.epoch)
         self._save_results(dataset_name)
-        if kwargs.get("visrank"):
-            folder = Path(kwargs.get("save_dir", "")) / f"visrank_{dataset_name}"
-            first_does(
-                lambda: self._draw_lists(
-                    folder, target.rank_lists(kwargs.get("visrank_topk", 10), **settings), results[0], loaders
-                )
-            )
-        return results[0].rank(1), results[0].mAP
 
-    def _draw_lists(self, folder: Path, lists: RankLists, result: Results, loaders: dict[str, Any]) -> None:
-        assert self.draw is not None
-        datasets = {split: loader.dataset for split, loader in loaders.items()}
-        size = (self.datamanager.height, self.datamanager.width)
-        self.draw(folder, lists, result, datasets, size)
+    def _drawing(self) -> Draw:
+        if self.draw is None:
+            raise ValueError(
+                "test.visrank: this engine was built without what draws; pass "
+                "draw=promptreid.visual.rank_lists.write_rank_lists, as promptreid.runs does"
+            )
+        return self.draw
 
     def features_of(self, loader: Any, normalize: bool, what: str, kept: Collection[int] | None = None) -> FeatureSet:
         """Features of a whole loader, (N, D) float32 on the CPU, with identities, evaluation cameras and scenes.
