@@ -16,7 +16,7 @@ from promptreid.evaluation.features_io import FeatureTable, load_features
 from promptreid.evaluation.protocols import find_protocols, load_rand_perm_cam, oriented
 from promptreid.evaluation.ranking.distances import METRICS
 from promptreid.evaluation.ranking.expansion import QueryExpansion
-from promptreid.evaluation.ranking.reranking import KReciprocal
+from promptreid.evaluation.ranking.reranking import ORIGINALS, KReciprocal
 from promptreid.evaluation.results import Results
 from promptreid.evaluation.statistics.comparison import compare
 from promptreid.evaluation.statistics.per_query import PerQuery, is_table
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_table_path(args.per_query)
     methods = {
         "aqe": QueryExpansion(args.aqe_k, args.aqe_alpha) if args.aqe else None,
-        "rerank": KReciprocal(args.k1, args.k2, args.lambda_) if args.rerank else None,
+        "rerank": KReciprocal(args.k1, args.k2, args.lambda_, args.rerank_distances) if args.rerank else None,
     }
     permutations = None if args.permutations is None else load_rand_perm_cam(args.permutations)
     protocols = [protocol for wanted in args.protocol for protocol in find_protocols(wanted, permutations)]
@@ -66,7 +66,7 @@ def _score(features: FeatureTable, protocols: Sequence, args: argparse.Namespace
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("features", type=Path, help="a .npz, .safetensors or .parquet file")
+    parser.add_argument("features", type=Path, help="a .npz, .safetensors, .parquet or .mat file")
     parser.add_argument("--protocol", action="append", required=True, metavar="NAME",
                         help="a protocol's name, or the first words of several; may be given again")  # fmt: skip
     parser.add_argument("--metric", choices=METRICS, default="euclidean", help="default: %(default)s (squared)")
@@ -75,6 +75,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--k1", type=int, default=KReciprocal.k1, help="default: %(default)s")
     parser.add_argument("--k2", type=int, default=KReciprocal.k2, help="default: %(default)s")
     parser.add_argument("--lambda", dest="lambda_", type=float, default=KReciprocal.weight, help="default: %(default)s")
+    parser.add_argument("--rerank-distances", choices=ORIGINALS, default=ORIGINALS[0],
+                        help="default: %(default)s, as torchreid does; plain is TransReID's and DeMo's")  # fmt: skip
     parser.add_argument("--aqe", action="store_true", help="average query expansion, with these parameters:")
     parser.add_argument("--aqe-k", type=int, default=QueryExpansion.k, help="default: %(default)s")
     parser.add_argument(

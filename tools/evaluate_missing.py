@@ -20,7 +20,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     targets = None if args.target is None else [args.target]
     given = {"model.load_weights": args.weights, "data.targets": targets, "data.root": args.root}
     cfg = load_config(args.config_file, args.opts, {key: value for key, value in given.items() if value is not None})
-    print(evaluate_missing(cfg, None if args.query is None else [(args.query, args.gallery)]).text())
+    conditions = args.protocol if args.query is None else [(args.query, args.gallery), *(args.protocol or [])]
+    print(evaluate_missing(cfg, conditions).text())
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -32,6 +33,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--query", type=_names, metavar="NAMES", help="modalities of the queries, such as RGB,NIR")
     parser.add_argument("--gallery", type=_names, metavar="NAMES",
                         help="modalities of the gallery; without the two, the table of all conditions")  # fmt: skip
+    parser.add_argument("--protocol", action="append", metavar="NAME",
+                        help="'DATA MODALITY-to-MODALITY', one against another; may be given again")  # fmt: skip
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="any key of the configuration")
     args = parser.parse_intermixed_args(argv)
     if (args.query is None) != (args.gallery is None):

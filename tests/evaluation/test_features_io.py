@@ -138,8 +138,29 @@ def test_missing_keys_and_unknown_suffixes(tmp_path: Path) -> None:
     np.savez(tmp_path / "f.npz", features=np.zeros((2, 2)), pids=[1, 2])
     with pytest.raises(ValueError, match="key 'camids' is missing"):
         load_features(tmp_path / "f.npz")
+    with pytest.raises(ValueError, match=r"end in \.npz, \.safetensors, \.parquet, \.mat"):
+        load_features(tmp_path / "f.txt")
     with pytest.raises(ValueError, match=r"end in \.npz, \.safetensors, \.parquet"):
         load_features(tmp_path / "f.pkl")
     np.savez(tmp_path / "f.npz", **columns(pids=[1, 2]))
     with pytest.raises(ValueError, match=r"f\.npz: pids: 2 entries, but features has 5"):
         load_features(tmp_path / "f.npz")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_of_other_names_is_told_what_it_has_and_what_was_looked_for(suffix: str, tmp_path: Path) -> None:
+    path, arrays = tmp_path / f"f{suffix}", {"feats": np.zeros((2, 3)), "labels": np.array([1, 2])}
+    if suffix == ".npz":
+        np.savez(path, **arrays)
+    elif suffix == ".safetensors":
+        safetensors = pytest.importorskip("safetensors.numpy")
+        safetensors.save_file(arrays, path)
+    else:
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(arrow.table({name: values.tolist() for name, values in arrays.items()}), path)
+    with pytest.raises(ValueError) as raised:
+        load_features(path)
+    assert str(raised.value) == (
+        f"{path}: key 'features' is missing; needed are features, pids, camids, split, and used where they are there "
+        "modality, paths, scenes; it has feats, labels"
+    )

@@ -66,6 +66,16 @@ def test_refinements_trials_and_roc_are_named(features: Path, capsys: pytest.Cap
     assert roc.startswith(f"{name}: TPR@FPR=0.01 ")
 
 
+def test_re_ranking_of_plain_distances_says_so(features: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = []
+    for extra in ([], ["--rerank-distances", "squared"], ["--rerank-distances", "plain"]):
+        evaluate(features / "bad.safetensors", "--protocol", "nothing-excluded", "--rerank", *extra)
+        lines += capsys.readouterr().out.splitlines()
+    squared, again, plain = (line.split(": ") for line in lines)
+    assert squared == again and squared[0] == "nothing-excluded + k-reciprocal(20,6,0.3)"
+    assert plain[0] == "nothing-excluded + k-reciprocal(20,6,0.3,plain)" and plain[1] != squared[1]
+
+
 def test_directions_follow_the_file(features: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evaluate(features / "good.npz", "--protocol", "llcm-paper", "--per-query", features / "q.csv")
     first, second, written = capsys.readouterr().out.splitlines()

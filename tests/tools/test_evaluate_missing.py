@@ -59,6 +59,15 @@ def test_given_sides(given: list[str], tmp_path: Path, monkeypatch, capsys) -> N
     assert capsys.readouterr().out.splitlines()[-1].startswith("RGB+NIR -> NIR ")
 
 
+def test_protocols_by_name(given: list[str], monkeypatch, capsys) -> None:
+    names = ("toy-triples visible-to-near_infrared", "toy-triples thermal_infrared-to-visible")
+    assert tool(monkeypatch, "--protocol", names[0], "--protocol", names[1], *given) == 0
+    lines = capsys.readouterr().out.splitlines()[-4:]
+    assert [line.rpartition(" ->")[0] or line.split()[0] for line in lines] == ["mAP", "RGB", "TIR", "mean"]
+    assert tool(monkeypatch, "--protocol", "toy-triples visible-to-near_infrard", *given) == 2
+    assert capsys.readouterr().err.strip().endswith("did you mean 'toy-triples visible-to-near_infrared'?")
+
+
 def test_errors_are_one_line(given: list[str], monkeypatch, capsys) -> None:
     assert tool(monkeypatch, "--query", "visable", "--gallery", "NIR", *given) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]

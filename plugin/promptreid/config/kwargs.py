@@ -108,6 +108,12 @@ _SELECTION = {
 }
 
 
+_EVALUATION = {
+    "flip": "test.flip",
+    "rerank_distances": "test.rerank_distances",
+}
+
+
 def datamanager_kwargs(cfg: CfgNode, use_gpu: bool = True) -> dict[str, Any]:
     """Arguments of ``torchreid.data.ImageDataManager``. ``use_gpu`` pins memory, where there is a GPU."""
     return {**_pick(cfg, _DATAMANAGER), "use_gpu": use_gpu}
@@ -141,6 +147,11 @@ def step_kwargs(cfg: CfgNode) -> dict[str, Any]:
 def selection_kwargs(cfg: CfgNode) -> dict[str, Any]:
     """Arguments of ``promptreid.engine.checkpoints.best_weights.SelectionOptions``."""
     return _pick(cfg, _SELECTION)
+
+
+def evaluation_kwargs(cfg: CfgNode) -> dict[str, Any]:
+    """Arguments of ``promptreid.engine.evaluation_options.EvaluationOptions``."""
+    return _pick(cfg, _EVALUATION)
 
 
 def engine_run_kwargs(cfg: CfgNode) -> dict[str, Any]:

@@ -158,6 +158,10 @@ TESTING = Section(
         Key("test.protocols", [], "names of protocols to evaluate; not set: the data set's own"),
         Key("test.allow_differences", False, "test weights as another model, or on other input, than they were trained"
             " as and on"),
+        Key("test.flip", False, "the descriptor of a sample is the mean of its own and of its mirror image's; twice the"
+            " time"),
+        Key("test.rerank_distances", "squared", "the original distances in `test.rerank`: `squared`, as torchreid, or"
+            " `plain`, as TransReID and DeMo", choices=("squared", "plain"), needs="test.rerank"),
         Key("test.chance", True, "print what random features would score beside each result"),
         Key("test.select", "last", "which epoch's weights a run ends with; `dev` or `test`: the best on a data set"
             " ([training.md](training.md))", choices=("last", "dev", "test")),

@@ -38,9 +38,9 @@ def validate(
     flat = flatten(cfg)
     problems = [*_names(flat, models, datasets), *_ranges(flat)]
     # Rules across keys would stumble over values that are wrong by themselves.
-    problems = problems or [*_data(flat), *_backbone(flat), *_test(flat), *_sections(flat)]
+    problems = problems or [*_data(flat), *_backbone(flat), *_sections(flat)]
     if training and not flat["test.evaluate"]:
-        problems = problems or [*_batches(flat), *_schedule(flat), *_loss(flat)]
+        problems = problems or [*_batches(flat), *_schedule(flat), *_loss(flat), *_tests_while_training(flat)]
     if problems:
         raise ValueError("\n".join(problems))
     useless = without_effect(flat)
@@ -161,14 +161,14 @@ def _sections(flat: dict[str, Any]) -> Iterator[str]:
             yield from section.contradictions(flat)
 
 
-def _test(flat: dict[str, Any]) -> Iterator[str]:
+def _tests_while_training(flat: dict[str, Any]) -> Iterator[str]:
     select = flat["test.select"]
     if select != "last" and flat["test.eval_freq"] < 1:
         yield f"test.select {select} chooses among tests while training: set test.eval_freq to the epochs between them"
     if select == "last" and flat["train.patience"]:
         yield "train.patience ends a run that doesn't improve on what test.select says: set that to dev or test"
-    if flat["test.visrank"] and not flat["test.evaluate"]:
-        yield "test.visrank draws rank lists only when nothing is trained: set test.evaluate True"
+    if flat["test.visrank"]:
+        yield "test.visrank draws rank lists only when nothing is trained: set test.evaluate True, or use --eval-only"
 
 
 def _each(value: Any) -> list[Any]:

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from promptreid.data.batch import PathBundle
+from promptreid.data.batch import ModalBatch, PathBundle
 from promptreid.engine.epoch_meter import progress
+from promptreid.evaluation.missing.across import across_modalities
 from promptreid.evaluation.protocols import FeatureSet, matching, registered_protocols
 
 
@@ -24,13 +25,18 @@ def protocols_of(dataset: Any, names: Sequence[str] = ()) -> list[Any]:
     Args:
         dataset: any; one of torchreid's own has none.
         names: full names, or the first words of several. Names that the data set doesn't know are looked up among the
-            registered protocols; a data set without protocols passes over those that nobody knows.
+            registered protocols; a data set without protocols passes over those that nobody knows. Where samples have
+            several modalities, there are also those of
+            :func:`~promptreid.evaluation.missing.across.across_modalities`.
 
     Raises:
         ValueError: it has none of that name, or nothing to test where none is named.
     """
     standard = {protocol.name: protocol for protocol in getattr(dataset, "protocols", ())}
-    known = standard | {protocol.name: protocol for protocol in getattr(dataset, "named_protocols", ())}
+    named = list(getattr(dataset, "named_protocols", ()))
+    if standard and getattr(dataset, "images_per_sample", 1) > 1:
+        named += across_modalities(next(iter(standard.values())), dataset.modalities)
+    known = standard | {protocol.name: protocol for protocol in named}
     if not names:
         why = getattr(dataset, "no_standard", "")
         if why and not standard:
@@ -124,6 +130,17 @@ def features_of(
         camids=torch.cat(camids).numpy(),
         scenes=scenes_of(loader.dataset),
     )
+
+
+def mirrored(images: Any) -> Any:
+    """The same samples with left and right exchanged.
+
+    Args:
+        images: (B, ..., H, W), or a ``ModalBatch``, all of whose images are mirrored.
+    """
+    if isinstance(images, ModalBatch):
+        return ModalBatch({**images, "images": images["images"].flip(-1)})
+    return images.flip(-1)
 
 
 def part_of(loader: Any, rows: np.ndarray) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -21,14 +21,18 @@ from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.engine.checkpoints.stop_signals import StopRequest
 from promptreid.engine.distributed.process_group import first_does, share_buffers
 from promptreid.engine.distributed.sharded_extraction import shared_features_of
-from promptreid.engine.feature_extraction import check_split, features_of, protocols_of, split_of
+from promptreid.engine.evaluation_options import EvaluationOptions
+from promptreid.engine.feature_extraction import check_split, features_of, mirrored, protocols_of, split_of
+from promptreid.engine.target_features import TargetFeatures
 from promptreid.engine.update_step import StepOptions
 from promptreid.evaluation.protocols import FeatureSet
-from promptreid.evaluation.ranking.reranking import KReciprocal
+from promptreid.evaluation.ranking.rank_lists import RankLists
 from promptreid.evaluation.results import Results
 from promptreid.models.weights import load_matching, read_state_dict, strip_module
 
 logger = logging.getLogger(__name__)
+
+Draw = Callable[[Path, RankLists, Results, dict[str, Any], tuple[int, int]], object]
 
 
 class EvaluatingEngine(host.ImageTripletEngine):
@@ -43,6 +47,9 @@ class EvaluatingEngine(host.ImageTripletEngine):
         selection: which weights a run's folder is tested with.
         config: the configuration as YAML, compared with that of weights that are loaded to be tested.
         allow_differences: test such weights although the model or its input differs.
+        evaluation: how descriptors are made and re-ranked.
+        draw: writes pictures of ranked lists (``test.visrank``); called with the folder, the lists, the result that
+            they belong to, the data sets of ``query`` and ``gallery``, and the height and width of an image.
     """
 
     def __init__(
@@ -57,6 +64,8 @@ class EvaluatingEngine(host.ImageTripletEngine):
         selection: SelectionOptions | None = None,
         config: str = "",
         allow_differences: bool = False,
+        evaluation: EvaluationOptions | None = None,
+        draw: Draw | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(datamanager, model, optimizer, **kwargs)
@@ -65,6 +74,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
         self.protocols, self.chance = tuple(protocols), chance
         self.config, self.allow_differences = config, allow_differences
         self.steps = steps or StepOptions()
+        self.evaluation, self.draw = evaluation or EvaluationOptions(), draw
         self.selector = Selector(selection or SelectionOptions(), list(self.test_loader))
         self.stop = StopRequest()
         self.position = Position()
@@ -76,8 +86,13 @@ class EvaluatingEngine(host.ImageTripletEngine):
         self._final = False
 
     def extract_features(self, input: Any) -> Tensor:
+        """Descriptors (B, D) float32 of a batch; with :attr:`EvaluationOptions.flip` averaged over both directions."""
+        features = self._descriptors(input)
+        return (features + self._descriptors(mirrored(input))) / 2 if self.evaluation.flip else features
+
+    def _descriptors(self, images: Any) -> Tensor:
         with self.steps.autocast(self.device_type):
-            features: Tensor = self.model(input)
+            features: Tensor = self.model(images)
         return features.float()
 
     def test(self, **settings: Any) -> float:
@@ -151,7 +166,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
             rank-1 and mAP, in [0, 1], of the first protocol, as torchreid expects.
         """
         protocols = protocols_of(query_loader.dataset, self.protocols)
-        if not protocols or kwargs.get("visrank"):
+        if not protocols:
             host_evaluate = partial(
                 super()._evaluate,
                 dataset_name=dataset_name,
@@ -163,20 +178,39 @@ class EvaluatingEngine(host.ImageTripletEngine):
             )
             rank1, mAP = first_does(host_evaluate)
             return rank1, mAP
-        query = self._shared_features_of(query_loader, normalize_feature, "query")
-        gallery = self._shared_features_of(gallery_loader, normalize_feature, "gallery")
-        rerank = KReciprocal() if kwargs.get("rerank") else None
-        results = first_does(
-            lambda: [protocol.evaluate(query, gallery, metric=dist_metric, rerank=rerank) for protocol in protocols]
-        )
+        draw = self._drawing() if kwargs.get("visrank") else None
+        loaders = {"query": query_loader, "gallery": gallery_loader}
+        target = TargetFeatures(_bare(self.model), loaders, normalize_feature, self._shared_features_of, protocols)
+        settings = {"metric": dist_metric, "rerank": self.evaluation.reranking(kwargs.get("rerank"))}
+        results = first_does(lambda: target.evaluate(**settings))
+        self._report(dataset_name, results)
+        if draw is not None:
+            folder = Path(kwargs.get("save_dir", "")) / f"visrank_{dataset_name}"
+            datasets = {split: loader.dataset for split, loader in loaders.items()}
+            size = (self.datamanager.height, self.datamanager.width)
+            topk = kwargs.get("visrank_topk", 10)
+            first_does(lambda: draw(folder, target.rank_lists(topk, **settings), results[0], datasets, size))
+        return results[0].rank(1), results[0].mAP
+
+    def _report(self, dataset_name: str, results: list[Results]) -> None:
+        """Keep the results of a data set, log them, and write them into the run's folder."""
         self.results[dataset_name] = results
+        if self.evaluation.flip:
+            logger.info("descriptors are means over a sample and its mirror image (test.flip)")
         for result in results:
             logger.info("[%s] %s", self.origin.label(dataset_name), result.line())
             if self.chance:
                 logger.info("  chance: R1 %.2f %%, mAP %.2f %%", 100 * result.chance.rank1, 100 * result.chance.mAP)
             self._write_scalars(f"Test/{dataset_name}/{_tag(result)}", _scalars(result), self.epoch)
         self._save_results(dataset_name)
-        return results[0].rank(1), results[0].mAP
+
+    def _drawing(self) -> Draw:
+        if self.draw is None:
+            raise ValueError(
+                "test.visrank: this engine was built without what draws; pass "
+                "draw=promptreid.visual.rank_lists.write_rank_lists, as promptreid.runs does"
+            )
+        return self.draw
 
     def features_of(self, loader: Any, normalize: bool, what: str, kept: Collection[int] | None = None) -> FeatureSet:
         """Features of a whole loader, (N, D) float32 on the CPU, with identities, evaluation cameras and scenes.
@@ -197,13 +231,16 @@ class EvaluatingEngine(host.ImageTripletEngine):
             between=self.stop.leave_if_asked,
         )
 
-    def _shared_features_of(self, loader: Any, normalize: bool, what: str) -> FeatureSet:
+    def _shared_features_of(
+        self, loader: Any, normalize: bool, what: str, kept: Collection[int] | None = None
+    ) -> FeatureSet:
         return shared_features_of(
             loader,
             self.extract_features,
             what,
             normalize=normalize,
             use_gpu=self.use_gpu,
+            kept=kept,
             between=self.stop.leave_if_asked,
         )
 
@@ -242,7 +279,9 @@ class EvaluatingEngine(host.ImageTripletEngine):
             assert self.selector.weights is not None
             return self.selector.weights, self.selector.origin
         if "about" not in state:
-            return state.get("ema", state["state_dict"]), Origin(int(state.get("epoch", 0)))
+            # A checkpoint of torchreid's own engine has no selection and does not say which epoch's weights it keeps.
+            select = "last" if "selection" in state else "given"
+            return state.get("ema", state["state_dict"]), Origin(int(state.get("epoch", 0)), select)
         about = state["about"]
         origin = Origin(int(about.get("epoch", 0)), about.get("select", "given"), about.get("target", ""))
         return state["state_dict"], origin
@@ -270,6 +309,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
             "max_epoch": self.max_epoch,
             "final": self._final,
             "selection": self.origin.label(dataset_name),
+            **({"flip": True} if self.evaluation.flip else {}),
         }
         self.files.save_results(dataset_name, self.results[dataset_name], about)
 

@@ -27,10 +27,11 @@ from promptreid.engine.distributed.ddp import Replicas
 from promptreid.engine.distributed.output_gathering import gather_batch
 from promptreid.engine.distributed.process_group import gather_objects, is_writer, mean_of, rank, world_size
 from promptreid.engine.epoch_meter import EpochMeter
+from promptreid.engine.evaluation_options import EvaluationOptions
 from promptreid.engine.feature_extraction import split_of
 from promptreid.engine.prompt_monitor import PromptMonitor
 from promptreid.engine.step_timer import StepTimer
-from promptreid.engine.test_engine import EvaluatingEngine
+from promptreid.engine.test_engine import Draw, EvaluatingEngine
 from promptreid.engine.update_step import StepOptions, Updater, in_float32
 from promptreid.engine.weight_average import tensors_of
 from promptreid.methods.base import method_of
@@ -71,6 +72,8 @@ class PromptEngine(EvaluatingEngine):
         selection: which weights the run ends with.
         config: the run's configuration as YAML, kept in its checkpoints and compared on resuming and testing.
         allow_differences: test weights although the model or its input differs from that of their training.
+        evaluation: how descriptors are made and re-ranked in tests.
+        draw: writes pictures of ranked lists; see :class:`~promptreid.engine.test_engine.EvaluatingEngine`.
 
     Raises:
         ValueError: options that contradict each other.
@@ -91,6 +94,8 @@ class PromptEngine(EvaluatingEngine):
         seed: int | None = None,
         steps: StepOptions | None = None,
         selection: SelectionOptions | None = None,
+        evaluation: EvaluationOptions | None = None,
+        draw: Draw | None = None,
         config: str = "",
         allow_differences: bool = False,
         margin: float = 0.3,
@@ -116,6 +121,8 @@ class PromptEngine(EvaluatingEngine):
             selection=selection,
             config=config,
             allow_differences=allow_differences,
+            evaluation=evaluation,
+            draw=draw,
         )
         self.criterion = criterion.cuda() if criterion is not None and self.use_gpu else criterion
         self.loss, self.seed = loss, seed

@@ -1,6 +1,7 @@
 """Files of features: ``.npz``, ``.safetensors`` or ``.parquet``, one row per image. No format can run code.
 
-The keys are those of :class:`FeatureTable`, whose lists of texts ``.safetensors`` keeps as JSON in its metadata.
+MATLAB's ``.mat`` files are read, too (:mod:`promptreid.evaluation.matlab_files`). The keys are those of
+:class:`FeatureTable`, whose lists of texts ``.safetensors`` keeps as JSON in its metadata.
 """
 
 from __future__ import annotations
@@ -16,14 +17,20 @@ import numpy as np
 import torch
 
 from promptreid.evaluation.features import Array, FeatureSet, as_ids, as_tensor, check_length
+from promptreid.evaluation.matlab_files import read_matlab
 from promptreid.evaluation.tables import import_arrow
 from promptreid.files import atomic_path
 
 SPLITS = ("query", "gallery")
 SUFFIXES = (".npz", ".safetensors", ".parquet")
+READ_ONLY = ".mat"
 _REQUIRED = ("features", "pids", "camids", "split")
 _TEXTS = ("modality", "paths")
 _OPTIONAL = (*_TEXTS, "scenes")
+
+
+Read = tuple[dict[str, Any], list[str]]
+"""The columns that a file has, and the names of all that is in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,13 +111,18 @@ def load_features(path: str | Path) -> FeatureTable:
         ValueError: an unknown suffix, a broken file, a missing key, or values that do not fit.
     """
     path = Path(path)
-    read = _pick(path, {".npz": _read_npz, ".safetensors": _read_safetensors, ".parquet": _read_parquet})
+    readers = {".npz": _read_npz, ".safetensors": _read_safetensors, ".parquet": _read_parquet, READ_ONLY: _read_matlab}
+    if path.suffix not in readers:
+        raise ValueError(f"{path}: files of features end in {', '.join(readers)}")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of features")
-    columns = read(path)
+    columns, names = readers[path.suffix](path)
     missing = [name for name in _REQUIRED if name not in columns]
     if missing:
-        raise ValueError(f"{path}: key {missing[0]!r} is missing; needed are {_REQUIRED}, it has {sorted(columns)}")
+        raise ValueError(
+            f"{path}: key {missing[0]!r} is missing; needed are {', '.join(_REQUIRED)}, and used where they are there "
+            f"{', '.join(_OPTIONAL)}; it has {', '.join(sorted(names)) or 'nothing'}"
+        )
     try:
         return FeatureTable(**columns)
     except ValueError as error:
@@ -146,10 +158,10 @@ def _write_npz(columns: dict[str, Any], path: Path) -> None:
         np.savez(file, **{**columns, "features": _as_numpy(columns["features"])})
 
 
-def _read_npz(path: Path) -> dict[str, Any]:
+def _read_npz(path: Path) -> Read:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in (*_REQUIRED, *_OPTIONAL) if name in archive}
+            return {name: archive[name] for name in (*_REQUIRED, *_OPTIONAL) if name in archive}, list(archive)
     except (ValueError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not an .npz file of plain arrays ({error}); arrays of objects are not loaded, "
                          "because they can run code") from None  # fmt: skip
@@ -164,7 +176,7 @@ def _write_safetensors(columns: dict[str, Any], path: Path) -> None:
     save_file(tensors, path, metadata=texts)
 
 
-def _read_safetensors(path: Path) -> dict[str, Any]:
+def _read_safetensors(path: Path) -> Read:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -175,8 +187,9 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
             }
     except (SafetensorError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: not a valid .safetensors file ({error})") from None
+    names = [*columns, *texts]
     columns = {name: value for name, value in columns.items() if name in (*_REQUIRED, "scenes")}
-    return {name: v if name == "features" else v.numpy() for name, v in columns.items()} | texts
+    return {name: v if name == "features" else v.numpy() for name, v in columns.items()} | texts, names
 
 
 def _write_parquet(columns: dict[str, Any], path: Path) -> None:
@@ -187,16 +200,25 @@ def _write_parquet(columns: dict[str, Any], path: Path) -> None:
     parquet.write_table(arrow.table({**others, "features": lists}), path)
 
 
-def _read_parquet(path: Path) -> dict[str, Any]:
+def _read_parquet(path: Path) -> Read:
     arrow, parquet = import_arrow(path)
     try:
         table = parquet.read_table(path)
         columns = {name: table[name] for name in (*_REQUIRED, *_OPTIONAL) if name in table.column_names}
         texts = {name: np.array(column.to_pylist()) for name, column in columns.items() if name != "features"}
         features = columns.get("features")
-        return texts if features is None else {**texts, "features": _stack(features.combine_chunks())}
+        stacked = {} if features is None else {"features": _stack(features.combine_chunks())}
+        return texts | stacked, list(table.column_names)
     except arrow.ArrowInvalid as error:
         raise ValueError(f"{path}: not a Parquet file of features ({error})") from None
+
+
+def _read_matlab(path: Path) -> Read:
+    try:
+        return read_matlab(path, (*_REQUIRED, *_OPTIONAL))
+    except ValueError as error:
+        named = str(error).startswith(f"{path}: ")
+        raise ValueError(str(error) if named else f"{path}: {error}") from None
 
 
 def _as_numpy(features: torch.Tensor) -> np.ndarray:

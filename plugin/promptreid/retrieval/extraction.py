@@ -30,7 +30,8 @@ def extract(cfg: Any) -> FeatureTable:
     engine = trained_engine(cfg, datamanager)
     loaders = engine.test_loader[target]
     sides = [_side(engine, loaders[split], split, cfg) for split in SPLITS]
-    columns = {name: np.concatenate([side[name] for side in sides]) for name in sides[0] if name != "features"}
+    shared = [name for name in sides[0] if name in sides[1] and name != "features"]
+    columns = {name: np.concatenate([side[name] for side in sides]) for name in shared}
     return FeatureTable(features=torch.cat([side["features"] for side in sides]), **columns)
 
 
@@ -45,6 +46,8 @@ def _side(engine: PromptEngine, loader: Any, split: str, cfg: Any) -> dict[str, 
         "split": np.full(len(images), split),
         "paths": np.array([os.path.relpath(path, cfg.data.root) for path in paths]),
     }
+    if images.scenes is not None:
+        side["scenes"] = images.scenes
     if all(isinstance(path, PathBundle) for path in paths):
         side["modality"] = np.array(["+".join(path.paths) for path in paths])
     return side

@@ -17,6 +17,7 @@ from promptreid.config import dump_config
 from promptreid.config.kwargs import (
     augmentation_kwargs,
     datamanager_kwargs,
+    evaluation_kwargs,
     modal_datamanager_kwargs,
     selection_kwargs,
     step_kwargs,
@@ -25,11 +26,13 @@ from promptreid.data.manager import ModalDataManager
 from promptreid.data.transforms import Augmentation
 from promptreid.engine.checkpoints.best_weights import SelectionOptions
 from promptreid.engine.distributed.process_group import rank, world_size
+from promptreid.engine.evaluation_options import EvaluationOptions
 from promptreid.engine.optimizers import build_optimizer, build_scheduler, check_children
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.engine.update_step import StepOptions
 from promptreid.losses.registry import TRAINABLE
 from promptreid.methods.base import MODELS, NO_METHOD, DataFacts, Method, method_named
+from promptreid.visual.rank_lists import write_rank_lists
 
 logger = logging.getLogger(__name__)
 
@@ -195,6 +198,8 @@ def build_engine(cfg: Any, datamanager: Any, model: nn.Module, use_gpu: bool = T
         seed=cfg.train.seed,
         steps=StepOptions(**step_kwargs(cfg)),
         selection=SelectionOptions(**selection_kwargs(cfg)),
+        evaluation=EvaluationOptions(**evaluation_kwargs(cfg)),
+        draw=write_rank_lists,
         config=dump_config(cfg),
         allow_differences=cfg.test.allow_differences,
         margin=cfg.loss.triplet.margin,

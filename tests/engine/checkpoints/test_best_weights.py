@@ -128,6 +128,22 @@ def test_weights_of_unknown_origin_are_called_given(small_root: Path, tmp_path: 
     assert labels == ["last", "given", "last"]
 
 
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_a_checkpoint_of_torchreids_own_engine_does_not_say_how_it_was_chosen(
+    as_folder: bool, small_root: Path, tmp_path: Path
+) -> None:
+    run(small_config(small_root, tmp_path / "run"))
+    theirs = {name: newest(tmp_path / "run")[name] for name in ("state_dict", "epoch", "rank1")}
+    path = tmp_path / "host" / "model" / "model.pth.tar-60"
+    path.parent.mkdir(parents=True)
+    torch.save({**theirs, "optimizer": {}, "scheduler": {}}, path)
+    given = {"model.load_weights": str(path.parents[1] if as_folder else path)}
+    run(small_config(small_root, tmp_path / "test", **given), eval_only=True)
+    (tested,), (own,) = (results(tmp_path / name).values() for name in ("test", "run"))
+    assert (tested["selection"], tested["epoch"]) == ("given", 2)
+    assert own["selection"] == "last" and tested["results"] == own["results"]
+
+
 def test_averaged_weights_are_what_is_tested_and_kept_beside_the_checkpoint(small_root: Path, tmp_path: Path) -> None:
     run(small_config(small_root, tmp_path / "run", **{"train.ema": 0.9}))
     run(small_config(small_root, tmp_path / "plain"))

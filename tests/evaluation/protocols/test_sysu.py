@@ -179,6 +179,20 @@ def test_release_sees_camera_2_and_counts_images() -> None:
     assert (release.protocol, release.rank(2), release.rank(3)) == ("sysu-mip-release all 1-shot", 0, 1)
 
 
+@pytest.mark.parametrize(
+    ("mode", "shots", "seed"), [("all", 1, 254), ("all", 10, 1221), ("indoor", 1, 2936), ("indoor", 10, 2936)]
+)
+def test_release_draws_with_the_seeds_of_the_released_commit(mode: str, shots: int, seed: int, sysu_sets: Sets) -> None:
+    _, pool = sysu_sets
+    stream, expected = random.Random(seed), []
+    for pid in np.unique(pool.pids):
+        for camid in (0, 1, 3, 4) if mode == "all" else (0, 1):
+            cell = np.flatnonzero((pool.pids == pid) & (pool.camids == camid)).tolist()
+            expected += stream.sample(cell, min(shots, len(cell)))
+    (drawn,) = SYSUReleaseProtocol(mode, shots).trials(pool)
+    assert drawn.tolist() == expected
+
+
 def test_inputs_are_not_changed(sysu_sets: Sets) -> None:
     query, pool = sysu_sets
     before = query.camids.copy()

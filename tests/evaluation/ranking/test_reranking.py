@@ -29,6 +29,65 @@ def sparse(query: torch.Tensor, gallery: torch.Tensor, metric: str, method: KRec
     return method.distances(query, gallery, metric).rows(torch.arange(len(query))).numpy()
 
 
+def obvious(query: torch.Tensor, gallery: torch.Tensor, metric: str, method: KReciprocal) -> np.ndarray:
+    """Zhong et al., section 3, image by image, in float64."""
+    images = torch.cat([query, gallery]).double().numpy()
+    if metric == "cosine":
+        images /= np.linalg.norm(images, axis=1, keepdims=True)
+        distances = 1 - images @ images.T
+    else:
+        distances = ((images[:, None] - images[None]) ** 2).sum(2)
+    if method.original == "squared":
+        distances = distances**2
+    np.fill_diagonal(distances, 0)
+    distances = distances / distances.max(axis=1, keepdims=True)
+    order = np.argsort(distances, axis=1, kind="stable")
+
+    def reciprocal(image: int, k: int) -> set[int]:
+        return {int(other) for other in order[image, : k + 1] if image in order[other, : k + 1]}
+
+    encoding = np.zeros_like(distances)
+    for image in range(len(images)):
+        own = reciprocal(image, method.k1)
+        grown = set(own)
+        for other in own:
+            half = reciprocal(other, round(method.k1 / 2))
+            if 3 * len(half & own) > 2 * len(half):
+                grown |= half
+        members = sorted(grown)
+        weights = np.exp(-distances[image, members])
+        encoding[image, members] = weights / weights.sum()
+    if method.k2 > 1:
+        encoding = np.stack([encoding[order[image, : method.k2]].mean(axis=0) for image in range(len(images))])
+    found = np.empty((len(query), len(gallery)))
+    for q in range(len(query)):
+        for g in range(len(gallery)):
+            a, b = encoding[q], encoding[len(query) + g]
+            jaccard = 1 - np.minimum(a, b).sum() / np.maximum(a, b).sum()
+            found[q, g] = (1 - method.weight) * jaccard + method.weight * distances[q, len(query) + g]
+    return found
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("original", ["squared", "plain"])
+@pytest.mark.parametrize("parameters", [(20, 6, 0.3), (5, 1, 0.0), (7, 3, 0.8)])
+def test_equals_the_paper_read_line_by_line(metric: str, original: str, parameters: tuple[int, int, float]) -> None:
+    query, gallery = clustered(15, 9, 0), clustered(60, 9, 1)
+    method = KReciprocal(*parameters, original)
+    expected = obvious(query, gallery, metric, method)
+    np.testing.assert_allclose(sparse(query, gallery, metric, method), expected, atol=2e-5)
+
+
+def test_plain_and_squared_distances_are_two_methods() -> None:
+    query, gallery = clustered(15, 9, 0), clustered(60, 9, 1)
+    squared, plain = (sparse(query, gallery, "euclidean", KReciprocal(original=name)) for name in ("squared", "plain"))
+    assert np.abs(squared - plain).max() > 0.01
+    assert np.array_equal(squared, sparse(query, gallery, "euclidean", KReciprocal()))
+    assert KReciprocal(original="plain").name == "k-reciprocal(20,6,0.3,plain)"
+    with pytest.raises(ValueError, match=r"original: 'cubed' is not one of \('squared', 'plain'\)"):
+        KReciprocal(original="cubed")
+
+
 def test_equals_torchreid_at_two_thousand() -> None:
     query, gallery = clustered(400, 150, 0), clustered(1600, 150, 1)
     method = KReciprocal()

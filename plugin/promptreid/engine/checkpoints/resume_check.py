@@ -26,6 +26,7 @@ _FREE_ENDS = (".weights", ".allow_download")  # of a backbone, whose weights the
 _SELECTING = {
     "data.targets", "train.patience", "test.select", "test.select_metric", "test.select_target", "test.eval_freq",
     "test.start_eval", "test.protocols", "test.dist_metric", "test.normalize_feature", "test.rerank",
+    "test.rerank_distances", "test.flip",
 }  # fmt: skip
 _INPUT = {"data.height", "data.width", "data.norm_mean", "data.norm_std"}
 """Keys of what a model is shown in tests."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ def shared_features_of(
     *,
     normalize: bool = False,
     use_gpu: bool = False,
+    kept: Collection[int] | None = None,
     between: Callable[[], None] = lambda: None,
 ) -> FeatureSet:
     """Features of a test set; each of W processes extracts the samples rank, rank + W, ..
@@ -29,7 +30,7 @@ def shared_features_of(
     What it returns is that of :func:`~promptreid.engine.feature_extraction.features_of`.
 
     Args:
-        loader, extract, what, normalize, use_gpu: as there.
+        loader, extract, what, normalize, use_gpu, kept: as there.
         between: called after each batch, in all processes equally often.
 
     Returns:
@@ -41,12 +42,12 @@ def shared_features_of(
     """
     processes, total = world_size(), len(loader.dataset)
     if processes == 1:
-        return features_of(loader, extract, what, normalize=normalize, use_gpu=use_gpu, between=between)
+        return features_of(loader, extract, what, normalize=normalize, use_gpu=use_gpu, kept=kept, between=between)
     if total < processes:
         raise ValueError(f"the {what} set has {total} images, fewer than the {processes} processes: start fewer")
     numbers = np.arange(rank(), total, processes)
     part = part_of(loader, numbers)
-    own = features_of(part, extract, what, normalize=normalize, use_gpu=use_gpu, between=between)
+    own = features_of(part, extract, what, normalize=normalize, use_gpu=use_gpu, kept=kept, between=between)
     most = math.ceil(math.ceil(total / processes) / part.batch_size)
     for _ in range(most - len(part)):
         between()

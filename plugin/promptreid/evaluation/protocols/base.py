@@ -12,6 +12,7 @@ from promptreid.evaluation.features import Array, FeatureSet
 from promptreid.evaluation.ranking.distances import DistanceMatrix, DistanceRows, FeatureDistances, GivenDistances
 from promptreid.evaluation.ranking.exact import Ranks, rank_subsets
 from promptreid.evaluation.ranking.expansion import QueryExpansion
+from promptreid.evaluation.ranking.rank_lists import RankLists, nearest_visible
 from promptreid.evaluation.ranking.reranking import KReciprocal
 from promptreid.evaluation.results import Results, full_name
 from promptreid.evaluation.statistics.verification import FPRS, Verification, roc
@@ -96,6 +97,22 @@ class Protocol:
             for distances, q, g in self._refined(query, gallery, metric, aqe, rerank)
         ]
         return Verification.mean(full_name(self.name, method_name(aqe, rerank)), trials)
+
+    def rank_lists(
+        self,
+        query: FeatureSet,
+        gallery: FeatureSet,
+        k: int,
+        metric: str = "euclidean",
+        *,
+        aqe: QueryExpansion | None = None,
+        rerank: KReciprocal | None = None,
+    ) -> RankLists:
+        """The ``k`` nearest images that each query of the first trial sees; as :meth:`evaluate`."""
+        self._check(query, gallery)
+        distances, q, g = next(self._refined(query, gallery, metric, aqe, rerank))
+        columns = nearest_visible(distances, self._labels(q), self._labels(g), k, self.rule)
+        return RankLists(q, g, columns, self.level)
 
     def rank(self, distances: DistanceMatrix, query: FeatureSet, gallery: FeatureSet) -> list[Ranks]:
         """The outcome of every query in every trial.

@@ -18,6 +18,10 @@ from promptreid.evaluation.protocols.sysu import SYSUProtocol, SYSUReleaseProtoc
 
 P = TypeVar("P")
 
+_AS_MARKET = ("rgbnt201", "rgbnt201-dev", "rgbnt100", "rgbn300", "wmveid863", "market-mm")
+"""Data sets of triples whose protocol is Market-1501's rule under their own name."""
+_AS_TRIPLES = "-as-triples"
+"""How the names of torchreid's own data sets end that are read as triples, likewise under Market-1501's rule."""
 _SYSU_SETTINGS = [(mode, shots) for mode in ("all", "indoor") for shots in (1, 10)]
 _OFFICIAL = "sysu-official"
 _registered: dict[str, Protocol] = {}
@@ -70,11 +74,13 @@ def _own_protocols(permutations: Permutations | None) -> dict[str, Protocol]:
         MarketProtocol("nothing-excluded", exclude="nothing"),
         SingleShotProtocol(),
         *(CrossModalProtocol(direction) for direction in DIRECTIONS),
+        *(MarketProtocol(name) for name in _AS_MARKET),
+        MarketProtocol("msvr310", exclude="scene"),
         *(SYSUProtocol(*setting) for setting in _SYSU_SETTINGS),
         *(SYSUReleaseProtocol(*setting) for setting in _SYSU_SETTINGS),
         *(RegDBProtocol(direction, split) for split in range(1, 11) for direction in DIRECTIONS),
         *(LLCMProtocol(direction) for direction in DIRECTIONS),
-        LLCMProtocol("visible-infrared", "llcm-readme-2023"),
+        *(LLCMProtocol(direction, "llcm-readme-2023") for direction in DIRECTIONS),
     ]
     if permutations is not None:
         protocols += [SYSUProtocol(*setting, "official", permutations=permutations) for setting in _SYSU_SETTINGS]
@@ -84,24 +90,35 @@ def _own_protocols(permutations: Permutations | None) -> dict[str, Protocol]:
 def find_protocols(wanted: str, permutations: Permutations | None = None) -> list[Protocol]:
     """The protocol of this name, or all whose names begin with these words.
 
+    Any data set of torchreid's own may stand before ``-as-triples``.
+
     Raises:
         ValueError: there is none, or it needs permutations.
     """
     known = all_protocols(permutations)
+    if wanted.endswith(_AS_TRIPLES):
+        return [MarketProtocol(wanted)]
     found = matching(known, wanted)
     if found:
         return found
+    if "-to-" in wanted.rpartition(" ")[2]:
+        raise ValueError(
+            f"protocol {wanted!r}: a file of features does not say which part of a descriptor is of which modality; "
+            "name the protocol in test.protocols, or for tools/evaluate_missing.py"
+        )
     if wanted.split(" ")[0] == _OFFICIAL and permutations is None:
         raise ValueError(f"protocol {wanted!r}: it needs SYSU-MM01's rand_perm_cam.mat")
-    families = list(dict.fromkeys(name.split(" ")[0] for name in known))
+    families = [*dict.fromkeys(name.split(" ")[0] for name in known), f"<data set>{_AS_TRIPLES}"]
     close = difflib.get_close_matches(wanted, known, 3)
     hint = f"did you mean {', '.join(map(repr, close))}?" if close else f"the families are {', '.join(families)}"
     raise ValueError(f"protocol {wanted!r} is unknown; {hint}")
 
 
 def matching(known: Mapping[str, P], wanted: str) -> list[P]:
-    """The values whose name is ``wanted``, or begins with these words."""
-    return [value for name, value in known.items() if name == wanted or name.startswith(f"{wanted} ")]
+    """The value of the name ``wanted``, or else those whose names begin with these words."""
+    if wanted in known:
+        return [known[wanted]]
+    return [value for name, value in known.items() if name.startswith(f"{wanted} ")]
 
 
 def oriented(protocol: Protocol, modalities: tuple[Sequence[str], Sequence[str]] | None) -> Protocol | Swapped:

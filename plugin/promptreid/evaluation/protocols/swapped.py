@@ -7,6 +7,7 @@ from typing import Any
 
 from promptreid.evaluation.features import Array, FeatureSet
 from promptreid.evaluation.protocols.base import Protocol
+from promptreid.evaluation.ranking.rank_lists import RankLists
 from promptreid.evaluation.results import Results
 from promptreid.evaluation.statistics.verification import Verification
 
@@ -45,6 +46,12 @@ class Swapped:
     def verify(self, query: FeatureSet, gallery: FeatureSet, metric: str = "euclidean", **options: Any) -> Verification:
         """As :meth:`Protocol.verify`, with ``query`` as the gallery pool and ``gallery`` as the queries."""
         return self.protocol.verify(gallery, query, metric, **options)
+
+    def rank_lists(
+        self, query: FeatureSet, gallery: FeatureSet, k: int, metric: str = "euclidean", **refinements: Any
+    ) -> RankLists:
+        """As :meth:`Protocol.rank_lists`, with ``query`` as the gallery pool and ``gallery`` as the queries."""
+        return self.protocol.rank_lists(gallery, query, k, metric, **refinements)
 
     def evaluate_distances(self, distances: Array, query: FeatureSet, gallery: FeatureSet) -> Results:
         """As :meth:`Protocol.evaluate_distances`; ``distances`` stay those of the data set, (query, gallery)."""

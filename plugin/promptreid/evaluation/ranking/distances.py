@@ -185,6 +185,8 @@ def _as_features(name: str, features: Array) -> torch.Tensor:
     if tensor.ndim != 2 or not tensor.is_floating_point():
         raise ValueError(f"{name}: expected an N x D matrix of floats, got {tensor.dtype} {tuple(tensor.shape)}")
     _check_not_empty(name, len(tensor))
+    if not tensor.shape[1]:
+        raise ValueError(f"{name}: the features have no columns, so that all distances are alike")
     return tensor.float()
 
 

@@ -18,6 +18,9 @@ from promptreid.evaluation.features import Array, as_tensor
 from promptreid.evaluation.ranking.distances import FeatureDistances
 from promptreid.evaluation.ranking.nearest import Nearest, scan
 
+ORIGINALS = ("squared", "plain")
+"""What is done to the original distances before they are weighed: torchreid's way, and that of TransReID and DeMo."""
+
 
 @dataclass(frozen=True)
 class KReciprocal:
@@ -27,10 +30,14 @@ class KReciprocal:
     of a neighbour list differ by less than float32 resolves. Here equal distances are neighbours by index, and every
     image is its own nearest one.
 
+    The code of TransReID and of DeMo does not square: ``original="plain"`` gives its numbers. The neighbours are the
+    same, but the weights in the encoding and the share of the original distance are not.
+
     Args:
         k1: neighbours that can be reciprocal.
         k2: neighbours over which the encodings are averaged; 1 leaves that out.
         weight: lambda, the share of the original distance, 0 to 1.
+        original: one of :data:`ORIGINALS`, what is done to the metric's distances (squared Euclidean ones, or cosine).
 
     Raises:
         ValueError: a parameter out of range.
@@ -39,8 +46,11 @@ class KReciprocal:
     k1: int = 20
     k2: int = 6
     weight: float = 0.3
+    original: str = ORIGINALS[0]
 
     def __post_init__(self) -> None:
+        if self.original not in ORIGINALS:
+            raise ValueError(f"original: {self.original!r} is not one of {ORIGINALS}")
         for name in ("k1", "k2"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is below 1")
@@ -50,7 +60,13 @@ class KReciprocal:
     @property
     def name(self) -> str:
         """What is printed behind the protocol's name."""
-        return f"k-reciprocal({self.k1},{self.k2},{self.weight:g})"
+        plain = "" if self.original == ORIGINALS[0] else f",{self.original}"
+        return f"k-reciprocal({self.k1},{self.k2},{self.weight:g}{plain})"
+
+    @property
+    def power(self) -> int:
+        """To which the original distances are raised."""
+        return {"squared": 2, "plain": 1}[self.original]
 
     def distances(self, query: Array, gallery: Array, metric: str = "euclidean") -> ReRankedDistances:
         """Re-ranked distances of these queries to this gallery; each depends on all images of both.
@@ -58,7 +74,7 @@ class KReciprocal:
         Args:
             query: (Q, D) floats.
             gallery: (G, D) floats.
-            metric: ``"euclidean"`` (squared, then squared again, as torchreid does) or ``"cosine"`` (squared).
+            metric: ``"euclidean"`` (squared, then squared again where :attr:`original` says so) or ``"cosine"``.
 
         Raises:
             ValueError: features that cannot be compared; the message names the argument.
@@ -67,10 +83,10 @@ class KReciprocal:
         images = torch.cat([as_tensor(query).float(), as_tensor(gallery).float()])
         neighbours, farthest = _neighbourhood(images, metric, max(self.k1 + 1, self.k2))
         pattern = _expanded_sets(neighbours, self.k1)
-        encoding = _encode(pattern, FeatureDistances(images, images, metric), farthest)
+        encoding = _encode(pattern, FeatureDistances(images, images, metric), farthest, self.power)
         if self.k2 > 1:
             encoding = _averaging(neighbours[:, : self.k2]) @ encoding
-        return ReRankedDistances(between, encoding, farthest[: between.shape[0]], self.weight)
+        return ReRankedDistances(between, encoding, farthest[: between.shape[0]], self.weight, self.power)
 
 
 class ReRankedDistances:
@@ -81,12 +97,13 @@ class ReRankedDistances:
         encoding: (Q + G, Q + G) sparse V.
         farthest: (Q,) each query's largest original distance to any image.
         weight: lambda.
+        power: to which the original distances are raised.
     """
 
     def __init__(
-        self, between: FeatureDistances, encoding: sparse.csr_array, farthest: torch.Tensor, weight: float
+        self, between: FeatureDistances, encoding: sparse.csr_array, farthest: torch.Tensor, weight: float, power: int
     ) -> None:
-        self._between, self._farthest, self._weight = between, farthest, weight
+        self._between, self._farthest, self._weight, self._power = between, farthest, weight, power
         num_queries = between.shape[0]
         self._query, self._gallery = encoding[:num_queries], encoding[num_queries:].tocsc()
 
@@ -108,7 +125,7 @@ class ReRankedDistances:
 
     def rows(self, index: torch.Tensor) -> torch.Tensor:
         """(len(index), G) float32 distances of these queries."""
-        block = _normalised(self._between.rows(index), self._farthest[index, None]).mul_(self._weight)
+        block = _normalised(self._between.rows(index), self._farthest[index, None], self._power).mul_(self._weight)
         overlap = self._overlap(index.cpu().numpy(), block)
         return block.add_(1 - overlap / (2 - overlap), alpha=1 - self._weight)
 
@@ -140,9 +157,10 @@ def _neighbourhood(images: torch.Tensor, metric: str, k: int) -> tuple[np.ndarra
     return nearest.indices.cpu().numpy(), farthest.clamp_(min=torch.finfo(torch.float32).tiny)
 
 
-def _normalised(distances: torch.Tensor, farthest: torch.Tensor) -> torch.Tensor:
-    """Squares of the distances, as shares of the largest one's; in place."""
-    return distances.clamp_(min=0).div_(farthest).square_()
+def _normalised(distances: torch.Tensor, farthest: torch.Tensor, power: int) -> torch.Tensor:
+    """Powers of the distances, as shares of the largest one's; in place."""
+    shares = distances.clamp_(min=0).div_(farthest)
+    return shares if power == 1 else shares.square_()
 
 
 def _expanded_sets(neighbours: np.ndarray, k1: int) -> sparse.csr_array:
@@ -177,14 +195,16 @@ def _lists(neighbours: np.ndarray, value: np.generic) -> sparse.csr_array:
     return sparse.csr_array((np.full(size * k, value), neighbours.ravel(), starts), shape=(size, size))
 
 
-def _encode(pattern: sparse.csr_array, distances: FeatureDistances, farthest: torch.Tensor) -> sparse.csr_array:
+def _encode(
+    pattern: sparse.csr_array, distances: FeatureDistances, farthest: torch.Tensor, power: int
+) -> sparse.csr_array:
     """V, eq. 7 of the paper: Gaussian weights on the pattern, whose rows then sum to one."""
     lengths = np.diff(pattern.indptr)
     rows, columns = (
         torch.from_numpy(index).long().to(distances.device)
         for index in (np.repeat(np.arange(len(lengths)), lengths), pattern.indices)
     )
-    weights = _normalised(distances.pairs(rows, columns), farthest[rows]).neg_().exp_().cpu().numpy()
+    weights = _normalised(distances.pairs(rows, columns), farthest[rows], power).neg_().exp_().cpu().numpy()
     sums = np.add.reduceat(weights, pattern.indptr[:-1])  # no row is empty: each image is its own neighbour
     return sparse.csr_array((weights / np.repeat(sums, lengths), pattern.indices, pattern.indptr), shape=pattern.shape)
 

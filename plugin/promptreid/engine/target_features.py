@@ -1,0 +1,75 @@
+"""The features of one target data set, and what its protocols make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from promptreid.engine.modality_sides import SPLITS, Extract, ModalitySides
+from promptreid.evaluation.features import FeatureSet
+from promptreid.evaluation.missing.across import AcrossModalities
+from promptreid.evaluation.ranking.rank_lists import RankLists
+from promptreid.evaluation.results import Results
+
+
+class TargetFeatures:
+    """Queries and gallery of a target, extracted for a few protocols; ranked afterwards, by one process.
+
+    Args:
+        model: that is tested.
+        loaders: of ``query`` and ``gallery``.
+        normalize: scale features to unit length.
+        extract: makes features, in all processes together.
+        protocols: the only ones that may be asked for.
+    """
+
+    def __init__(
+        self, model: Any, loaders: dict[str, Any], normalize: bool, extract: Extract, protocols: Sequence[Any]
+    ) -> None:
+        self.protocols = list(protocols)
+        across = [protocol for protocol in protocols if isinstance(protocol, AcrossModalities)]
+        self._plain: list[FeatureSet] = []
+        if len(across) < len(protocols):
+            self._plain = [extract(loaders[split], normalize, split, None) for split in SPLITS]
+        if across:
+            self._sides = ModalitySides(model, loaders, normalize, extract)
+            for protocol in across:
+                self._sides.extract(protocol.condition)
+
+    def evaluate(self, **settings: Any) -> list[Results]:
+        """The results of each protocol.
+
+        Args:
+            settings: further arguments of :meth:`promptreid.evaluation.protocols.Protocol.evaluate`.
+        """
+        return [self._evaluate(protocol, settings) for protocol in self.protocols]
+
+    def _evaluate(self, protocol: Any, settings: dict[str, Any]) -> Results:
+        if isinstance(protocol, AcrossModalities):
+            return self._sides.evaluate(protocol.protocol, protocol.condition, **settings)
+        result: Results = protocol.evaluate(*self._plain, **settings)
+        return result
+
+    def rank_lists(self, k: int, **settings: Any) -> RankLists:
+        """The nearest ``k`` of each query under the first protocol; ``names`` are ``"query 0"``, ``"gallery 7"``, ...
+
+        The numbers are those of the samples in the data set's two lists.
+        """
+        protocol = self.protocols[0]
+        if isinstance(protocol, AcrossModalities):
+            sides = [side.images for side in self._sides.sides(protocol.condition)]
+            rule: Any = protocol.protocol
+        else:
+            sides = [replace(images, names=np.arange(len(images)).astype(str)) for images in self._plain]
+            rule = protocol
+        named = [_prefixed(split, images) for split, images in zip(SPLITS, sides, strict=True)]
+        lists: RankLists = rule.rank_lists(*named, k, **settings)
+        return lists
+
+
+def _prefixed(split: str, images: FeatureSet) -> FeatureSet:
+    assert images.names is not None
+    return replace(images, names=np.array([f"{split} {number}" for number in images.names]))
