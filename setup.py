@@ -12,6 +12,7 @@ setup(
     python_requires=">=3.10",
     package_dir={"": "plugin"},
     packages=find_packages("plugin"),
+    entry_points={"console_scripts": ["promptreid = promptreid.cli:main"]},
     package_data={"promptreid": ["py.typed", "weights/*.json", "weights/*.safetensors"]},
     install_requires=[
         "torch>=2.10,<2.14",

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+
 def _import_host() -> ModuleType:
     try:
         return importlib.import_module("torchreid")

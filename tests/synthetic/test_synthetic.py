@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from promptreid.command import run_tool
 
 from promptreid import synthetic
-from promptreid.command import run_tool
 from promptreid.synthetic import BANDS, Frame, Identity, Recipe, Shot, render_shot, trees, writer
 from promptreid.synthetic.figure import figure
 from promptreid.synthetic.materials import CLOTHES, CONTRAST, Part
