@@ -22,7 +22,8 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "script", type=Path, metavar="SCRIPT", help="a Python script written for torchreid, such as its scripts/main.py"
     )
-    parser.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="the script's own arguments")
+    own = parser.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="the script's own arguments")
+    own.required = False  # argparse would name it beside a script that is missing
 
 
 def run(args: argparse.Namespace) -> int:
