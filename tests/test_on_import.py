@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
@@ -12,6 +13,128 @@ import promptreid
 from promptreid import host
 
 BUILDS = "torchreid.models.build_model('mip_vit_tiny_patch16', 4, pretrained=False)"
+ORDERS = [
+    "import promptreid, torchreid",
+    "from promptreid import compat; compat.declare_torchvision_operators(); import torchreid, promptreid",
+    "import promptreid, torchvision, timm, torchreid",
+    "import promptreid.host, torchreid",
+    "from promptreid import MODELS; import torchreid",
+    "from promptreid.data.dataset import ModalDataset; import torchreid",
+    "from promptreid import register_all; import torchreid",
+    "from promptreid.runs.run import run; import torchreid",
+    "import promptreid; assert 'mip_vit_tiny_patch16' in promptreid.host.model_names(); import torchreid",
+    "import promptreid; assert promptreid.synthetic.write_tree; import torchreid",
+]
+if host.LAYOUT == "registry":
+    ORDERS.append("import promptreid; from torchreid.reid.utils import FeatureExtractor; import torchreid")
+REGISTERED = f"""
+assert type({BUILDS}).__name__ == "MIP"
+assert "sysu_mm01" in vars(torchreid.data.datasets)["__image_datasets"]
+assert hasattr(torchreid.losses, "IAEL")
+"""
+OTHERS = {
+    # A stand-in for torchvision's operators is there, as on a machine with them.
+    "torchreid comes first": f"""
+library = torch.library.Library("torchvision", "FRAGMENT")
+library.define("nms(Tensor d, Tensor s, float t) -> Tensor")
+library.define("qnms(Tensor d, Tensor s, float t) -> Tensor")
+import torchreid
+assert "mip_vit_tiny_patch16" not in vars(torchreid.models)["__model_factory"]
+import promptreid
+{REGISTERED}
+""",
+    "a model of one's own": """
+import promptreid
+promptreid.host.register_model("mine", lambda **given: given["num_classes"])
+import torchreid
+assert torchreid.models.build_model("mine", 4) == 4
+assert "mip_vit_tiny_patch16" in vars(torchreid.models)["__model_factory"]
+""",
+    "modules keep their own loaders": """
+import promptreid, torchreid, torchvision, promptreid.data.batch, importlib.util, inspect
+for module in (torchreid, torchvision, promptreid.data.batch):
+    assert type(module.__loader__).__name__ == type(module.__spec__.loader).__name__ == "SourceFileLoader"
+found = importlib.util.find_spec("promptreid.pretraining.loop")
+assert "def " in found.loader.get_source(found.name)
+assert inspect.getsource(promptreid.data.batch).startswith('"')
+""",
+    "a module may be asked for before it is imported": """
+import promptreid, importlib.util
+assert importlib.util.find_spec("torchreid").loader.get_source("torchreid")
+assert importlib.util.find_spec("torchvision").loader.get_filename("torchvision")
+assert not {"torchreid", "torchvision"} & set(sys.modules)
+""",
+    "a host that cannot be imported has its own error": """
+import tempfile
+from pathlib import Path
+folder = Path(tempfile.mkdtemp()) / "torchreid"
+folder.mkdir()
+(folder / "__init__.py").write_text("raise RuntimeError('broken')")
+sys.path.insert(0, str(folder.parent))
+import promptreid
+for _ in range(2):
+    try:
+        import torchreid
+    except RuntimeError as error:
+        assert str(error) == "broken"
+    else:
+        raise AssertionError
+(folder / "__init__.py").write_text("")
+sys.path.remove(str(folder.parent))
+sys.path_importer_cache.clear()
+import torchreid
+"""
+    + REGISTERED,
+    "a name that torchreid has already": """
+import promptreid
+from promptreid.losses.registry import LOSSES
+LOSSES["TripletLoss"] = type("TripletLoss", (next(iter(LOSSES.values())),), {})
+try:
+    import torchreid
+except ValueError as error:
+    assert "torchreid.losses already has 'TripletLoss'" in str(error)
+else:
+    raise AssertionError
+""",
+    "a name that is nowhere": """
+import promptreid
+assert not hasattr(promptreid, "nothing") and not hasattr(promptreid, "__wrapped__")
+try:
+    from promptreid import nothing
+except ImportError:
+    pass
+else:
+    raise AssertionError
+assert "torchreid" not in sys.modules
+""",
+}
+SCENARIOS = {**{order: f"{order}\n{REGISTERED}" for order in ORDERS}, **OTHERS}
+FORKING = """
+import json, os, sys, traceback
+import cv2, gdown, scipy.spatial, sympy, torch, torch.utils.tensorboard
+assert not {"torchreid", "torchvision", "timm", "promptreid"} & set(sys.modules)
+for name, code in json.loads(sys.argv[1]).items():
+    child = os.fork()
+    if child == 0:
+        try:
+            exec(code, {"sys": sys, "torch": torch})
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    print("ENDED", json.dumps([name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def ended() -> tuple[dict[str, int], str]:
+    """Exit codes of the scenarios, and what was written to stderr.
+
+    Each ran in a process of its own that had imported torch, but not torchreid, torchvision, timm or promptreid.
+    """
+    done = python("-c", FORKING, json.dumps(SCENARIOS))
+    lines = [line.removeprefix("ENDED ") for line in done.stdout.splitlines() if line.startswith("ENDED ")]
+    return dict(json.loads(line) for line in lines), done.stderr
 
 
 def test_the_import_alone_is_light() -> None:
@@ -19,82 +142,10 @@ def test_the_import_alone_is_light() -> None:
     assert printed_by(f"import promptreid, sys; print([name for name in {heavy} if name in sys.modules])") == "[]\n"
 
 
-@pytest.mark.parametrize(
-    "imports",
-    [
-        "import promptreid, torchreid",
-        "import promptreid; import torchreid",
-        "from promptreid import compat; compat.declare_torchvision_operators(); import torchreid, promptreid",
-        "import promptreid; import torchreid.reid.utils; import torchreid",
-        "import promptreid, torch, torchvision, timm, torchreid",
-        "import promptreid.host; import torchreid",
-        "from promptreid import MODELS; import torchreid",
-        "from promptreid.data.dataset import ModalDataset; import torchreid",
-        "import promptreid.registration; import torchreid",
-        "from promptreid.runs.run import run; import torchreid",
-        "import promptreid; assert 'mip_vit_tiny_patch16' in promptreid.host.model_names(); import torchreid",
-        "import promptreid; assert promptreid.synthetic.write_tree; import torchreid",
-    ],
-)
-def test_whatever_comes_first_torchreid_builds_our_models(imports: str) -> None:
-    if "torchreid.reid" in imports and host.LAYOUT == "github":
-        pytest.skip("no such module in GitHub's layout")
-    checks = f"type({BUILDS}).__name__, 'sysu_mm01' in vars(torchreid.data.datasets)['__image_datasets']"
-    code = f"{imports}; print({checks}, hasattr(torchreid.losses, 'IAEL'), file=__import__('sys').stderr)"
-    assert printed_by(code).splitlines()[-1] == "MIP True True"
-
-
-def test_torchreid_first_then_promptreid_registers_at_once() -> None:
-    """A stand-in for torchvision's operators is there, as on a machine with them."""
-    code = f"""
-        import torch
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        library.define("nms(Tensor d, Tensor s, float t) -> Tensor")
-        library.define("qnms(Tensor d, Tensor s, float t) -> Tensor")
-        import torchreid
-        assert "mip_vit_tiny_patch16" not in vars(torchreid.models)["__model_factory"]
-        import promptreid
-        print(type({BUILDS}).__name__)
-        """
-    assert printed_by(code).splitlines()[-1] == "MIP"
-
-
-def test_a_model_of_ones_own() -> None:
-    code = """
-        import promptreid
-        promptreid.host.register_model("mine", lambda **given: given["num_classes"])
-        import torchreid
-        print(torchreid.models.build_model("mine", 4), len(vars(torchreid.models)["__model_factory"]) > 50)
-        """
-    assert printed_by(code) == "4 True\n"
-
-
-def test_modules_keep_their_own_loaders() -> None:
-    code = """
-        import promptreid, torchreid, torchvision, promptreid.data.batch, importlib.util, inspect
-        for module in (torchreid, torchvision, promptreid.data.batch):
-            assert type(module.__loader__).__name__ == type(module.__spec__.loader).__name__ == "SourceFileLoader"
-        found = importlib.util.find_spec("promptreid.pretraining.loop")
-        print("class" in found.loader.get_source(found.name), inspect.getsource(promptreid.data.batch)[:3])
-        """
-    assert printed_by(code) == 'True """\n'
-
-
-def test_a_host_that_cannot_be_imported_leaves_its_own_error(tmp_path: Path) -> None:
-    (tmp_path / "torchreid").mkdir()
-    (tmp_path / "torchreid" / "__init__.py").write_text("raise RuntimeError('broken')\n")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import promptreid, torchreid"
-    assert printed_by(code).endswith("RuntimeError: broken\n")
-
-
-def test_a_name_that_torchreid_has_already_is_told_when_it_is_imported() -> None:
-    code = """
-        import promptreid
-        from promptreid.losses.registry import LOSSES
-        LOSSES["TripletLoss"] = type("TripletLoss", (next(iter(LOSSES.values())),), {})
-        import torchreid
-        """
-    assert "torchreid.losses already has 'TripletLoss'" in printed_by(code)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_in_a_fresh_process(scenario: str, ended: tuple[dict[str, int], str]) -> None:
+    codes, errors = ended
+    assert codes[scenario] == 0, errors
 
 
 def test_batches_cross_to_spawned_workers_and_bundles_are_pickled(small_root: Path, tmp_path: Path) -> None:
@@ -138,5 +189,3 @@ def test_public_names_are_those_of_their_modules() -> None:
         assert getattr(promptreid, name) is not None
     with pytest.raises(AttributeError, match="module 'promptreid' has no attribute 'nothing'"):
         _ = promptreid.nothing
-    with pytest.raises(ImportError):
-        from promptreid import nothing  # noqa: F401
