@@ -30,7 +30,8 @@ if host.LAYOUT == "registry":
 REGISTERED = f"""
 assert type({BUILDS}).__name__ == "MIP"
 assert "sysu_mm01" in vars(torchreid.data.datasets)["__image_datasets"]
-assert hasattr(torchreid.losses, "IAEL")
+from promptreid import LOSSES
+assert all(getattr(torchreid.losses, loss.__name__) is loss for loss in LOSSES.values())
 """
 OTHERS = {
     # A stand-in for torchvision's operators is there, as on a machine with them.
@@ -163,7 +164,7 @@ if __name__ == "__main__":
         use_gpu=False)
     loader = DataLoader(data.train_loader.dataset, batch_size=8, num_workers=1, multiprocessing_context="spawn")
     batch = next(iter(loader))["img"]
-    path = data.train_set.train[0][0]
+    path = loader.dataset.data[0][0]
     again = pickle.loads(pickle.dumps(path))
     print(type(batch).__name__, batch["images"].shape[0], type(again).__name__, again.paths == path.paths)
     assert isinstance(batch, promptreid.ModalBatch) and isinstance(again, promptreid.PathBundle)

@@ -123,7 +123,7 @@ def test_python_runs_the_package_and_a_tool_runs_its_verb(tmp_path: Path) -> Non
     for command in (["-m", "promptreid", "train"], [REPO / "tools" / "train_net.py"]):
         done = python(*command, "--config-file", "none.yaml", "data.root", "x", cwd=tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == "error: no configuration file none.yaml\n"
+        assert done.stderr == f"error: no configuration file {tmp_path / 'none.yaml'}\n"
 
 
 def test_the_command_is_declared() -> None:

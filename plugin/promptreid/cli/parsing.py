@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -96,7 +97,7 @@ class Parser(argparse.ArgumentParser):
 
     def _check_resume(self, words: Sequence[str]) -> None:
         """Refuse a value of ``--resume``, which took one once."""
-        for word, after in zip(words, [*words[1:], ""], strict=True):
+        for word, after in pairwise([*words, ""]):
             if word.startswith("--resume="):
                 self._refuse_resume(word.partition("=")[2])
             if word == "--resume" and _is_run(after):
