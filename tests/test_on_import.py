@@ -12,23 +12,18 @@ from command_line import printed_by, python
 import promptreid
 from promptreid import host
 
-BUILDS = "torchreid.models.build_model('mip_vit_tiny_patch16', 4, pretrained=False)"
 ORDERS = [
-    "import promptreid, torchreid",
-    "from promptreid import compat; compat.declare_torchvision_operators(); import torchreid, promptreid",
     "import promptreid, torchvision, timm, torchreid",
-    "import promptreid.host, torchreid",
     "from promptreid import MODELS; import torchreid",
     "from promptreid.data.dataset import ModalDataset; import torchreid",
-    "from promptreid import register_all; import torchreid",
     "from promptreid.runs.run import run; import torchreid",
     "import promptreid; assert 'mip_vit_tiny_patch16' in promptreid.host.model_names(); import torchreid",
     "import promptreid; assert promptreid.synthetic.write_tree; import torchreid",
 ]
 if host.LAYOUT == "registry":
     ORDERS.append("import promptreid; from torchreid.reid.utils import FeatureExtractor; import torchreid")
-REGISTERED = f"""
-assert type({BUILDS}).__name__ == "MIP"
+REGISTERED = """
+assert "mip_vit_tiny_patch16" in vars(torchreid.models)["__model_factory"]
 assert "sysu_mm01" in vars(torchreid.data.datasets)["__image_datasets"]
 from promptreid import LOSSES
 assert all(getattr(torchreid.losses, loss.__name__) is loss for loss in LOSSES.values())
@@ -44,12 +39,16 @@ assert "mip_vit_tiny_patch16" not in vars(torchreid.models)["__model_factory"]
 import promptreid
 {REGISTERED}
 """,
+    "torchreid builds our models": """
+import promptreid, torchreid
+model = torchreid.models.build_model("mip_vit_tiny_patch16", 4, pretrained=False)
+assert type(model).__name__ == "MIP"
+""",
     "a model of one's own": """
 import promptreid
 promptreid.host.register_model("mine", lambda **given: given["num_classes"])
 import torchreid
 assert torchreid.models.build_model("mine", 4) == 4
-assert "mip_vit_tiny_patch16" in vars(torchreid.models)["__model_factory"]
 """,
     "modules keep their own loaders": """
 import promptreid, torchreid, torchvision, promptreid.data.batch, importlib.util, inspect
