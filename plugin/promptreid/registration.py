@@ -10,7 +10,7 @@ from promptreid.models.registry import MODELS
 
 
 def register_all() -> None:
-    """Add everything to torchreid; called once that is imported, and harmless when called again."""
+    """Add everything to torchreid; called on import, and harmless when called again."""
     for name, factory in DATASETS.items():
         host.register_dataset(name, factory)
     for name, builder in {**MODELS, **HOST_MODELS}.items():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from promptreid.cli import choices
+from promptreid.config.defaults import default_config
+from promptreid.config.keys import flatten
 from promptreid.data.transforms import INTERPOLATIONS, PLAIN
 from promptreid.datasets.published import PUBLISHED
 from promptreid.evaluation.features_io import SUFFIXES
@@ -26,6 +28,10 @@ def test_names() -> None:
     assert tuple(SUFFIXES) == choices.FEATURE_SUFFIXES
     assert METRICS == choices.METRICS
     assert (INTERPOLATIONS, PLAIN) == (choices.INTERPOLATIONS, choices.PLAIN)
+
+
+def test_no_other_key_of_the_configuration_is_without_a_dot() -> None:
+    assert {key for key in flatten(default_config()) if "." not in key} <= set(choices.TOP_LEVEL_KEYS)
 
 
 def test_defaults() -> None:

@@ -38,7 +38,7 @@ def test_pairs_and_options_may_be_mixed(
     ("word", "expected"),
     [("data.root", True), ("mip.vit.depth", True), ("data.rot", True), ("sysu_mm01", False), ("0.1", False),
      (".5", False), ("1e-4", False), ("mip/quickstart", False), ("own.yaml", False), ("log/run.1", False),
-     ("../data.root", False), ("vit.pth", True), ("", False)],
+     ("../data.root", False), ("vit.pth", True), ("plugins", True), ("", False)],
 )  # fmt: skip
 def test_what_a_key_looks_like(word: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

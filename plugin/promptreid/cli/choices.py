@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+TOP_LEVEL_KEYS = ("plugins",)
+"""Keys of the configuration that are in no node."""
+
 CHECKED_DATA = (
     "llcm", "market_mm", "msvr310", "regdb", "rgbn300", "rgbnt100", "rgbnt201", "sysu_mm01", "wmveid863",
 )  # fmt: skip

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
+from promptreid.cli.choices import TOP_LEVEL_KEYS
 from promptreid.cli.configurations import SUFFIXES
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
@@ -19,12 +20,12 @@ def is_key(word: str) -> bool:
     """Whether a word of a command line is a key of the configuration, known or mistyped, and no file or value."""
     if _DOTTED.fullmatch(word):
         return Path(word).suffix not in SUFFIXES and not Path(word).exists()
-    return word in _top_level_keys()
+    return word in TOP_LEVEL_KEYS
 
 
 def is_no_name(word: str) -> bool:
     """Whether a word can't be the name of a data set or an augmentation: a key, a path."""
-    return "." in word or "/" in word or word in _top_level_keys()
+    return "." in word or "/" in word or word in TOP_LEVEL_KEYS
 
 
 def is_no_number(word: str) -> bool:
@@ -34,12 +35,6 @@ def is_no_number(word: str) -> bool:
     except ValueError:
         return True
     return False
-
-
-def _top_level_keys() -> list[str]:
-    from promptreid.config.defaults import default_config
-
-    return [name for name, value in default_config().items() if not isinstance(value, dict)]
 
 
 def positive(text: str) -> int:
