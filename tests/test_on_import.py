@@ -14,11 +14,9 @@ from promptreid import host
 
 ORDERS = [
     "import promptreid, torchvision, timm, torchreid",
-    "from promptreid import MODELS; import torchreid",
+    "import promptreid; assert promptreid.synthetic.write_tree; from promptreid import MODELS; import torchreid",
     "from promptreid.data.dataset import ModalDataset; import torchreid",
-    "from promptreid.runs.run import run; import torchreid",
     "import promptreid; assert 'mip_vit_tiny_patch16' in promptreid.host.model_names(); import torchreid",
-    "import promptreid; assert promptreid.synthetic.write_tree; import torchreid",
 ]
 if host.LAYOUT == "registry":
     ORDERS.append("import promptreid; from torchreid.reid.utils import FeatureExtractor; import torchreid")

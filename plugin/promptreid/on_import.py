@@ -18,11 +18,16 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from promptreid import compat
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:
+    Loader = object  # importing importlib.abc would take as long as all the rest
 
 HOST = "torchreid"
 _OURS = f"{__package__}."
@@ -90,7 +95,7 @@ def _run_torchvision(run: Callable[[], None]) -> None:
     run()
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     """Finds what the other finders find, and has a say when it is executed."""
 
     def find_spec(
