@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -178,12 +179,9 @@ def test_a_bundle_is_unpickled_where_nothing_was_imported() -> None:
 
 
 def test_public_names_are_those_of_their_modules() -> None:
-    from promptreid.data.batch import ModalBatch
-    from promptreid.models.registry import MODELS
-
-    assert promptreid.MODELS is MODELS and promptreid.ModalBatch is ModalBatch
+    for name in {*promptreid.__all__} - {"compat", "host"}:
+        assert getattr(promptreid, name) is getattr(import_module(promptreid._HOMES[name]), name)
+    assert promptreid.host is host and promptreid.compat is import_module("promptreid.compat")
     assert set(promptreid.__all__) <= set(dir(promptreid))
-    for name in promptreid.__all__:
-        assert getattr(promptreid, name) is not None
     with pytest.raises(AttributeError, match="module 'promptreid' has no attribute 'nothing'"):
         _ = promptreid.nothing
