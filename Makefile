@@ -8,7 +8,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check clean
+# make docs    bring the tables of keys in docs/config.md up to date
+
+.PHONY: demo test check docs clean
 
 demo: $(VENV)/.ready
 	$(BIN)/python tools/train_net.py --config-file configs/mip/quickstart.yaml --overwrite
@@ -22,11 +24,14 @@ check: $(VENV)/.ready-check
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.ready
+	$(BIN)/python -m promptreid.config.document docs/config.md
+
 clean:
 	rm -rf .mypy_cache .pytest_cache .ruff_cache build plugin/*.egg-info
 
 # torch goes first: torchreid's own metadata name no dependency, so nothing else would hold its version.
-$(VENV)/.ready: setup.py constraints.txt
+$(VENV)/.ready: pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo "promptreid needs Python 3.10 or newer: make PYTHON=python3.11 ..." >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \

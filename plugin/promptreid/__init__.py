@@ -13,22 +13,54 @@ from promptreid import on_import
 
 if TYPE_CHECKING:
     from promptreid import compat, host
+    from promptreid.config.schema import Key, Range
     from promptreid.data.batch import ModalBatch, PathBundle
+    from promptreid.data.dataset import ModalDataset
     from promptreid.datasets.registry import DATASETS
+    from promptreid.evaluation.protocols import register_protocol
     from promptreid.losses.registry import LOSSES
-    from promptreid.models.registry import MODELS
-    from promptreid.registration import register_all
+    from promptreid.methods.base import METHODS, MODELS, DataFacts, Method, register_method
+    from promptreid.registration import register_all, register_dataset, register_loss
 
-__version__ = "0.1.0"
-__all__ = ["DATASETS", "LOSSES", "MODELS", "ModalBatch", "PathBundle", "compat", "host", "register_all"]
+__version__: str
+__all__ = [
+    "DATASETS",
+    "LOSSES",
+    "METHODS",
+    "MODELS",
+    "DataFacts",
+    "Key",
+    "Method",
+    "ModalBatch",
+    "ModalDataset",
+    "PathBundle",
+    "Range",
+    "compat",
+    "host",
+    "register_all",
+    "register_dataset",
+    "register_loss",
+    "register_method",
+    "register_protocol",
+]
 
 _HOMES = {
     "DATASETS": "promptreid.datasets.registry",
     "LOSSES": "promptreid.losses.registry",
-    "MODELS": "promptreid.models.registry",
+    "METHODS": "promptreid.methods.base",
+    "MODELS": "promptreid.methods.base",
+    "DataFacts": "promptreid.methods.base",
+    "Key": "promptreid.config.schema",
+    "Method": "promptreid.methods.base",
     "ModalBatch": "promptreid.data.batch",
+    "ModalDataset": "promptreid.data.dataset",
     "PathBundle": "promptreid.data.batch",
+    "Range": "promptreid.config.schema",
     "register_all": "promptreid.registration",
+    "register_dataset": "promptreid.registration",
+    "register_loss": "promptreid.registration",
+    "register_method": "promptreid.methods.base",
+    "register_protocol": "promptreid.evaluation.protocols",
 }
 """The public names, and the modules that define them: imported when a name is first asked for."""
 
@@ -36,9 +68,11 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     """A public name, or one of the package's modules, at its first use."""
     if name in _HOMES:
-        value = getattr(import_module(_HOMES[name]), name)
-        globals()[name] = value
-        return value
+        globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return globals()[name]
+    if name == "__version__":
+        globals()[name] = import_module("promptreid.versions").version_of(__name__)
+        return globals()[name]
     missing = AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name.startswith("_"):
         raise missing

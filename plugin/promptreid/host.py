@@ -8,9 +8,11 @@ only attribute access (``torchreid.data.X``) works on both. Everything version- 
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -138,6 +140,22 @@ def host_dataset(name: str) -> Any:
     return _DATASETS[name]
 
 
+def takes_split(name: str) -> bool:
+    """Whether a data set, whoever brings it, has several splits, among which ``split_id`` chooses.
+
+    Raises:
+        ValueError: there is no such data set.
+    """
+    if name not in _DATASETS:
+        raise ValueError(f"there is no data set {name!r}; torchreid and promptreid have {', '.join(dataset_names())}")
+    factory = _DATASETS[name]
+    if isinstance(factory, partial) and "host_name" in factory.keywords:
+        factory = _DATASETS[factory.keywords["host_name"]]
+    while isinstance(factory, partial):
+        factory = factory.func
+    return "split_id" in inspect.signature(factory).parameters
+
+
 @contextmanager
 def no_downloads() -> Iterator[None]:
     """For the duration of the block, a data set of torchreid's that isn't there is an error instead of a download."""
@@ -203,6 +221,12 @@ def model_names() -> list[str]:
 def is_ours(kind: str, name: str) -> bool:
     """Whether promptreid registered this ``"dataset"`` or ``"model"``."""
     return (kind, name) in _ours
+
+
+def is_torchreids_own(kind: str, name: str) -> bool:
+    """Whether torchreid itself brings this ``"dataset"`` or ``"model"``, rather than anyone who registered it."""
+    registry = {"dataset": _DATASETS, "model": _MODELS}[kind]
+    return name in registry and registry[name].__module__.partition(".")[0] == torchreid.__name__
 
 
 def allow_host_checkpoints() -> None:

@@ -8,6 +8,7 @@ import pytest
 from command_line import promptreid
 from fake_trees import write_regdb
 from fake_triples import patches, write_small
+from image_tables import people, write_csv
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,7 @@ def test_a_data_set_that_cannot_be_parsed(noise_tree: Path, capsys: pytest.Captu
         (["market1501", "."], "invalid choice: 'market1501'"),
         (["regdb", ".", "--workers", "0"], "0 is below 1"),
         (["regdb"], "required: ROOT"),
+        (["regdb", "--table", "t.csv"], "required: ROOT"),
     ],
 )
 def test_wrong_use(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,3 +85,18 @@ def test_triples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "train" / "0001" / "th" / "v0_n0_s999_000.jpg").write_bytes(b"")
     assert run("wmveid863", tmp_path) == 1
     assert "bad: " in capsys.readouterr().out
+
+
+def test_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = people(tmp_path, images=16)
+    file = write_csv(tmp_path / "people.csv", rows)
+    assert run("table", "--table", file) == 0
+    printed = capsys.readouterr().out
+    assert "note: train: 2 identities, 8 samples (4 cam1, 4 cam2, 8 complete, 8 visible)\n" in printed
+    assert "sha256 " in printed and printed.endswith("complete and readable\n") and "NOT" not in printed
+    rows[0]["pid"] = rows[-1]["pid"]
+    write_csv(file, rows)
+    assert run("table", "--table", file) == 1
+    printed = capsys.readouterr().out
+    assert "bad: line 14: identity 'person 3' is tested here and trained in line 2" in printed
+    assert printed.endswith("NOT complete and readable\n")

@@ -7,6 +7,7 @@ from promptreid.config.defaults import default_config
 from promptreid.config.keys import flatten
 from promptreid.data.transforms import INTERPOLATIONS, PLAIN
 from promptreid.datasets.published import PUBLISHED
+from promptreid.datasets.table import NAME
 from promptreid.evaluation.features_io import SUFFIXES
 from promptreid.evaluation.ranking.distances import METRICS
 from promptreid.evaluation.ranking.expansion import QueryExpansion
@@ -22,6 +23,7 @@ from promptreid.synthetic import TREES
 def test_names() -> None:
     assert tuple(sorted(PUBLISHED)) == choices.CHECKED_DATA
     assert tuple(sorted(TREES)) == choices.RENDERED_DATA
+    assert NAME == choices.OWN_DATA
     assert tuple(TABLES) == choices.TABLES
     assert tuple(DATA) == choices.MIP_RELEASES
     assert tuple(MINI) == choices.TOWERS
@@ -31,7 +33,7 @@ def test_names() -> None:
 
 
 def test_no_other_key_of_the_configuration_is_without_a_dot() -> None:
-    assert {key for key in flatten(default_config()) if "." not in key} <= set(choices.TOP_LEVEL_KEYS)
+    assert {key for key in flatten(default_config()) if "." not in key} == set(choices.TOP_LEVEL_KEYS)
 
 
 def test_defaults() -> None:

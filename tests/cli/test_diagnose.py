@@ -12,8 +12,9 @@ from promptreid.config import load_config
 from promptreid.runs.run import run
 
 SMALL = {
-    "data.synthetic.like": "", "data.workers": 0, "data.height": 32, "data.width": 16, "mip.vit.depth": 2,
-    "mip.vit.embed_dim": 16, "mip.vit.num_heads": 2, "mip.prompt_length": 2, "mip.stride": 4, "train.max_epoch": 1,
+    "data.synthetic.like": "", "data.workers": 0, "data.height": 32, "data.width": 16, "backbone.vit.depth": 2,
+    "backbone.vit.embed_dim": 16, "backbone.vit.num_heads": 2, "mip.prompt_length": 2, "backbone.stride": 4,
+    "train.max_epoch": 1,
     "train.warmup_epochs": 0, "train.batch_size": 32, "test.protocols": ["sysu-python indoor 1-shot"],
 }  # fmt: skip
 
@@ -42,4 +43,4 @@ def test_errors_are_one_line(folder: Path, capsys) -> None:
     assert promptreid("diagnose", *config, "--weights", str(folder / "nowhere")) == 2
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith("error: ")
     assert promptreid("diagnose", *config, "model.name", "vit_tiny_patch16_reid") == 2
-    assert "has no prompts of MIP to measure" in capsys.readouterr().err
+    assert "MIP has no prompts that are measured" in capsys.readouterr().err

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from command_line import promptreid
 
+from promptreid.evaluation import MarketProtocol, register_protocol
 from promptreid.evaluation.features_io import FeatureTable, save_features
+from promptreid.evaluation.protocols import catalogue
 from promptreid.evaluation.statistics.per_query import PerQuery
 
 
@@ -111,8 +113,8 @@ def test_a_run_is_tested_by_its_folder_wherever_it_is(
     small_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys = {
-        "data.height": 32, "data.width": 16, "data.workers": 0, "data.synthetic.like": "", "mip.stride": 4,
-        "mip.vit.depth": 2, "mip.vit.embed_dim": 16, "mip.vit.num_heads": 2, "mip.prompt_length": 2,
+        "data.height": 32, "data.width": 16, "data.workers": 0, "data.synthetic.like": "", "backbone.stride": 4,
+        "backbone.vit.depth": 2, "backbone.vit.embed_dim": 16, "backbone.vit.num_heads": 2, "mip.prompt_length": 2,
         "train.max_epoch": 1, "train.warmup_epochs": 0, "train.batch_size": 32,
         "test.protocols": "['sysu-python indoor 1-shot']",
     }  # fmt: skip
@@ -134,3 +136,19 @@ def test_a_run_is_tested_by_its_folder_wherever_it_is(
 def _scores(printed: str) -> list[str]:
     """Result lines, without how their weights were chosen."""
     return [line.partition("] ")[2] for line in printed.splitlines() if "sysu-python indoor 1-shot (" in line]
+
+
+def test_a_registered_protocol_is_known(
+    features: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(catalogue, "_registered", {})
+    register_protocol(MarketProtocol("mine", exclude="nothing"))
+    evaluate(features / "good.npz", "--protocol", "mine", "--protocol", "nothing-excluded")
+    mine, known = capsys.readouterr().out.splitlines()
+    assert mine == known.replace("nothing-excluded", "mine")
+
+
+def test_directions_across_modalities(features: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate(features / "good.npz", "--protocol", "cross-modal infrared-visible", "--protocol", "market1501")
+    directed, plain = capsys.readouterr().out.splitlines()
+    assert directed.replace("cross-modal infrared-visible", "market1501") == plain

@@ -8,8 +8,9 @@ from command_line import REPO, promptreid
 
 from promptreid.evaluation.features_io import load_features
 
-SMALL = ["data.height", "64", "data.width", "32", "data.workers", "0", "data.synthetic.like", "", "mip.stride", "8",
-         "mip.vit.depth", "2", "mip.vit.embed_dim", "24", "mip.vit.num_heads", "2", "mip.prompt_length", "2",
+SMALL = ["data.height", "64", "data.width", "32", "data.workers", "0", "data.synthetic.like", "",
+         "backbone.stride", "8", "backbone.vit.depth", "2", "backbone.vit.embed_dim", "24",
+         "backbone.vit.num_heads", "2", "mip.prompt_length", "2",
          "train.max_epoch", "1", "train.warmup_epochs", "0", "train.batch_size", "16"]  # fmt: skip
 
 

@@ -14,9 +14,10 @@ from command_line import REPO, promptreid
 from promptreid.engine.train_engine import PromptEngine
 
 QUICKSTART = REPO / "configs" / "mip" / "quickstart.yaml"
-SMALL = ["data.height", "64", "data.width", "32", "data.workers", "0", "data.synthetic.like", "", "mip.stride", "8",
-         "mip.vit.depth", "2", "mip.vit.embed_dim", "24", "mip.vit.num_heads", "2", "mip.prompt_length", "2",
-         "train.max_epoch", "1", "train.warmup_epochs", "0", "train.batch_size", "56"]  # fmt: skip
+SMALL = ["data.height", "64", "data.width", "32", "data.workers", "0", "data.synthetic.like", "",
+         "backbone.stride", "8", "backbone.vit.depth", "2", "backbone.vit.embed_dim", "24",
+         "backbone.vit.num_heads", "2", "mip.prompt_length", "2", "train.max_epoch", "1",
+         "train.warmup_epochs", "0", "train.batch_size", "56"]  # fmt: skip
 
 
 def run(root: Path, save_dir: Path, *arguments: object) -> int:

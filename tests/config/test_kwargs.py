@@ -36,6 +36,7 @@ def test_every_argument_of_ours_is_given_and_no_other():
     others = {"aligned": True, "drop_modality": 0.25, "second_visible": True}
     given = {f"data.augment.{name}": value for name, value in {**chains, **others}.items()}
     ours = {"train.seed": 5, "data.pack": "p", "data.incomplete": "keep", "data.decoder": "simplejpeg"}
+    ours["data.table"] = "t.csv"
     cfg = merged(default_config(), {**given, **ours})
     assert Augmentation(**augmentation_kwargs(cfg)) == Augmentation(visible=[], **chains, **others)
     assert modal_datamanager_kwargs(cfg) == {
@@ -43,6 +44,7 @@ def test_every_argument_of_ours_is_given_and_no_other():
         "pack": "p",
         "persistent_workers": False,
         "incomplete": "keep",
+        "table": "t.csv",
         "decoder": "simplejpeg",
     }
 

@@ -6,11 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptreid.config.defaults import LISTS_OF_NUMBERS, NULLABLE, default_config
+from promptreid.config.defaults import default_config
 from promptreid.config.keys import flatten
 from promptreid.config.merge import coerce, merged
+from promptreid.config.sections import all_keys
 
 DEFAULTS = flatten(default_config())
+NULLABLE = {name: key.value_type for name, key in all_keys().items() if key.nullable}
+LISTS_OF_NUMBERS = [name for name, key in all_keys().items() if key.default == [] and key.entry_type is int]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,7 @@ def test_no_key_takes_a_mapping(key: str):
         merged(default_config(), {key: {"a": 1}})
 
 
-@pytest.mark.parametrize("key", ["train", "loss.triplet", "mip.vit"])
+@pytest.mark.parametrize("key", ["train", "loss.triplet", "backbone.vit"])
 def test_a_node_takes_no_value(key: str):
     with pytest.raises(ValueError, match=rf"^{key} holds other keys and can't have a value itself: set '{key}\."):
         merged(default_config(), {key: None})
@@ -102,9 +105,9 @@ def test_a_failing_merge_changes_nothing():
 def test_merged_leaves_the_given_tree_alone_and_accepts_a_frozen_one():
     cfg = default_config()
     cfg.freeze()
-    result = merged(cfg, {"train.lr": 0.5, "mip.vit.depth": 2})
-    assert (result.train.lr, result.mip.vit.depth) == (0.5, 2)
-    assert (cfg.train.lr, cfg.mip.vit.depth) == (0.0003, None)
+    result = merged(cfg, {"train.lr": 0.5, "backbone.vit.depth": 2})
+    assert (result.train.lr, result.backbone.vit.depth) == (0.5, 2)
+    assert (cfg.train.lr, cfg.backbone.vit.depth) == (0.0003, None)
 
 
 def test_merged_keeps_no_list_of_the_callers():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +19,9 @@ from promptreid.runs.build import build_criterion, build_model
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(FOLDER.rglob("*.yaml"))
 SMALL: dict[str, Any] = {
-    "mip.vit.depth": 3,
-    "mip.vit.embed_dim": 24,
-    "mip.vit.num_heads": 2,
+    "backbone.vit.depth": 3,
+    "backbone.vit.embed_dim": 24,
+    "backbone.vit.num_heads": 2,
     "model.pretrained": False,
 }
 SMALL_NAMES = {"dmpt_vit_base_patch16": "dmpt_clip_tiny", "three_osnet_x1_0": "three_osnet_x0_25"}
@@ -28,6 +29,14 @@ SMALL_NAMES = {"dmpt_vit_base_patch16": "dmpt_clip_tiny", "three_osnet_x1_0": "t
 
 def test_there_are_some() -> None:
     assert len(FILES) >= 20
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(FOLDER)))
+def test_each_key_has_an_effect(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cfg = load_config(file)
+    with caplog.at_level(logging.WARNING):
+        validate(cfg, models=host.model_names(), datasets=host.dataset_names())
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(FOLDER)))
@@ -59,7 +68,8 @@ def _batch(cfg: Any, slots: int) -> ModalBatch:
 
 def _loss(criterion: Any, output: Any) -> torch.Tensor:
     pids = torch.arange(8) // 2
-    if criterion is None:  # torchreid's own cross-entropy
-        return torch.nn.functional.cross_entropy(output, pids)
+    if criterion is None:  # torchreid's own cross-entropy, or that and its triplet loss
+        logits = output if isinstance(output, torch.Tensor) else output[0]
+        return torch.nn.functional.cross_entropy(logits, pids)
     total: torch.Tensor = criterion(output, pids)[0]
     return total

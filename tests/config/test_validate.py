@@ -7,13 +7,16 @@ import pytest
 from yacs.config import CfgNode
 
 from promptreid import host
-from promptreid.config.defaults import LISTS_OF_NUMBERS, NULLABLE, default_config
+from promptreid.config.defaults import default_config
 from promptreid.config.keys import flatten
 from promptreid.config.load import load_config
 from promptreid.config.merge import merged
-from promptreid.config.ranges import CHOICES, RANGES
+from promptreid.config.sections import all_keys
 from promptreid.config.validate import validate
 
+KEYS = all_keys()
+RANGES = {name: key.range for name, key in KEYS.items() if key.range is not None}
+CHOICES = {name: key.choices for name, key in KEYS.items() if key.choices}
 PROMPT = {"loss.name": "prompt", "sampler.train_sampler": "RandomIdentitySampler"}
 CROSS_MODAL = {**PROMPT, "sampler.train_sampler": "CrossModalSampler"}
 IDENTITY = {**PROMPT, "sampler.train_sampler": "IdentitySampler"}
@@ -67,8 +70,8 @@ def test_ordinary_settings_are_valid(values: dict[str, Any]):
         ({"train.stepsize": [0]}, "train.stepsize 0 is out of range"),
         ({"train.gamma": 0.0}, "train.gamma 0.0 is out of range: it must be above 0 and at most 1"),
         ({"adam.beta1": 1.0}, "adam.beta1 1.0 is out of range: it must be at least 0 and below 1"),
-        ({"mip.drop_path": 1.0}, "mip.drop_path 1.0"),
-        ({"mip.vit.depth": 0}, "mip.vit.depth 0"),
+        ({"backbone.drop_path": 1.0}, "backbone.drop_path 1.0"),
+        ({"backbone.vit.depth": 0}, "backbone.vit.depth 0"),
         ({"data.workers": -1}, "data.workers -1 is out of range: it must be at least 0"),
         ({"train.stepsize": []}, "train.stepsize is empty"),
         ({"data.sources": []}, "data.sources is empty"),
@@ -113,9 +116,10 @@ def test_ordinary_settings_are_valid(values: dict[str, Any]):
         ({"loss.name": "triplet", "train.fixbase_epoch": 5}, "train.fixbase_epoch: loss.triplet.weight_x 0 gives the "
          "classifier no gradient"),
         ({**PROMPT, "loss.prompt.weight_x": 0.0, "loss.prompt.weight_t": 0.0}, "nothing would be learnt"),
-        ({"model.pretrained": False, "mip.weights": "vit.pth"}, "model.pretrained False wouldn't read it"),
-        ({"mip.vit.embed_dim": 100, "mip.vit.num_heads": 3}, "mip.vit.embed_dim 100 can't be split"),
-        ({"mip.generator": "bank", "mip.query": "zero"}, "mip.query 'zero': a bank (mip.generator) has no queries"),
+        ({"model.pretrained": False, "backbone.weights": "vit.pth"}, "model.pretrained False wouldn't read it"),
+        ({"backbone.vit.embed_dim": 100, "backbone.vit.num_heads": 3}, "backbone.vit.embed_dim 100 can't be split"),
+        ({"model.name": "mip_vit_tiny_patch16", "mip.generator": "bank", "mip.query": "zero"},
+        "mip.query 'zero': a bank (mip.generator) has no queries"),
         ({"test.visrank": True}, "test.visrank draws rank lists only when nothing is trained"),
     ],
 )  # fmt: skip
@@ -162,7 +166,7 @@ def test_random_sampling_needs_no_multiple():
     ],
 )
 def test_a_prefix_cache_that_could_never_serve_is_refused(values: dict[str, Any], message: str):
-    late = {"dmpt.prefix_cache": 64, "dmpt.first_layer": 7}
+    late = {"model.name": "dmpt_vit_base_patch16", "dmpt.prefix_cache": 64, "dmpt.first_layer": 7}
     validate(config(late))
     validate(config(values))
     with pytest.raises(ValueError, match=re.escape(message)):
@@ -183,9 +187,9 @@ def test_every_number_has_a_range():
         for key, value in flatten(default_config()).items()
         if type(value[0] if isinstance(value, list) and value else value) in (int, float, type(None))
     }
-    switches = {key for key, kind in NULLABLE.items() if kind is bool}
+    switches = {name for name, key in KEYS.items() if key.nullable and key.value_type is bool}
     assert numbers - set(RANGES) == free | switches
-    assert set(RANGES) >= LISTS_OF_NUMBERS
+    assert set(RANGES) >= {name for name, key in KEYS.items() if key.default == [] and key.entry_type is int}
 
 
 @pytest.mark.parametrize("key", sorted(CHOICES))
@@ -207,3 +211,18 @@ def test_torchreid_knows_each_transform(name: str):
     train, _ = host.data.transforms.build_transforms(8, 8, transforms=[name])
     plain, _ = host.data.transforms.build_transforms(8, 8, transforms=[])
     assert len(train.transforms) > len(plain.transforms)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train.fixbase_epoch": 5, "train.max_epoch": 2},
+        {"train.start_epoch": 60},
+        {**PROMPT, "train.batch_size": 30, "sampler.num_instances": 8},
+    ],
+)
+def test_where_nothing_is_trained_training_keys_may_contradict(changes: dict[str, Any]):
+    with pytest.raises(ValueError):
+        validate(config(changes))
+    validate(config(changes, {"test.evaluate": True}))
+    validate(config(changes), training=False)

@@ -82,6 +82,6 @@ def test_without_the_package_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_configuration_has_the_same_names() -> None:
-    from promptreid.config.ranges import CHOICES
+    from promptreid.config.own_keys import DECODERS as NAMES
 
-    assert CHOICES["data.decoder"] == DECODERS
+    assert NAMES == DECODERS

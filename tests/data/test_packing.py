@@ -186,7 +186,7 @@ def test_packing_that_stops_between_its_files_leaves_no_mixed_pack(root: Path, m
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(packing, "_write_index", stop)
+    monkeypatch.setattr(packing, "write_text", stop)
     with pytest.raises(KeyboardInterrupt):
         packed(root)
     with pytest.raises(FileNotFoundError, match=r"pack\.json doesn't exist"):

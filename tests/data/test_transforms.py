@@ -11,7 +11,8 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from promptreid import host
-from promptreid.config.ranges import CHOICES
+from promptreid.config.own_keys import AUGMENTATIONS
+from promptreid.config.own_keys import INTERPOLATIONS as NAMES
 from promptreid.data.transforms import (
     AFTER_NORMALIZE,
     BEFORE_NORMALIZE,
@@ -199,6 +200,6 @@ def test_an_unknown_filter_is_refused() -> None:
 
 
 def test_the_configuration_has_the_same_names() -> None:
-    assert CHOICES["data.augment.visible"] == CHOICES["data.augment.infrared"] == tuple(TRANSFORMS)
-    assert CHOICES["data.augment.interpolation"] == INTERPOLATIONS
+    assert tuple(TRANSFORMS) == AUGMENTATIONS
+    assert NAMES == INTERPOLATIONS
     assert set(TRANSFORMS) >= BEFORE_NORMALIZE | AFTER_NORMALIZE

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from promptreid.data.batch import ModalBatch, PathBundle
-from promptreid.engine.feature_extraction import check_split, features_of
+from promptreid.engine.feature_extraction import check_split, features_of, protocols_of
+from promptreid.evaluation import MarketProtocol
+from promptreid.evaluation.protocols import catalogue, register_protocol
 
 
 class Loader(list[dict[str, Any]]):
@@ -88,3 +90,40 @@ def test_a_data_set_may_decide_itself() -> None:
     check_split("", dev, Path("w"))
     with pytest.raises(ValueError, match="w was trained on full, and dev tests identities"):
         check_split("full", dev, Path("w"))
+
+
+def test_protocols_are_the_data_sets_own_and_then_registered_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "_registered", {})
+    mine, other = MarketProtocol("mine 1"), MarketProtocol("own 2")
+    own, named = MarketProtocol("own 1"), MarketProtocol("named")
+    for protocol in (mine, other):
+        register_protocol(protocol)
+    missing = {"mine 3": "no scenes", "lost": "no file"}
+    data = SimpleNamespace(protocols=(own,), named_protocols=(named,), missing_protocols=missing)
+    assert protocols_of(data) == [own]
+    assert protocols_of(data, ["own", "named", "own 1"]) == [own, named]
+    assert protocols_of(data, ["own 2", "mine 1"]) == [other, mine]
+    refused = {"mine 3": "no scenes", "mine": "no scenes", "lost 4": "no file", "lost4": "not one of"}
+    for wanted, reason in refused.items():
+        with pytest.raises(ValueError, match=rf"test\.protocols '{wanted}': {reason}"):
+            protocols_of(data, [wanted])
+
+
+def test_a_data_set_without_protocols_knows_the_registered_ones_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "_registered", {})
+    mine = MarketProtocol("mine")
+    register_protocol(mine)
+    assert protocols_of(SimpleNamespace()) == []
+    assert protocols_of(SimpleNamespace(), ["sysu-python", "mine"]) == [mine]
+
+
+def test_nothing_to_test_by_default_is_an_error_with_its_reason() -> None:
+    named = MarketProtocol("named")
+    data = SimpleNamespace(protocols=(), named_protocols=(named,), no_standard="there is one camera; name named")
+    assert protocols_of(data, ["named"]) == [named]
+    with pytest.raises(ValueError, match="test\\.protocols is empty: there is one camera; name named"):
+        protocols_of(data)
+    with pytest.raises(ValueError, match="'other': not one of"):
+        protocols_of(data, ["other"])
+    with pytest.raises(ValueError, match="'named': nobody is there twice"):
+        protocols_of(SimpleNamespace(missing_protocols={"named": "nobody is there twice"}), ["named"])

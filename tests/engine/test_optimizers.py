@@ -30,7 +30,9 @@ def test_roles(model: MIP) -> None:
     assert roles["modality_prompts.library"] == "prompts"
     assert roles["modality_prompts.projection.weight"] == "base"
     assert roles["modality_prompts.projection.bias"] == "bias"
-    assert {roles[name] for name in roles if name.startswith("instance_prompts.")} == {"generator"}
+    generator = {name: role for name, role in roles.items() if name.startswith("instance_prompts.")}
+    assert generator.pop("instance_prompts.queries") == "generator.queries"
+    assert set(generator.values()) == {"generator"}
     assert roles["backbone.blocks.0.attn.qkv.bias"] == "bias"
     assert roles["classifier.0.weight"] == "base"
     assert len(roles) == len(list(model.parameters()))
@@ -40,7 +42,7 @@ def test_rates_of_the_released_recipe(model: MIP) -> None:
     optimizer = build_optimizer(model, config())
     assert isinstance(optimizer, torch.optim.SGD)
     assert {group["name"]: group["lr"] for group in optimizer.param_groups} == pytest.approx(
-        {"base": 0.01, "bias": 0.02, "prompts": 0.05, "generator": 0.15}
+        {"base": 0.01, "bias": 0.02, "prompts": 0.05, "generator": 0.15, "generator.queries": 0.01}
     )
     assert {(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups} == {(0.9, 1e-4)}
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
@@ -67,14 +69,23 @@ def test_a_single_cosine_falls_to_the_end(model: MIP) -> None:
 @pytest.mark.parametrize("name", ["adam", "amsgrad", "adamw", "rmsprop", "radam"])
 def test_other_optimisers_take_the_same_groups(model: MIP, name: str) -> None:
     optimizer = build_optimizer(model, config(**{"train.optim": name}))
-    assert [group["name"] for group in optimizer.param_groups] == ["generator", "prompts", "bias", "base"]
+    names = ["generator.queries", "generator", "prompts", "bias", "base"]
+    assert [group["name"] for group in optimizer.param_groups] == names
 
 
 def test_new_layers_learn_at_the_full_rate_and_all_others_slower(model: MIP) -> None:
     staged = {"train.staged_lr": True, "train.new_layers": ["classifier", "head"], "train.base_lr_mult": 0.5}
     optimizer = build_optimizer(model, config(**staged))
     assert {group["name"]: group["lr"] for group in optimizer.param_groups} == pytest.approx(
-        {"new base": 0.01, "new bias": 0.02, "base": 0.005, "bias": 0.01, "prompts": 0.025, "generator": 0.075}
+        {
+            "new base": 0.01,
+            "new bias": 0.02,
+            "base": 0.005,
+            "bias": 0.01,
+            "prompts": 0.025,
+            "generator": 0.075,
+            "generator.queries": 0.005,
+        }
     )
     assert optimizer.param_groups[-1]["name"] == "base"
     found = {id(parameter): group["name"] for group in optimizer.param_groups for parameter in group["params"]}
@@ -96,3 +107,8 @@ def test_a_model_of_torchreid_gets_torchreids_optimiser() -> None:
     theirs = host.optim.build_optimizer(model, optim="sgd", lr=0.01, weight_decay=1e-4)
     ours = build_optimizer(model, cfg)
     assert ours.state_dict() == theirs.state_dict()
+
+
+def test_queries_learn_like_their_generator_unless_they_have_a_rate(model: MIP) -> None:
+    optimizer = build_optimizer(model, config(**{"mip.query_lr_mult": None}))
+    assert [group["name"] for group in optimizer.param_groups] == ["generator", "prompts", "bias", "base"]

@@ -170,8 +170,10 @@ def train(root: Path, save_dir: Path) -> Path:
     """Two epochs with dropout and drop path, so that a random number drawn between two steps would show."""
     tiny = {
         "data.root": str(root), "data.save_dir": str(save_dir), "data.synthetic.like": "", "data.workers": 0,
-        "data.height": 64, "data.width": 32, "mip.vit.depth": 3, "mip.vit.embed_dim": 16, "mip.vit.num_heads": 2,
-        "mip.stride": 8, "mip.drop_path": 0.1, "mip.prompt_length": 3, "train.max_epoch": 2, "train.warmup_epochs": 1,
+        "data.height": 64, "data.width": 32, "backbone.vit.depth": 3, "backbone.vit.embed_dim": 16,
+        "backbone.vit.num_heads": 2,
+        "backbone.stride": 8, "backbone.drop_path": 0.1, "mip.prompt_length": 3, "train.max_epoch": 2,
+        "train.warmup_epochs": 1,
         "train.batch_size": 16, "test.protocols": ["sysu-python indoor 1-shot"],
     }  # fmt: skip
     run(load_config(QUICKSTART, overrides=tiny))

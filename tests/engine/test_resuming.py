@@ -205,7 +205,7 @@ def test_a_finished_run_can_be_made_longer(small_root: Path, tmp_path: Path) -> 
 CHANGES = {
     "train.lr": ({"train.lr": 0.002}, r"train\.lr: 0\.001, now 0\.002"),
     "a schedule to the end": ({"train.max_epoch": 5}, r"train\.max_epoch: 2, now 5"),
-    "another model": ({"mip.vit.embed_dim": 24}, r"mip\.vit\.embed_dim: 16, now 24"),
+    "another model": ({"backbone.vit.embed_dim": 24}, r"backbone\.vit\.embed_dim: 16, now 24"),
     "selection": ({"test.select": "test", "test.eval_freq": 1}, r"test\.select: 'last', now 'test'"),
 }
 

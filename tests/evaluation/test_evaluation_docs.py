@@ -8,11 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from promptreid.evaluation import FeatureSet
 from promptreid.evaluation.features_io import FeatureTable, save_features
-from promptreid.evaluation.protocols import all_protocols
+from promptreid.evaluation.protocols import all_protocols, catalogue, find_protocols
 from promptreid.evaluation.statistics.per_query import COLUMNS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+
+
+def examples() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+def test_the_example_of_a_protocol_runs(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(catalogue, "_registered", {})
+    exec(compile(examples()[0], "evaluation.md", "exec"), {})
+    assert capsys.readouterr().out == "halves\n"
+    (protocol,) = find_protocols("halves")
+    labels = FeatureSet(None, np.arange(10) % 5, np.arange(10) // 5)
+    assert [len(drawn) for drawn in protocol.trials(labels)] == [5, 5, 5]
+    assert len(protocol.evaluate_distances(np.eye(10), labels, labels).trials) == 3
 
 
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
@@ -26,7 +41,7 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )
     save_features(table, tmp_path / "mip.npz")
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    _, code = examples()
     exec(compile(code, "evaluation.md", "exec"), {})
     printed = capsys.readouterr().out.splitlines()
     assert [line.split(" (")[0] for line in printed[:2]] == [

@@ -15,8 +15,9 @@ from promptreid.engine.checkpoints import files as checkpoint
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "configs" / "mip" / "quickstart.yaml"
 SMALL = {
-    "data.synthetic.like": "", "data.workers": 0, "data.height": 32, "data.width": 16, "mip.vit.depth": 2,
-    "mip.vit.embed_dim": 16, "mip.vit.num_heads": 2, "mip.prompt_length": 2, "mip.stride": 4, "mip.drop_path": 0.2,
+    "data.synthetic.like": "", "data.workers": 0, "data.height": 32, "data.width": 16, "backbone.vit.depth": 2,
+    "backbone.vit.embed_dim": 16, "backbone.vit.num_heads": 2, "mip.prompt_length": 2, "backbone.stride": 4,
+    "backbone.drop_path": 0.2,
     "train.max_epoch": 2, "train.warmup_epochs": 1, "train.batch_size": 24, "train.print_freq": 2,
     "test.protocols": ["sysu-python indoor 1-shot"], "test.batch_size": 256,
 }  # fmt: skip

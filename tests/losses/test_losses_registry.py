@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from promptreid.losses.identity_triplet import IdentityTripletLoss
 from promptreid.losses.msel import ModalitySharedEnhancementLoss
 from promptreid.losses.registry import LOSSES
 from promptreid.methods.dmpt.loss import DMPTLoss
@@ -20,6 +21,8 @@ def test_every_name_builds_and_runs(name):
         present = torch.ones(4, 1, dtype=torch.bool)
         output = {"logits": [tensor], "features": [tensor], "present": present}
         value = loss({**output, "alignment_logits": tensor, "modality": modality}, pids)[0]
+    elif isinstance(loss, IdentityTripletLoss):
+        value = loss({"logits": [tensor], "features": [tensor]}, pids)[0]
     elif isinstance(loss, ModalitySharedEnhancementLoss):
         value = loss(tensor, pids, modality)
     else:

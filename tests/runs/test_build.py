@@ -15,13 +15,13 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from promptreid.config import load_config
 from promptreid.config.kwargs import selection_kwargs, step_kwargs
 from promptreid.engine.checkpoints.best_weights import SelectionOptions
-from promptreid.engine.model_settings import bound_builder, mip_options
 from promptreid.engine.optimizers import parameter_roles
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.engine.update_step import StepOptions
+from promptreid.methods.base import MODELS, DataFacts, method_named
+from promptreid.methods.mip.method import mip_options
 from promptreid.methods.mip.options import mip_paper, mip_release
 from promptreid.methods.mip.variants import PromptBank
-from promptreid.models.registry import MODELS
 from promptreid.runs import build
 from promptreid.runs.build import build_datamanager, build_engine, build_model, compile_model
 
@@ -42,8 +42,10 @@ def config(**changes: Any) -> Any:
 def tiny(root: Path, **changes: Any) -> Any:
     small = {
         "data.root": str(root), "data.sources": ["sysu_mm01"], "data.targets": ["sysu_mm01"], "data.workers": 0,
-        "data.height": 64, "data.width": 32, "data.transforms": [], "mip.vit.depth": 3, "mip.vit.embed_dim": 32,
-        "mip.vit.num_heads": 2, "mip.prompt_length": 2, "mip.stride": 8, "mip.drop_path": 0.0, "train.batch_size": 16,
+        "data.height": 64, "data.width": 32, "data.transforms": [], "backbone.vit.depth": 3,
+        "backbone.vit.embed_dim": 32,
+        "backbone.vit.num_heads": 2, "mip.prompt_length": 2, "backbone.stride": 8, "backbone.drop_path": 0.0,
+        "train.batch_size": 16,
         "sampler.train_sampler": "RandomIdentitySampler", "sampler.num_instances": 8, "loss.name": "prompt",
     }  # fmt: skip
     return config(**{**small, **changes})
@@ -84,13 +86,14 @@ def test_each_variant_is_one_key(key: str) -> None:
 
 @pytest.mark.parametrize("name", ["transreid_vit_tiny_patch16", "vit_tiny_patch16_reid", "shared_vit_tiny_patch16"])
 def test_the_baselines_keep_their_options_and_follow_after_bn(sysu_root: Path, name: str) -> None:
+    facts = DataFacts(6, ("visible", "infrared"), 1, (64, 32))
     before, after = (
-        bound_builder(cfg := tiny(sysu_root, **{"model.name": name, "mip.after_bn": flag}), build_datamanager(cfg))
-        for flag in (False, True)
+        method_named(name).arguments(tiny(sysu_root, **{"model.name": name, **flag}), facts, False)["options"]
+        for flag in ({}, {"baselines.after_bn": True})
     )
     options = MODELS[name].keywords["options"]
-    assert before.keywords["options"] == options
-    assert after.keywords["options"] == dataclasses.replace(options, after_bn=True)
+    assert before == options
+    assert after == dataclasses.replace(options, after_bn=True)
 
 
 def test_the_modality_embedding_replaces_the_prompts() -> None:
@@ -149,7 +152,7 @@ def test_a_compiled_model_gives_the_same_numbers(sysu_root: Path) -> None:
 @pytest.mark.skipif(not shutil.which("g++"), reason="inductor needs a C++ compiler")
 def test_the_key_compiles_with_inductor(sysu_root: Path) -> None:
     torch.compiler.reset()
-    small = {"mip.vit.depth": 2, "mip.jpm": False}
+    small = {"backbone.vit.depth": 2, "mip.jpm": False}
     plain, compiled = (engine_of(tiny(sysu_root, **small, **{"train.compile": key})) for key in (False, True))
     batch = next(iter(plain.train_loader))
     torch.testing.assert_close(extract(compiled, batch), extract(plain, batch), rtol=1e-4, atol=1e-5)
@@ -179,3 +182,16 @@ def test_without_a_compiler_the_key_says_what_to_install(monkeypatch: pytest.Mon
     monkeypatch.setattr(build.shutil, "which", lambda name: None)
     with pytest.raises(ValueError, match=r"train\.compile needs a C\+\+ compiler"):
         compile_model(torch.nn.Linear(1, 1))
+
+
+def test_layers_to_open_have_to_exist(sysu_root: Path) -> None:
+    cfg = tiny(sysu_root, **{"train.fixbase_epoch": 1, "train.open_layers": ["nope"]})
+    data = build_datamanager(cfg, use_gpu=False)
+    with pytest.raises(ValueError, match=r"train\.open_layers: the model has no nope, but backbone, "):
+        build_engine(cfg, data, build_model(cfg, data, use_gpu=False), use_gpu=False)
+
+
+def test_the_loss_on_prompts_wants_a_model_that_has_some(sysu_root: Path) -> None:
+    cfg = tiny(sysu_root, **{"model.name": "osnet_x0_25"})
+    with pytest.raises(ValueError, match=r"loss\.name prompt: osnet_x0_25 is a model of torchreid.*softmax or triplet"):
+        build.build_criterion(cfg, torch.nn.Linear(1, 1))

@@ -13,8 +13,9 @@ from small_runs import small_config
 
 from promptreid.config import load_config
 from promptreid.methods.mip.diagnostics import modality_prompt_cosine, nearest_mean_accuracy
+from promptreid.methods.mip.prompt_report import MEASURES
 from promptreid.runs.load_trained import open_target, trained_engine
-from promptreid.runs.prompt_diagnostics import MEASURES, PromptReport, diagnose_prompts
+from promptreid.runs.prompt_diagnostics import PromptReport, diagnose_prompts
 from promptreid.runs.run import run
 
 
@@ -76,7 +77,7 @@ def test_what_is_printed_and_written(report: PromptReport) -> None:
 
 
 def test_undefined_values_are_none() -> None:
-    from promptreid.runs.prompt_diagnostics import PromptMeasures
+    from promptreid.methods.mip.prompt_report import PromptMeasures
 
     empty = PromptMeasures([], [], [math.nan], [math.inf], [], [])
     record = PromptReport(empty, empty, 4).as_dict()
@@ -95,5 +96,7 @@ def test_a_model_without_prompts_is_refused(trained: Any) -> None:
     cfg = trained.clone()
     cfg.defrost()
     cfg.model.name = "transreid_vit_tiny_patch16"
-    with pytest.raises(ValueError, match="'transreid_vit_tiny_patch16' has no prompts of MIP"):
+    with pytest.raises(
+        ValueError, match="'transreid_vit_tiny_patch16': MIP has no prompts that are measured; choose one of mip_"
+    ):
         diagnose_prompts(cfg)

@@ -32,11 +32,11 @@ def config(root: Path, save_dir: Path, **changes: Any) -> Any:
         "data.workers": 0,
         "data.height": 64,
         "data.width": 32,
-        "mip.vit.depth": 2,
-        "mip.vit.embed_dim": 24,
-        "mip.vit.num_heads": 2,
+        "backbone.vit.depth": 2,
+        "backbone.vit.embed_dim": 24,
+        "backbone.vit.num_heads": 2,
         "mip.prompt_length": 2,
-        "mip.stride": 8,
+        "backbone.stride": 8,
         "train.max_epoch": 2,
         "test.protocols": [],
         "train.warmup_epochs": 1,
@@ -104,7 +104,7 @@ def test_auto_resume_without_a_checkpoint_starts_anew(finished: Path, sysu_root:
 
 
 def test_auto_resume_without_a_checkpoint_reads_the_pretrained_weights(sysu_root: Path, tmp_path: Path) -> None:
-    changes = {"model.pretrained": True, "mip.weights": str(tmp_path / "none.pth")}
+    changes = {"model.pretrained": True, "backbone.weights": str(tmp_path / "none.pth")}
     with pytest.raises(FileNotFoundError, match=r"none\.pth"):
         run(config(sysu_root, tmp_path / "run", **changes), resume="auto")
 
@@ -112,7 +112,7 @@ def test_auto_resume_without_a_checkpoint_reads_the_pretrained_weights(sysu_root
 def test_a_resumed_run_does_not_need_them(finished: Path, sysu_root: Path, tmp_path: Path) -> None:
     """Neither by the argument nor by torchreid's key."""
     shutil.copytree(finished, tmp_path / "run")
-    changes = {"model.pretrained": True, "mip.weights": str(tmp_path / "none.pth")}
+    changes = {"model.pretrained": True, "backbone.weights": str(tmp_path / "none.pth")}
     run(config(sysu_root, tmp_path / "run", **changes), resume="auto")
     run(config(sysu_root, tmp_path / "run", **changes, **{"model.resume": str(tmp_path / "run")}))
 
@@ -173,11 +173,11 @@ def tool_here(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def quick(root: Path, save_dir: Path, *more: str) -> list[str]:
     cfg = ["data.root", str(root), "data.save_dir", str(save_dir), "data.synthetic.like", "", "data.workers", "0"]
     small = [
-        "mip.vit.depth",
+        "backbone.vit.depth",
         "2",
-        "mip.vit.embed_dim",
+        "backbone.vit.embed_dim",
         "24",
-        "mip.vit.num_heads",
+        "backbone.vit.num_heads",
         "2",
         "data.height",
         "64",
@@ -189,7 +189,7 @@ def quick(root: Path, save_dir: Path, *more: str) -> list[str]:
         "1",
         "train.batch_size",
         "16",
-        "mip.stride",
+        "backbone.stride",
         "8",
     ]
     return ["--config-file", str(QUICKSTART), *cfg, *small, *more]

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from small_runs import assert_same_run, small_config
 
+from promptreid import host
 from promptreid.config import load_config
 from promptreid.runs.run import run
 from promptreid.runs.splits_and_seeds import parse_splits, run_several, summarise
@@ -42,7 +43,8 @@ def config(root: Path, save_dir: Path, **changes: object) -> object:
     tiny = {
         "data.root": str(root), "data.save_dir": str(save_dir), "data.synthetic.like": "", "data.workers": 0,
         "data.sources": ["regdb"], "data.targets": ["regdb"], "data.height": 32, "data.width": 16,
-        "mip.vit.depth": 2, "mip.vit.embed_dim": 8, "mip.vit.num_heads": 2, "mip.stride": 4, "mip.prompt_length": 1,
+        "backbone.vit.depth": 2, "backbone.vit.embed_dim": 8, "backbone.vit.num_heads": 2, "backbone.stride": 4,
+        "mip.prompt_length": 1,
         "train.max_epoch": 2,
         "test.protocols": [], "train.warmup_epochs": 1, "train.batch_size": 8, "sampler.num_instances": 4,
     }  # fmt: skip
@@ -168,3 +170,16 @@ def test_splits_times_seeds(regdb: Path, tmp_path: Path) -> None:
 def test_no_seed_is_an_error(small_root: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--seeds 0: train with at least one"):
         run_several(small_config(small_root, tmp_path), seeds=0)
+
+
+@pytest.mark.parametrize("name", ["sysu_mm01", "llcm", "rgbnt201", "market1501_as_triples"])
+def test_splits_of_a_data_set_that_has_one_are_refused(name: str, tmp_path: Path) -> None:
+    places = {"data.sources": [name], "data.targets": [name], "data.save_dir": str(tmp_path / "run")}
+    with pytest.raises(ValueError, match=f"--splits: {name} has a single split, .* --seeds N"):
+        run_several(load_config(overrides=places), [1, 2, 3])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["regdb", "regdb_i2v", "viper", "viper_as_triples", "cuhk03"])
+def test_data_sets_with_splits_are_known(name: str) -> None:
+    assert host.takes_split(name)

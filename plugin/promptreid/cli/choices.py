@@ -9,6 +9,9 @@ CHECKED_DATA = (
     "llcm", "market_mm", "msvr310", "regdb", "rgbn300", "rgbnt100", "rgbnt201", "sysu_mm01", "wmveid863",
 )  # fmt: skip
 RENDERED_DATA = CHECKED_DATA
+OWN_DATA = "table"
+"""The data set of one's own images, from a CSV or Parquet file."""
+
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
 PLAIN = "bilinear"
 

@@ -16,7 +16,7 @@ from promptreid.cli.parsing import Parser
 
 def arguments(parser: Parser) -> None:
     """What the command line takes."""
-    parser.add_argument("table", metavar="TABLE", help=f"one of {', '.join(TABLES)}")
+    parser.add_argument("table", metavar="TABLE", help=f"one of {', '.join(TABLES)}, or a YAML file that describes one")
     add_pairs(parser)
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings per row; default: %(default)s")
     parser.add_argument(

@@ -1,82 +1,178 @@
 """torchreid's own configuration keys with torchreid's own defaults, as its launcher has them (release 1.4.0).
 
-Nothing of ours belongs here: torchreid's YAML files load unchanged because this tree is exactly its tree.
+Nothing of ours belongs here but what its values may be: torchreid's YAML files load unchanged because this tree is
+exactly its tree.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from promptreid.config.schema import COUNT, DECAY, FROM_ZERO, POSITIVE, SHARE, Key, Range, Section
 
-HOST_DEFAULTS: dict[str, dict[str, Any]] = {
-    "model": {
-        "name": "resnet50",
-        "pretrained": True,  # weights trained on ImageNet, where the model has some
-        "load_weights": "",  # path; layers that fit are loaded
-        "resume": "",  # path of a checkpoint to go on from
-    },
-    "data": {
-        "type": "image",  # image or video
-        "root": "reid-data",
-        "sources": ["market1501"],
-        "targets": ["market1501"],
-        "workers": 4,
-        "split_id": 0,
-        "height": 256,
-        "width": 128,
-        "combineall": False,  # train on train, query and gallery together
-        "transforms": ["random_flip"],
-        "k_tfm": 1,  # augmented copies per image
-        "norm_mean": [0.485, 0.456, 0.406],
-        "norm_std": [0.229, 0.224, 0.225],
-        "save_dir": "log",
-        "load_train_targets": False,
-    },
-    "market1501": {"use_500k_distractors": False},
-    "cuhk03": {"labeled_images": False, "classic_split": False, "use_metric_cuhk03": False},
-    "sampler": {
-        "train_sampler": "RandomSampler",
-        "train_sampler_t": "RandomSampler",  # for the targets' train loader
-        "num_instances": 4,  # images per identity, RandomIdentitySampler
-        "num_cams": 1,  # cameras per batch, RandomDomainSampler
-        "num_datasets": 1,  # data sets per batch, RandomDatasetSampler
-    },
-    "video": {"seq_len": 15, "sample_method": "evenly", "pooling_method": "avg"},
-    "train": {
-        "optim": "adam",
-        "lr": 0.0003,
-        "weight_decay": 5e-4,
-        "max_epoch": 60,
-        "start_epoch": 0,
-        "batch_size": 32,
-        "fixbase_epoch": 0,  # epochs in which only open_layers are trained
-        "open_layers": ["classifier"],
-        "staged_lr": False,  # base_lr_mult for every layer outside new_layers
-        "new_layers": ["classifier"],
-        "base_lr_mult": 0.1,
-        "lr_scheduler": "single_step",
-        "stepsize": [20],
-        "gamma": 0.1,
-        "print_freq": 20,
-        "seed": 1,
-    },
-    "sgd": {"momentum": 0.9, "dampening": 0.0, "nesterov": False},
-    "rmsprop": {"alpha": 0.99},
-    "adam": {"beta1": 0.9, "beta2": 0.999},
-    "loss": {
-        "name": "softmax",
-        "softmax": {"label_smooth": True},
-        "triplet": {"margin": 0.3, "weight_t": 1.0, "weight_x": 0.0},
-    },
-    "test": {
-        "batch_size": 100,
-        "dist_metric": "euclidean",
-        "normalize_feature": False,
-        "ranks": [1, 5, 10, 20],
-        "evaluate": False,  # test only
-        "eval_freq": -1,  # in epochs; -1: only after training
-        "start_eval": 0,
-        "rerank": False,
-        "visrank": False,
-        "visrank_topk": 10,
-    },
-}
+_SAMPLERS = (
+    "RandomIdentitySampler",
+    "SequentialSampler",
+    "RandomSampler",
+    "RandomDomainSampler",
+    "RandomDatasetSampler",
+)
+# torchreid skips a name it doesn't know, and trains without that augmentation.
+_TRANSFORMS = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
+_OPTIMIZERS = ("adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw")
+_SCHEDULES = ("single_step", "multi_step", "cosine", "warmup_cosine", "mip_cosine")
+
+HOST = (
+    Section(
+        "torchreid: model",
+        (
+            Key("model.name", "resnet50", "a model of torchreid, of promptreid or of a plugin"),
+            Key("model.pretrained", True, "start from pretrained weights, where the model has some"),
+            Key("model.load_weights", "", "file of weights; layers that fit are loaded"),
+            Key("model.resume", "", "checkpoint to go on from"),
+        ),
+        owner="torchreid",
+    ),
+    Section(
+        "torchreid: data",
+        (
+            Key("data.type", "image", "image or video", choices=("image", "video")),
+            Key("data.root", "reid-data", "folder of the data sets"),
+            Key("data.sources", ["market1501"], "data sets to train on"),
+            Key("data.targets", ["market1501"], "data sets to test on"),
+            Key("data.workers", 4, "processes that read images", range=FROM_ZERO),
+            Key("data.split_id", 0, "which of a data set's splits, from 0", range=FROM_ZERO),
+            Key("data.height", 256, "of the images, pixels", range=COUNT),
+            Key("data.width", 128, "of the images, pixels", range=COUNT),
+            Key("data.combineall", False, "train on train, query and gallery together"),
+            Key("data.transforms", ["random_flip"], "augmentations of torchreid", choices=_TRANSFORMS),
+            Key("data.k_tfm", 1, "augmented copies per image; 1 here", range=COUNT),
+            Key("data.norm_mean", [0.485, 0.456, 0.406], "subtracted from R, G, B in 0..1"),
+            Key("data.norm_std", [0.229, 0.224, 0.225], "what the difference is divided by", range=POSITIVE),
+            Key("data.save_dir", "log", "folder of the run"),
+            Key("data.load_train_targets", False, "also load the targets' train images"),
+        ),
+        owner="torchreid",
+    ),
+    Section(
+        "torchreid: single data sets",
+        (
+            Key("market1501.use_500k_distractors", False, "add its distractors to the gallery"),
+            Key("cuhk03.labeled_images", False, "labelled boxes instead of detected ones"),
+            Key("cuhk03.classic_split", False, "the classic split"),
+            Key("cuhk03.use_metric_cuhk03", False, "single-gallery-shot evaluation"),
+        ),
+        owner="torchreid",
+    ),
+    Section(
+        "torchreid: samplers",
+        (
+            Key(
+                "sampler.train_sampler",
+                "RandomSampler",
+                "how batches are drawn",
+                choices=(*_SAMPLERS, "CrossModalSampler", "IdentitySampler"),
+            ),
+            Key("sampler.train_sampler_t", "RandomSampler", "for the targets' train images", choices=_SAMPLERS),
+            Key("sampler.num_instances", 4, "images per identity in a batch", range=COUNT),
+            Key("sampler.num_cams", 1, "cameras per batch, `RandomDomainSampler`", range=COUNT),
+            Key("sampler.num_datasets", 1, "data sets per batch, `RandomDatasetSampler`", range=COUNT),
+        ),
+        owner="torchreid",
+    ),
+    Section(
+        "torchreid: video",
+        (
+            Key("video.seq_len", 15, "frames per tracklet", range=COUNT, needs="data.type=video"),
+            Key(
+                "video.sample_method",
+                "evenly",
+                "which frames",
+                choices=("evenly", "random", "all"),
+                needs="data.type=video",
+            ),
+            Key("video.pooling_method", "avg", "over frames", choices=("avg", "max"), needs="data.type=video"),
+        ),
+        owner="torchreid",
+    ),
+    Section(
+        "torchreid: training",
+        (
+            Key("train.optim", "adam", "the optimiser", choices=_OPTIMIZERS),
+            Key("train.lr", 0.0003, "base learning rate", range=POSITIVE),
+            Key("train.weight_decay", 5e-4, "of all parameters", range=FROM_ZERO),
+            Key("train.max_epoch", 60, "epochs", range=COUNT),
+            Key("train.start_epoch", 0, "the first one, from 0", range=FROM_ZERO),
+            Key("train.batch_size", 32, "samples per batch", range=COUNT),
+            Key("train.fixbase_epoch", 0, "epochs in which only `train.open_layers` are trained", range=FROM_ZERO),
+            Key("train.open_layers", ["classifier"], "children of the model", needs="train.fixbase_epoch"),
+            Key("train.staged_lr", False, "`train.base_lr_mult` for every layer outside `train.new_layers`"),
+            Key("train.new_layers", ["classifier"], "children of the model", needs="train.staged_lr"),
+            Key(
+                "train.base_lr_mult", 0.1, "factor on the rate of base layers", range=FROM_ZERO, needs="train.staged_lr"
+            ),
+            Key("train.lr_scheduler", "single_step", "the schedule", choices=_SCHEDULES),
+            Key(
+                "train.stepsize",
+                [20],
+                "epochs at which the rate falls",
+                range=COUNT,
+                needs="train.lr_scheduler=single_step|multi_step",
+            ),
+            Key(
+                "train.gamma",
+                0.1,
+                "the factor by which it falls",
+                range=DECAY,
+                needs="train.lr_scheduler=single_step|multi_step",
+            ),
+            Key("train.print_freq", 20, "batches between log lines", range=COUNT),
+            Key("train.seed", 1, "of everything random", range=FROM_ZERO),
+            Key("sgd.momentum", 0.9, "of SGD and RMSprop", range=SHARE, needs="train.optim=sgd|rmsprop"),
+            Key("sgd.dampening", 0.0, "of the momentum", range=Range(0, 1), needs="train.optim=sgd"),
+            Key("sgd.nesterov", False, "Nesterov's momentum", needs="train.optim=sgd"),
+            Key("rmsprop.alpha", 0.99, "smoothing of RMSprop", range=SHARE, needs="train.optim=rmsprop"),
+            Key(
+                "adam.beta1",
+                0.9,
+                "decay of the first moment",
+                range=SHARE,
+                needs="train.optim=adam|amsgrad|radam|adamw",
+            ),
+            Key(
+                "adam.beta2",
+                0.999,
+                "decay of the second moment",
+                range=SHARE,
+                needs="train.optim=adam|amsgrad|radam|adamw",
+            ),
+        ),
+        owner="torchreid",
+    ),
+    Section(
+        "torchreid: losses",
+        (
+            Key("loss.name", "softmax", "the loss, or that of a plugin", choices=("softmax", "triplet", "prompt")),
+            Key("loss.softmax.label_smooth", True, "smoothing of 0.1", needs="loss.name=softmax|triplet"),
+            Key("loss.triplet.margin", 0.3, "of the triplet", range=FROM_ZERO, needs="loss.name=triplet"),
+            Key("loss.triplet.weight_t", 1.0, "of the triplet", range=FROM_ZERO, needs="loss.name=triplet"),
+            Key("loss.triplet.weight_x", 0.0, "of the cross-entropy", range=FROM_ZERO, needs="loss.name=triplet"),
+        ),
+        owner="torchreid",
+    ),
+    Section(
+        "torchreid: testing",
+        (
+            Key("test.batch_size", 100, "images per batch", range=COUNT),
+            Key("test.dist_metric", "euclidean", "between descriptors", choices=("euclidean", "cosine")),
+            Key("test.normalize_feature", False, "bring descriptors to unit length"),
+            Key("test.ranks", [1, 5, 10, 20], "of the CMC that are printed", range=COUNT),
+            Key("test.evaluate", False, "test only"),
+            Key("test.eval_freq", -1, "epochs between tests; -1: only after training", range=Range(-1)),
+            Key("test.start_eval", 0, "the first epoch after which to test", range=FROM_ZERO),
+            Key("test.rerank", False, "k-reciprocal re-ranking"),
+            Key("test.visrank", False, "draw ranked lists"),
+            Key("test.visrank_topk", 10, "their length", range=COUNT, needs="test.visrank"),
+        ),
+        owner="torchreid",
+    ),
+)
+"""torchreid's keys."""

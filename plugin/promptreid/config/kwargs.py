@@ -77,6 +77,7 @@ _MODAL_DATAMANAGER = {
     "seed": "train.seed",
     "pack": "data.pack",
     "incomplete": "data.incomplete",
+    "table": "data.table",
     "decoder": "data.decoder",
     "persistent_workers": "data.persistent_workers",
 }

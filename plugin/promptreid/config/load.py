@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,11 @@ from yacs.config import CfgNode
 
 from promptreid.config.defaults import default_config
 from promptreid.config.keys import flatten
-from promptreid.config.merge import merged
+from promptreid.config.merge import coerce, merged
+from promptreid.config.plugins import load_plugins, resolved
+from promptreid.config.renamed import up_to_date
+
+logger = logging.getLogger(__name__)
 
 BASE_KEY = "_BASE_"
 SUFFIXES = (".yaml", ".yml")
@@ -31,19 +36,29 @@ def load_config(
         opts: ``KEY VALUE KEY VALUE ...``, as a command line has them.
         overrides: values by dotted key, such as ``{"data.root": "/data"}``.
 
+    Plugins are imported first: what the key ``plugins`` names, and what installed packages declare.
+
     Returns:
         A frozen tree. Types are checked, values aren't: see :func:`~promptreid.config.validate.validate`.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: an unknown key, a wrong type, a base outside the folder or in a circle, or broken YAML.
+        ValueError: an unknown key, a wrong type, a base outside the folder or in a circle, broken YAML, or a plugin
+            that cannot be imported.
     """
+    sources = [] if path is None else [(str(file), leaves) for file, leaves in _read_chain(Path(path))]
+    sources += [("overrides", dict(overrides or {})), ("command line", _pairs(opts))]
+    _bring_plugins(sources)
     cfg = default_config()
-    if path is not None:
-        for file, leaves in _read_chain(Path(path)):
-            cfg = _merge(cfg, leaves, str(file))
-    cfg = _merge(cfg, overrides or {}, "overrides")
-    cfg = _merge(cfg, _pairs(opts), "command line")
+    settled = {"model.name": _last(sources, "model.name", cfg.model.name)}
+    renamed: dict[str, str] = {}
+    for source, leaves in sources:
+        current, names = up_to_date(leaves, settled)
+        renamed.update(names)
+        cfg = _merge(cfg, current, source)
+    if renamed:
+        pairs = ", ".join(f"{old} is now {new}" if new else f"{old} has no effect here" for old, new in renamed.items())
+        logger.warning("keys of an earlier release: %s", pairs)
     cfg.freeze()
     return cfg
 
@@ -51,6 +66,26 @@ def load_config(
 def dump_config(cfg: CfgNode) -> str:
     """The whole tree as YAML; :func:`load_config` reads it back to an equal tree."""
     return str(cfg.dump(sort_keys=False, allow_unicode=True))
+
+
+def _bring_plugins(sources: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Import the plugins, so that their keys are known; files are named by their absolute path from then on."""
+    for source, leaves in sources:
+        if "plugins" in leaves:
+            names = _as_list(source, leaves["plugins"])
+            leaves["plugins"] = resolved(names, Path(source).parent if Path(source).suffix in SUFFIXES else Path())
+    load_plugins(_last(sources, "plugins", []))
+
+
+def _as_list(source: str, value: Any) -> list[str]:
+    try:
+        return list(coerce("plugins", value))
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+
+
+def _last(sources: Sequence[tuple[str, dict[str, Any]]], key: str, default: Any) -> Any:
+    return next((leaves[key] for _, leaves in reversed(sources) if key in leaves), default)
 
 
 def _merge(cfg: CfgNode, leaves: Mapping[str, Any], source: str) -> CfgNode:
@@ -75,7 +110,7 @@ def _read_chain(path: Path) -> list[tuple[Path, dict[str, Any]]]:
         if current in [file for file, _ in chain]:
             circle = " -> ".join(file.name for file, _ in chain)
             raise ValueError(f"{path}: {BASE_KEY} runs in a circle: {circle} -> {current.name}")
-        tree = _read(current)
+        tree = read_yaml(current)
         base = tree.pop(BASE_KEY, None)
         chain.append((current, flatten(tree)))
         current = None if base is None else _base_path(current, base, folder)
@@ -96,7 +131,13 @@ def _base_path(file: Path, base: Any, folder: Path) -> Path:
     return path
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file of keys with values; no key may stand twice, or have a dot.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another kind of file, or broken YAML.
+    """
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: a configuration is a .yaml or .yml file")
     if not path.is_file():

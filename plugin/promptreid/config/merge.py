@@ -14,10 +14,9 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from yacs.config import CfgNode
 
-from promptreid.config.defaults import LISTS_OF_NUMBERS, NULLABLE, default_config
-from promptreid.config.keys import did_you_mean, flatten
-
-_DEFAULTS = flatten(default_config())
+from promptreid.config.keys import did_you_mean
+from promptreid.config.schema import Key
+from promptreid.config.sections import all_keys
 
 
 def merged(cfg: CfgNode, leaves: Mapping[str, Any]) -> CfgNode:
@@ -51,27 +50,27 @@ def coerce(key: str, value: Any) -> Any:
     Raises:
         ValueError: the value can't be that.
     """
-    default = _DEFAULTS[key]
-    kind = NULLABLE.get(key, type(default))
-    if kind is list:
-        return _coerce_list(key, value, default)
-    if key in NULLABLE and (value is None or value == "None"):
+    row = all_keys()[key]
+    if row.value_type is list:
+        return _coerce_list(row, value)
+    if row.nullable and (value is None or value == "None"):
         return None
-    return _coerce_scalar(key, value, kind, kind.__name__ + (" or None" if key in NULLABLE else ""))
+    return _coerce_scalar(key, value, row.value_type, row.value_type.__name__ + (" or None" if row.nullable else ""))
 
 
 def _check_key(key: str) -> None:
-    if key in _DEFAULTS:
+    known = all_keys()
+    if key in known:
         return
-    inside = [other for other in _DEFAULTS if other.startswith(f"{key}.")]
+    inside = [other for other in known if other.startswith(f"{key}.")]
     if inside:
         raise ValueError(f"{key} holds other keys and can't have a value itself: set {inside[0]!r} or its neighbours")
-    raise ValueError(f"unknown key {key!r}{did_you_mean(key, _DEFAULTS)}")
+    raise ValueError(f"unknown key {key!r}{did_you_mean(key, known)}")
 
 
-def _coerce_list(key: str, value: Any, default: list[Any]) -> list[Any]:
-    kind: type = int if key in LISTS_OF_NUMBERS else type(default[0]) if default else str
-    expected = f"a list of {kind.__name__} values, such as {default or ([1, 2] if kind is int else ['name'])}"
+def _coerce_list(row: Key, value: Any) -> list[Any]:
+    key, kind = row.name, row.entry_type
+    expected = f"a list of {kind.__name__} values, such as {row.default or ([1, 2] if kind is int else ['name'])}"
     items = _read(value, list) if isinstance(value, str) else value
     if not isinstance(items, (list, tuple)):
         raise _wrong_type(key, value, expected)

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator
 from typing import Any
 
 from yacs.config import CfgNode
 
 from promptreid.config.keys import did_you_mean, flatten
-from promptreid.config.ranges import CHOICES, RANGES
+from promptreid.config.sections import all_keys, all_sections, choices_of
+from promptreid.config.unused import without_effect
+
+logger = logging.getLogger(__name__)
 
 WARMUP_SCHEDULES = ("warmup_cosine", "mip_cosine")
 
 
-def validate(cfg: CfgNode, models: Collection[str] | None = None, datasets: Collection[str] | None = None) -> None:
-    """Raise when ``cfg`` can't be trained or tested with.
+def validate(
+    cfg: CfgNode,
+    models: Collection[str] | None = None,
+    datasets: Collection[str] | None = None,
+    training: bool = True,
+) -> None:
+    """Raise when ``cfg`` can't be trained or tested with; warn of keys that were set and have no effect.
 
     Args:
         cfg: the tree.
         models: names that ``model.name`` may have; any, if omitted.
         datasets: names that ``data.sources`` and ``data.targets`` may have; any, if omitted.
+        training: whether anything is to be trained; ``test.evaluate`` says no, too. Keys that only matter in training
+            may then contradict each other.
 
     Raises:
         ValueError: one line per problem, each with its full key and what to do.
@@ -27,14 +38,20 @@ def validate(cfg: CfgNode, models: Collection[str] | None = None, datasets: Coll
     flat = flatten(cfg)
     problems = [*_names(flat, models, datasets), *_ranges(flat)]
     # Rules across keys would stumble over values that are wrong by themselves.
-    problems = problems or [*_data(flat), *_batches(flat), *_schedule(flat), *_loss(flat), *_model(flat), *_test(flat)]
+    problems = problems or [*_data(flat), *_backbone(flat), *_test(flat), *_sections(flat)]
+    if training and not flat["test.evaluate"]:
+        problems = problems or [*_batches(flat), *_schedule(flat), *_loss(flat)]
     if problems:
         raise ValueError("\n".join(problems))
+    useless = without_effect(flat)
+    if useless:
+        logger.warning("keys without effect: %s", "; ".join(useless))
 
 
 def _names(flat: dict[str, Any], models: Collection[str] | None, datasets: Collection[str] | None) -> Iterator[str]:
-    for key, allowed in CHOICES.items():
-        for value in _each(flat[key]):
+    for key, row in all_keys().items():
+        allowed = choices_of(row)
+        for value in _each(flat[key]) if allowed else ():
             if value not in allowed:
                 names = ", ".join(name or '""' for name in allowed)
                 yield f"{key}: unknown name {value!r}{did_you_mean(value, allowed)} (one of {names})"
@@ -45,10 +62,12 @@ def _names(flat: dict[str, Any], models: Collection[str] | None, datasets: Colle
 
 
 def _ranges(flat: dict[str, Any]) -> Iterator[str]:
-    for key, allowed in RANGES.items():
+    for key, row in all_keys().items():
+        if row.range is None:
+            continue
         for value in _each(flat[key]):
-            if value is not None and value not in allowed:
-                yield f"{key} {value} is out of range: it must be {allowed}"
+            if value is not None and value not in row.range:
+                yield f"{key} {value} is out of range: it must be {row.range}"
     for key in ("data.sources", "data.targets", "train.stepsize", "test.ranks"):
         if not flat[key]:
             yield f"{key} is empty: give at least one"
@@ -118,7 +137,7 @@ def _warmup(flat: dict[str, Any], epochs: int) -> Iterator[str]:
 
 def _loss(flat: dict[str, Any]) -> Iterator[str]:
     name = flat["loss.name"]
-    if name == "softmax":
+    if name not in ("triplet", "prompt"):
         return
     weight_x, weight_t = flat[f"loss.{name}.weight_x"], flat[f"loss.{name}.weight_t"]
     if not weight_x and not weight_t:
@@ -127,29 +146,19 @@ def _loss(flat: dict[str, Any]) -> Iterator[str]:
         yield f"train.fixbase_epoch: loss.{name}.weight_x 0 gives the classifier no gradient: raise it or set this to 0"
 
 
-def _model(flat: dict[str, Any]) -> Iterator[str]:
-    if flat["mip.weights"] and not flat["model.pretrained"]:
-        yield "mip.weights names a file, but model.pretrained False wouldn't read it: set model.pretrained True"
-    if flat["dmpt.weights"] and not flat["model.pretrained"]:
-        yield "dmpt.weights names a file, but model.pretrained False wouldn't read it: set model.pretrained True"
-    if flat["mip.generator"] == "bank" and flat["mip.query"]:
-        yield f"mip.query {flat['mip.query']!r}: a bank (mip.generator) has no queries; set mip.query ''"
-    width, heads = flat["mip.vit.embed_dim"], flat["mip.vit.num_heads"]
+def _backbone(flat: dict[str, Any]) -> Iterator[str]:
+    if flat["backbone.weights"] and not flat["model.pretrained"]:
+        yield "backbone.weights names a file, but model.pretrained False wouldn't read it: set model.pretrained True"
+    width, heads = flat["backbone.vit.embed_dim"], flat["backbone.vit.num_heads"]
     if width and heads and width % heads:
-        yield f"mip.vit.embed_dim {width} can't be split among mip.vit.num_heads {heads}: choose a multiple"
-    if flat["dmpt.prefix_cache"]:
-        yield from _prefix_cache(flat)
+        yield f"backbone.vit.embed_dim {width} can't be split among backbone.vit.num_heads {heads}: choose a multiple"
 
 
-def _prefix_cache(flat: dict[str, Any]) -> Iterator[str]:
-    for key, useless, why in (
-        ("dmpt.first_layer", flat["dmpt.first_layer"] == 1, "no block is before the first prompt: raise it"),
-        ("dmpt.sie_weight", flat["dmpt.sie_weight"], "a trained camera embedding enters before all blocks: set it 0"),
-        ("dmpt.frozen", not flat["dmpt.frozen"], "what a trained tower computes can't be kept: set it True"),
-        ("train.compile", flat["train.compile"], "a compiled model can't look anything up: set it False"),
-    ):
-        if useless:
-            yield f"dmpt.prefix_cache has no use with {key} {flat[key]}: {why}, or dmpt.prefix_cache 0"
+def _sections(flat: dict[str, Any]) -> Iterator[str]:
+    """What methods and losses say of their own keys."""
+    for section in all_sections():
+        if section.in_use(flat):
+            yield from section.contradictions(flat)
 
 
 def _test(flat: dict[str, Any]) -> Iterator[str]:

@@ -27,6 +27,16 @@ Record = tuple[Any, ...]
 """``(path, pid, camid)`` or ``(path, pid, camid, dsetid)``, torchreid's own form, with a PathBundle as path."""
 
 
+class NoRecords(list[Record]):
+    """A list of records that is empty on purpose, as that of a data set which is there to be tested on alone.
+
+    torchreid looks at the length of the first record of each list, which here is 0.
+    """
+
+    def __getitem__(self, place: Any) -> Any:
+        return () if place == 0 else super().__getitem__(place)
+
+
 class ModalDataset(host.ImageDataset):
     """A data set whose samples are images of one or more modalities.
 
@@ -35,7 +45,8 @@ class ModalDataset(host.ImageDataset):
     of the first modality, whose other modalities are missing.
 
     Args:
-        train, query, gallery: records ``(PathBundle, pid, camid)``; the train pids are 0..N-1.
+        train, query, gallery: records ``(PathBundle, pid, camid)``; the train pids are 0..N-1. A list that isn't needed
+            is a :class:`NoRecords`.
         kwargs: torchreid's own (``transform``, ``k_tfm``, ``mode``, ``combineall``, ``verbose``, ...).
 
     Raises:
@@ -71,6 +82,8 @@ class ModalDataset(host.ImageDataset):
     """Protocols that are used only when ``test.protocols`` names them."""
     missing_protocols: Mapping[str, str] = MappingProxyType({})
     """Names that ``test.protocols`` might ask for in vain, each with the reason."""
+    no_standard = ""
+    """Why there is nothing in :attr:`protocols`, so that ``test.protocols`` has to name one; empty otherwise."""
     options: frozenset[str] = frozenset()
     """Names of the constructor's arguments that a configuration sets, such as ``incomplete`` (``data.incomplete``)."""
     split: str = ""
@@ -78,7 +91,7 @@ class ModalDataset(host.ImageDataset):
 
     def __init__(self, train: list[Record], query: list[Record], gallery: list[Record], **kwargs: Any) -> None:
         for name, records in (("train", train), ("query", query), ("gallery", gallery)):
-            if not records:
+            if not records and not isinstance(records, NoRecords):
                 raise ValueError(f"{type(self).__name__}: the {name} list is empty; is the data set complete?")
             self._check_samples(records)
         self._check_train(train)

@@ -51,6 +51,7 @@ class ModalDataManager(host.ImageDataManager):
         pack: file written by ``tools/pack_dataset.py``, or "".
         persistent_workers: needs ``workers`` of at least 1.
         incomplete: ``skip`` or ``keep`` samples that lack a modality, in data sets that have such.
+        table: file of the data set ``table``.
         decoder: ``pillow`` or ``simplejpeg``, of the files of data sets of ours.
         rank, world_size: this process among those that train together.
         kwargs: torchreid's own.
@@ -72,6 +73,7 @@ class ModalDataManager(host.ImageDataManager):
         pack: str = "",
         persistent_workers: bool = False,
         incomplete: str = INCOMPLETE[0],
+        table: str = "",
         decoder: str = PILLOW,
         rank: int = 0,
         world_size: int = 1,
@@ -86,8 +88,10 @@ class ModalDataManager(host.ImageDataManager):
             )
         _check_name("data.incomplete", incomplete, INCOMPLETE)
         _check_name("data.decoder", decoder, DECODERS)
-        options = bound_options(_names(kwargs), {"incomplete": incomplete}, {"incomplete": INCOMPLETE[0]})
-        with options, host.no_downloads():
+        # A table that somebody registered under another name has its file already.
+        options = {"incomplete": incomplete} | ({"table": table} if table else {})
+        bound = bound_options(_names(kwargs), options, {"incomplete": INCOMPLETE[0], "table": ""})
+        with bound, host.no_downloads():
             # torchreid refuses a sampler that it doesn't know; its stand-in is replaced before anything is drawn.
             super().__init__(**{**kwargs, "train_sampler": "SequentialSampler" if ours else sampler})
         augment = augment or Augmentation()

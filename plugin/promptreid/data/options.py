@@ -31,8 +31,8 @@ def bound_options(
     for key, value in options.items():
         if value != defaults[key] and not any(key in given for given in taken.values()):
             raise ValueError(
-                f"data.{key} {value}: none of data.sources and data.targets takes this setting; leave it at "
-                f"{defaults[key]}"
+                f"data.{key} {value}: none of data.sources and data.targets takes this setting; leave it "
+                + (f"at {defaults[key]}" if defaults[key] else "empty, or name the data set that does")
             )
     return host.bound_datasets({name: partial(ours[name], **given) for name, given in taken.items() if given})
 

@@ -22,6 +22,7 @@ from PIL import Image
 from promptreid.data.batch import PathBundle
 from promptreid.data.images import read_image, read_in_turn
 from promptreid.data.strips import file_of
+from promptreid.files import atomic_path, write_text
 
 VERSION = 1
 REMEDY = "make it again with tools/pack_dataset.py, or leave data.pack empty"
@@ -174,11 +175,9 @@ def write_pack(
         raise ValueError(f"{target}: the file of a pack ends in .npy")
     if not files:
         raise ValueError(f"{target}: there is no image to pack")
-    target.parent.mkdir(parents=True, exist_ok=True)
     base = Path(root).expanduser().absolute()
     entries = []
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    with atomic_path(target) as temporary:
         pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(files), height, width, 3))
         file_before, details = "", []
         for row, (path, image) in enumerate(read_in_turn(watch(files))):
@@ -188,24 +187,12 @@ def write_pack(
             entries.append((os.path.relpath(path, base), *details))
         pixels.flush()
         _index_of(target).unlink(missing_ok=True)  # from here until the end there is no pack, so never a mixed one
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     head = {"version": VERSION, "height": height, "width": width, "interpolation": interpolation}
-    _write_index(target, {**head, "library": PIL.__version__, "files": entries})
+    write_text(_index_of(target), json.dumps({**head, "library": PIL.__version__, "files": entries}))
 
 
 def _index_of(file: Path) -> Path:
     return file.with_suffix(".json")
-
-
-def _write_index(file: Path, index: dict[str, Any]) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.json.tmp")
-    try:
-        temporary.write_text(json.dumps(index), encoding="utf-8")
-        os.replace(temporary, _index_of(file))
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_index(file: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Does a data set on disk have the images that its authors published?
+"""Does a data set on disk have the images that its authors published? Are those of a table there and readable?
 
 The tables are in :mod:`promptreid.datasets.published`.
 """
@@ -6,6 +6,7 @@ The tables are in :mod:`promptreid.datasets.published`.
 from __future__ import annotations
 
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import Record
 from promptreid.datasets.integrity import find_bad_images, manifest
 from promptreid.datasets.published import PUBLISHED, Count, Splits
+from promptreid.datasets.table import NAME, read
+from promptreid.datasets.table_rows import TableError
 from promptreid.datasets.triples import missing_modalities, shared_identities
 
 logger = logging.getLogger(__name__)
@@ -64,27 +67,37 @@ class Report:
         return "\n".join([header, *map(_line, self.rows)])
 
 
-def check(name: str, root: str, *, content: bool = False, decode: bool = False, workers: int = 8) -> Report:
+def check(
+    name: str, root: str = "", *, table: str = "", content: bool = False, decode: bool = False, workers: int = 8
+) -> Report:
     """Compare a data set with what is published, open every image and hash the list of files.
 
+    Of the data set ``table`` nothing is published: its numbers are notes.
+
     Args:
-        name: a key of ``PUBLISHED``.
-        root: the folder that holds the data set, or the data set's own.
+        name: a key of ``PUBLISHED``, or ``"table"``.
+        root: the folder that holds the data set, or the data set's own; of no use for ``"table"``.
+        table: the file of ``"table"``.
         content: hash the bytes of the files, too.
         decode: decode every image completely instead of its header.
         workers: threads that read files.
 
     Raises:
-        FileNotFoundError: no such data set at ``root``. What is wrong inside of it is a problem of the report.
+        FileNotFoundError: no such data set at ``root``, or no such table. What is wrong inside of it is a problem of
+            the report.
+        ValueError: ``table`` is missing or not wanted.
     """
+    if (name == NAME) != bool(table):
+        raise ValueError(f"--table names the file of the data set {NAME!r}: give it with that one, and only then")
+    if name == NAME:
+        return _check_table(Path(table).expanduser(), content, decode, workers)
     published = PUBLISHED[name]
     folder = published.find(root)
     try:
         splits = published.read(folder)
     except (ValueError, FileNotFoundError) as error:
         return Report(problems=[str(error)])
-    records = [record for found in splits.values() for record in found]
-    parts = {strips.file_of(part): part for record in records for part in record[0].paths.values() if part is not None}
+    parts = _parts(splits)
     logger.info("opening %d images in %s", len(parts), folder)
     bad = find_bad_images([parts[file] for file in sorted(parts)], decode, workers)
     oddities = [*incomplete_samples(splits), *_identities_in_both(splits, *published.disjoint)]
@@ -95,6 +108,40 @@ def check(name: str, root: str, *, content: bool = False, decode: bool = False, 
         notes=oddities if published.anomalies else [],
         manifest=manifest(folder, [*map(Path, parts), *lists], content, workers),
     )
+
+
+def _check_table(table: Path, content: bool, decode: bool, workers: int) -> Report:
+    try:
+        splits, *_ = read(table)
+    except TableError as error:
+        return Report(problems=error.problems)
+    parts = _parts(splits)
+    logger.info("opening %d images of %s", len(parts), table)
+    files = [Path(os.path.abspath(file)) for file in (str(table), *parts)]
+    # Of the images of a data set that was copied as a whole, the paths from the folder they share stay the same.
+    folder = Path(os.path.commonpath([file.parent for file in files]))
+    return Report(
+        problems=find_bad_images([parts[file] for file in sorted(parts)], decode, workers),
+        notes=[*_counts(splits), *incomplete_samples(splits)],
+        manifest=manifest(folder, files, content, workers),
+    )
+
+
+def _parts(splits: Splits) -> dict[str, str]:
+    """Every image file, with one of the paths that name it or a part of it."""
+    paths = (path for records in splits.values() for record in records for path in record[0].paths.values())
+    return {strips.file_of(path): path for path in paths if path is not None}
+
+
+def _counts(splits: Splits) -> list[str]:
+    """Identities and samples of each split, and of each camera and modality in it."""
+    lines = []
+    for split, records in splits.items():
+        groups = count(records)
+        ids, samples = groups.pop("all", Count(0, 0))
+        parts = ", ".join(f"{number} {group}" for group, (_, number) in sorted(groups.items()) if " " not in group)
+        lines.append(f"{split}: {ids} identities, {samples} samples ({parts})" if parts else f"{split}: no sample")
+    return lines
 
 
 def incomplete_samples(splits: Splits) -> list[str]:

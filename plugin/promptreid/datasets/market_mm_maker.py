@@ -19,7 +19,7 @@ from promptreid.data.images import read_image
 from promptreid.datasets import lists
 from promptreid.datasets.market_mm import FOLDERS, JUNK, parse_name
 from promptreid.datasets.pairing import SUFFIXES, Sample, in_strips
-from promptreid.synthetic.writer import new_folder
+from promptreid.files import atomic_folder
 
 BRIGHTNESS = 0.4
 QUALITY = 95
@@ -72,7 +72,7 @@ def make_market_mm(
     samples = {split: _samples(folder / name) for split, name in _SPLITS.items()}
     names = [sample.stem for found in samples.values() for sample in found]
     warm = _list_thermal(Path(thermal).expanduser(), names) if thermal is not None else {}
-    with new_folder(Path(out).expanduser()) as partial, ThreadPoolExecutor(workers) as pool:
+    with atomic_folder(Path(out).expanduser()) as partial, ThreadPoolExecutor(workers) as pool:
         for split, found in samples.items():
             for name in FOLDERS.values() if warm else list(FOLDERS.values())[:2]:
                 (partial / split / name).mkdir(parents=True)

@@ -13,6 +13,7 @@ from promptreid.datasets.regdb import RegDB
 from promptreid.datasets.rgbnt100 import RGBN300, RGBNT100
 from promptreid.datasets.rgbnt201 import RGBNT201
 from promptreid.datasets.sysu_mm01 import SYSUMM01
+from promptreid.datasets.table import Table
 from promptreid.datasets.wmveid863 import WMVEID863
 
 DATASETS: dict[str, DatasetFactory] = {
@@ -35,5 +36,6 @@ DATASETS: dict[str, DatasetFactory] = {
     "msvr310": MSVR310,
     "wmveid863": WMVEID863,
     "market_mm": MarketMM,
+    "table": Table,
     **as_triples.factories(),
 }

@@ -20,6 +20,8 @@ _SHOWN = 10  # identities in a message
 
 Splits = Mapping[str, Sequence[Record]]
 """``"train"``, ``"query"`` and ``"gallery"``, with the identities of the file names."""
+Lacking = dict[str, list[tuple[str, list[str]]]]
+"""Split -> its incomplete samples, each with what it lacks."""
 
 
 class TripleDataset(ModalDataset):
@@ -47,25 +49,12 @@ class TripleDataset(ModalDataset):
     """Identities that are both trained and tested are the published state: a warning instead of an error."""
 
     def __init__(self, splits: Splits, incomplete: str = "skip", **kwargs: Any) -> None:
-        if incomplete not in INCOMPLETE:
-            raise ValueError(f"data.incomplete: {incomplete!r} is neither 'skip' nor 'keep'")
         name = type(self).__name__
-        lacking = {split: _lacking(records) for split, records in splits.items()}
-        chosen = splits if incomplete == "keep" else {split: complete(records) for split, records in splits.items()}
-        for split, records in chosen.items():
-            if splits[split] and not records:
-                raise ValueError(
-                    f"{name}: all {len(splits[split])} samples of {split} are incomplete ({_counts(lacking[split])}); "
-                    "add the files, or set data.incomplete to keep"
-                )
+        chosen, lacking = usable_samples(splits, incomplete, name)
         shared = self._shared_identities(chosen, name)
         alone = _without_match(chosen["query"], chosen["gallery"], name, self.protocols[0].exclude)
         if kwargs.get("mode", "train") == "train":  # torchreid builds every data set three times
-            for split, missing in lacking.items():
-                if missing:
-                    logger.warning("%s %s: %d samples are incomplete (%s), %s: %s ...", name, split, len(missing),
-                                   _counts(missing), "kept" if incomplete == "keep" else "left out",
-                                   missing[0][0])  # fmt: skip
+            log_incomplete(lacking, incomplete, name)
             if shared:
                 logger.warning("%s: identities %s are both trained and tested on, as published", name, shared)
             if alone:
@@ -99,6 +88,39 @@ def record_of(
 ) -> Record:
     """A sample as torchreid's record; ``camid`` is the camera unless given."""
     return PathBundle(sample.paths, camera, labels), pid, camera if camid is None else camid
+
+
+def usable_samples(splits: Splits, incomplete: str, name: str) -> tuple[dict[str, list[Record]], Lacking]:
+    """The samples to keep of each split, and the incomplete ones.
+
+    Args:
+        splits: all samples.
+        incomplete: ``"skip"`` or ``"keep"`` samples that lack a modality.
+        name: of the data set, for messages.
+
+    Raises:
+        ValueError: an unknown ``incomplete``, or no complete sample in a split that has some.
+    """
+    if incomplete not in INCOMPLETE:
+        raise ValueError(f"data.incomplete: {incomplete!r} is neither 'skip' nor 'keep'")
+    lacking = {split: _lacking(records) for split, records in splits.items()}
+    kept = {split: list(found) if incomplete == "keep" else complete(found) for split, found in splits.items()}
+    for split, records in kept.items():
+        if splits[split] and not records:
+            raise ValueError(
+                f"{name}: all {len(splits[split])} samples of {split} are incomplete ({_counts(lacking[split])}); "
+                "add the files, or set data.incomplete to keep"
+            )
+    return kept, lacking
+
+
+def log_incomplete(lacking: Lacking, incomplete: str, name: str) -> None:
+    """Warn of incomplete samples, split by split."""
+    for split, missing in lacking.items():
+        if missing:
+            logger.warning("%s %s: %d samples are incomplete (%s), %s: %s ...", name, split, len(missing),
+                           _counts(missing), "kept" if incomplete == "keep" else "left out",
+                           missing[0][0])  # fmt: skip
 
 
 def complete(records: Sequence[Record]) -> list[Record]:

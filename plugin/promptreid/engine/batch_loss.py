@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from promptreid import host
+from promptreid.models.outputs import PromptOutput
 
 OUTPUTS = ("softmax", "triplet")
 """What a model may have been built for, if there is no criterion: it returns logits, or logits and features."""
 
 
 def criterion_loss(criterion: Any, output: Any, pids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """The total of a criterion on a ``PromptOutput``, and by name: total, parts, accuracy of the first logits."""
-    loss, parts = criterion(output, pids)
+    """The total of a criterion on a model's output, and by name: total, parts, accuracy of the first logits.
+
+    Args:
+        criterion: returns the total, or the total and a dict of its parts.
+        output: a ``PromptOutput``, or the logits and features that a model of torchreid gives.
+        pids: shape (B,).
+    """
+    if not isinstance(output, Mapping):
+        output = PromptOutput(zip(("logits", "features"), map(_as_list, output), strict=True))
+    loss = criterion(output, pids)
+    loss, parts = loss if isinstance(loss, tuple) else (loss, {})
     return loss, {"loss": loss, **parts, "acc": _accuracy(output["logits"], pids)}
+
+
+def _as_list(heads: Any) -> list[Tensor]:
+    return list(heads) if isinstance(heads, list | tuple) else [heads]
 
 
 def host_loss(engine: Any, output: Any, pids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

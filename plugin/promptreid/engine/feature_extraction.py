@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from promptreid.data.batch import PathBundle
 from promptreid.engine.epoch_meter import progress
-from promptreid.evaluation.protocols import FeatureSet
+from promptreid.evaluation.protocols import FeatureSet, matching, registered_protocols
 
 
 def protocols_of(dataset: Any, names: Sequence[str] = ()) -> list[Any]:
@@ -23,24 +23,41 @@ def protocols_of(dataset: Any, names: Sequence[str] = ()) -> list[Any]:
 
     Args:
         dataset: any; one of torchreid's own has none.
-        names: full names, or the first words of several.
+        names: full names, or the first words of several. Names that the data set doesn't know are looked up among the
+            registered protocols; a data set without protocols passes over those that nobody knows.
 
     Raises:
-        ValueError: it has none of that name.
+        ValueError: it has none of that name, or nothing to test where none is named.
     """
     standard = {protocol.name: protocol for protocol in getattr(dataset, "protocols", ())}
-    if not standard or not names:
-        return list(standard.values())
     known = standard | {protocol.name: protocol for protocol in getattr(dataset, "named_protocols", ())}
+    if not names:
+        why = getattr(dataset, "no_standard", "")
+        if why and not standard:
+            raise ValueError(f"test.protocols is empty: {why}")
+        return list(standard.values())
+    missing = getattr(dataset, "missing_protocols", {})
     chosen: list[Any] = []
     for wanted in names:
-        found = [known[name] for name in known if name == wanted or name.startswith(f"{wanted} ")]
-        if not found:
-            missing = getattr(dataset, "missing_protocols", {})
-            reason = next((missing[name] for name in missing if wanted.startswith(name)), f"not one of {sorted(known)}")
+        found = matching(known, wanted)
+        reason = "" if found else _why_missing(missing, wanted)
+        if not found and not reason:
+            found = matching(registered_protocols(), wanted)
+            reason = "" if found else f"not one of {sorted(known)}"
+        if reason and (known or missing):
             raise ValueError(f"test.protocols {wanted!r}: {reason}")
         chosen += [protocol for protocol in found if protocol not in chosen]
     return chosen
+
+
+def _why_missing(missing: Mapping[str, str], wanted: str) -> str:
+    """The reason for a protocol that isn't there, named or meant by its first words; empty where none is known."""
+    meant = (why for name, why in missing.items() if _begins(wanted, name) or _begins(name, wanted))
+    return next(meant, "")
+
+
+def _begins(name: str, words: str) -> bool:
+    return name == words or name.startswith(f"{words} ")
 
 
 def split_of(dataset: Any) -> str:

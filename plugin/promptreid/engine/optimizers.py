@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,60 +12,39 @@ from torch import nn
 from promptreid import host
 from promptreid.config import lr_scheduler_kwargs, optimizer_kwargs
 from promptreid.engine.schedules import WarmupCosineRestarts
-from promptreid.methods.dmpt.alignment import ContextAlignment
-from promptreid.methods.dmpt.bind import PromptIBind
-from promptreid.methods.dmpt.semantic import SemanticPrompts
-from promptreid.methods.dmpt.words import FreeModalityPrompts
-from promptreid.methods.mip.prompts import InstancePromptGenerator, ModalityPrompts
-from promptreid.methods.mip.variants import PromptBank
+from promptreid.methods.base import NO_METHOD, method_named
 
-ROLES = ("base", "bias", "prompts", "generator")
-
-_PROMPT_VECTORS: dict[tuple[type[nn.Module], ...], str] = {
-    (ModalityPrompts, PromptBank): "library",
-    (SemanticPrompts, FreeModalityPrompts, PromptIBind): "prompts",
-    (ContextAlignment,): "context",
-}
+BASE, BIAS, PROMPTS, GENERATOR = "base", "bias", "prompts", "generator"
+_ORDER = (BASE, BIAS, PROMPTS, GENERATOR)
 
 
 def parameter_roles(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]:
     """Each parameter with the role that decides its learning rate.
 
-    ``prompts`` are MIP's library of modality prompts or prompt bank, and DMPT's learned vectors; ``generator`` is the
-    whole instance prompt generator (its biases too), ``bias`` every other bias, ``base`` the rest. What makes prompts
-    of something else (MIP's projection, as in its released code, DMPT's mapping and attentions) counts as base.
+    A module names the roles of its own parameters in ``learning_rate_roles``: by the parameter's name, or under ``""``
+    for all that it holds. A part of a role, ``generator.queries``, may have a factor of its own, and else has that
+    of the whole. Every other bias has the role ``bias``, the rest ``base``. Learned prompt vectors are ``prompts``; what makes
+    prompts of something else (a projection, a mapping) counts as base.
     """
-    vectors = {
-        id(getattr(module, name))
-        for module in model.modules()
-        for kinds, name in _PROMPT_VECTORS.items()
-        if isinstance(module, kinds)
-    }
-    generators = {
-        id(parameter)
-        for module in model.modules()
-        if isinstance(module, InstancePromptGenerator)
-        for parameter in module.parameters()
-    }
+    named: dict[int, str] = {}
+    for module in model.modules():
+        for name, role in getattr(module, "learning_rate_roles", {}).items():
+            owned = module.parameters() if not name else [getattr(module, name)]
+            named.update({id(parameter): role for parameter in owned if parameter is not None})
     for name, parameter in model.named_parameters():
-        if id(parameter) in vectors:
-            yield name, parameter, "prompts"
-        elif id(parameter) in generators:
-            yield name, parameter, "generator"
-        else:
-            yield name, parameter, "bias" if name.endswith("bias") else "base"
+        yield name, parameter, named.get(id(parameter), BIAS if name.endswith("bias") else BASE)
 
 
 def prompt_families(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """The parameters of each kind of prompt, by its name.
 
-    These are the roles ``prompts`` and ``generator``, and the modules that name a family themselves, by an attribute
+    These are the roles that modules name, and the modules that name a family themselves, by an attribute
     ``prompt_family`` that is a string.
     """
     families: dict[str, list[nn.Parameter]] = defaultdict(list)
     for _, parameter, role in parameter_roles(model):
-        if role in ("prompts", "generator"):
-            families[role].append(parameter)
+        if role not in (BASE, BIAS):
+            families[role.partition(".")[0]].append(parameter)
     for module in model.modules():
         family = getattr(module, "prompt_family", None)
         if isinstance(family, str):
@@ -76,7 +55,7 @@ def prompt_families(model: nn.Module) -> dict[str, list[nn.Parameter]]:
 def parameter_groups(
     model: nn.Module,
     lr: float,
-    multipliers: dict[str, float],
+    multipliers: Mapping[str, float],
     new_layers: Collection[str] | None = None,
     base_lr_mult: float = 1.0,
 ) -> list[dict[str, Any]]:
@@ -94,33 +73,43 @@ def parameter_groups(
     Raises:
         ValueError: the model has no such child.
     """
-    children = dict(model.named_children())
-    unknown = sorted(set(new_layers or ()) - set(children))
-    if unknown:
-        raise ValueError(f"train.new_layers: the model has no {', '.join(unknown)}, but {', '.join(children)}")
+    check_children(model, new_layers or (), "train.new_layers")
     groups: dict[tuple[bool, str], list[nn.Parameter]] = defaultdict(list)
-    for name, parameter, role in parameter_roles(model):
+    for name, parameter, part in parameter_roles(model):
+        role = part if part in multipliers else part.partition(".")[0]
         groups[new_layers is not None and name.partition(".")[0] in new_layers, role].append(parameter)
     # torchreid reports the last group's rate as "the" learning rate: let it be the base rate.
-    order = sorted(groups, key=lambda key: (key[0], ROLES.index(key[1])), reverse=True)
-    factors = {role: multipliers.get(role, 1.0) for role in ROLES}
+    order = sorted(groups, key=lambda key: (key[0], _rank(key[1]), key[1]), reverse=True)
     return [
         {
             "params": groups[new, role],
-            "lr": lr * factors[role] * (1.0 if new or new_layers is None else base_lr_mult),
+            "lr": lr * multipliers.get(role, 1.0) * (1.0 if new or new_layers is None else base_lr_mult),
             "name": f"new {role}" if new else role,
         }
         for new, role in order
     ]
 
 
+def check_children(model: nn.Module, names: Collection[str], key: str) -> None:
+    """Raise ``ValueError`` if the model lacks one of these children, which the configuration names under ``key``."""
+    children = dict(model.named_children())
+    unknown = sorted(set(names) - set(children))
+    if unknown:
+        raise ValueError(f"{key}: the model has no {', '.join(unknown)}, but {', '.join(children)}")
+
+
+def _rank(role: str) -> int:
+    return _ORDER.index(role) if role in _ORDER else len(_ORDER)
+
+
 def build_optimizer(model: nn.Module, cfg: Any) -> torch.optim.Optimizer:
-    """The optimiser of ``cfg.train``: torchreid's for its own models, one with per-role rates for ours."""
-    kwargs = optimizer_kwargs(cfg)
-    if not host.is_ours("model", cfg.model.name) and cfg.train.optim != "adamw":
-        return host.optim.build_optimizer(model, **kwargs)
+    """The optimiser of ``cfg.train``: torchreid's for its own models, one with per-role rates for those of a method."""
+    method = method_named(cfg.model.name)
+    if method is None and cfg.train.optim != "adamw":
+        return host.optim.build_optimizer(model, **optimizer_kwargs(cfg))
+    multipliers = NO_METHOD.learning_rates(cfg) if method is None else method.learning_rates(cfg)
     staged = {"new_layers": cfg.train.new_layers, "base_lr_mult": cfg.train.base_lr_mult} if cfg.train.staged_lr else {}
-    groups = parameter_groups(model, cfg.train.lr, dict(cfg.train.lr_mult), **staged)
+    groups = parameter_groups(model, cfg.train.lr, multipliers, **staged)
     decay, betas = cfg.train.weight_decay, (cfg.adam.beta1, cfg.adam.beta2)
     if cfg.train.optim == "sgd":
         return torch.optim.SGD(

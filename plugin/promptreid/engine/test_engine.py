@@ -215,7 +215,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
         """
         folder = path.is_dir()
         if folder:
-            path, state = checkpoint.load_newest(path / "model")
+            path, state = checkpoint.load_newest(RunFolder(path).models)
         elif checkpoint.PATTERN.fullmatch(path.name):
             state = checkpoint.load(path)
         else:

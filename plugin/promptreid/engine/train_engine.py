@@ -22,7 +22,7 @@ from promptreid.engine.checkpoints.position import Position
 from promptreid.engine.checkpoints.random_state import seed_everything, set_rng_state
 from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.engine.checkpoints.training_state import capture, restore, rng_of_process
-from promptreid.engine.distributed.ddp import Replicas, every_step_uses_all
+from promptreid.engine.distributed.ddp import Replicas
 from promptreid.engine.distributed.output_gathering import gather_batch
 from promptreid.engine.distributed.process_group import gather_objects, is_writer, mean_of, rank, world_size
 from promptreid.engine.epoch_meter import EpochMeter
@@ -32,6 +32,7 @@ from promptreid.engine.step_timer import StepTimer
 from promptreid.engine.test_engine import EvaluatingEngine
 from promptreid.engine.update_step import StepOptions, Updater, in_float32
 from promptreid.engine.weight_average import tensors_of
+from promptreid.methods.base import method_of
 
 logger = logging.getLogger(__name__)
 
@@ -114,17 +115,22 @@ class PromptEngine(EvaluatingEngine):
         self.criterion = criterion.cuda() if criterion is not None and self.use_gpu else criterion
         self.loss, self.seed, self.config = loss, seed, config
         self.updater = Updater(model, optimizer, self.steps, self.device_type)
-        self.replicas = Replicas(model, self._objective, every_step_uses_all(model, criterion))
+        self.replicas = Replicas(model, self._objective, method_of(model).every_step_uses_all(model, criterion))
         self.monitor, self.timer = PromptMonitor(), StepTimer()
         self.num_batches = self.batch_idx = 0
         self._resumed: dict[str, Any] = {}
         self._training = False
 
-    def run(self, save_dir: str = "log", **kwargs: Any) -> None:
+    def run(self, save_dir: str = "log", *, guest: bool = False, **kwargs: Any) -> None:
         """torchreid's pipeline; what it takes is there in ``Engine.run``.
 
         A run that was resumed goes on where its checkpoint is, also within an epoch. SIGTERM and Ctrl-C end it with a
         checkpoint after the current optimisation step.
+
+        Args:
+            save_dir: the run's folder.
+            guest: another process trains in it: test alone, and write nothing but results under a name of their own.
+            kwargs: torchreid's.
 
         Raises:
             ValueError: what cannot be trained or tested.
@@ -133,9 +139,9 @@ class PromptEngine(EvaluatingEngine):
         plan = {name: kwargs.pop(name, default) for name, default in _PLAN.items()}
         if kwargs.get("visrank") and not plan["test_only"]:
             raise ValueError("test.visrank draws rank lists only when nothing is trained: set test.evaluate True")
-        self.files = RunFolder(Path(save_dir)) if is_writer() else None
+        self.files = RunFolder(Path(save_dir), guest) if is_writer() else None
         self.max_epoch = plan["max_epoch"]
-        if self.writer is None and self.files is not None:
+        if self.writer is None and self.files is not None and not guest:
             self.writer = SummaryWriter(log_dir=save_dir, purge_step=self.position.batches or None)
         if plan["test_only"]:
             self.test(save_dir=save_dir, **kwargs)
@@ -346,14 +352,15 @@ class PromptEngine(EvaluatingEngine):
             FileNotFoundError: no readable checkpoint.
             ValueError: a checkpoint of another model, optimiser, split or configuration.
         """
-        path, state = (path, checkpoint.load(path)) if path.is_file() else checkpoint.load_newest(path / "model")
+        models = RunFolder(path).models
+        path, state = (path, checkpoint.load(path)) if path.is_file() else checkpoint.load_newest(models)
         self._check_split(state, path)
         restore(self, state, path)
         self._resumed = {
             "path": path,
             "meter": state.get("meter"),
             "rng": rng_of_process(state),
-            "metrics": RunFolder(path.parent.parent).metrics.path,
+            "metrics": RunFolder.of_checkpoint(path).metrics.path,
         }
         self.epoch = self.position.epoch - 1
         logger.info("resumed from %s after %s", path, self.position)

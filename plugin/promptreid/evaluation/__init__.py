@@ -3,6 +3,7 @@
 from promptreid.evaluation.features import FeatureSet
 from promptreid.evaluation.features_io import FeatureTable, load_features, save_features
 from promptreid.evaluation.protocols import (
+    CrossModalProtocol,
     LLCMProtocol,
     MarketProtocol,
     Protocol,
@@ -12,6 +13,7 @@ from promptreid.evaluation.protocols import (
     SYSUReleaseProtocol,
     find_protocols,
     load_rand_perm_cam,
+    register_protocol,
 )
 from promptreid.evaluation.ranking.distances import compute_distances
 from promptreid.evaluation.ranking.exact import Ranks, rank_distances, rank_features
@@ -26,6 +28,7 @@ from promptreid.evaluation.statistics.verification import Verification, roc
 
 __all__ = [
     "Comparison",
+    "CrossModalProtocol",
     "Difference",
     "FeatureSet",
     "FeatureTable",
@@ -52,6 +55,7 @@ __all__ = [
     "load_rand_perm_cam",
     "rank_distances",
     "rank_features",
+    "register_protocol",
     "roc",
     "save_features",
     "topk",

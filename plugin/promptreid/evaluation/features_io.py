@@ -6,10 +6,8 @@ The keys are those of :class:`FeatureTable`, whose lists of texts ``.safetensors
 from __future__ import annotations
 
 import json
-import os
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import torch
 
 from promptreid.evaluation.features import Array, FeatureSet, as_ids, as_tensor, check_length
 from promptreid.evaluation.tables import import_arrow
+from promptreid.files import atomic_path
 
 SPLITS = ("query", "gallery")
 SUFFIXES = (".npz", ".safetensors", ".parquet")
@@ -93,7 +92,7 @@ def save_features(table: FeatureTable, path: str | Path) -> None:
     path = Path(path)
     write = _pick(path, {".npz": _write_npz, ".safetensors": _write_safetensors, ".parquet": _write_parquet})
     columns = {name: getattr(table, name) for name in (*_REQUIRED, *_OPTIONAL) if getattr(table, name) is not None}
-    with _complete(path) as part:
+    with atomic_path(path) as part:
         write(columns | {"features": as_tensor(table.features).cpu()}, part)
 
 
@@ -140,17 +139,6 @@ def check_features_path(path: str | Path) -> None:
 def _pick(path: Path, functions: Mapping[str, Any]) -> Any:
     check_features_path(path)
     return functions[path.suffix]
-
-
-@contextmanager
-def _complete(path: Path) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_npz(columns: dict[str, Any], path: Path) -> None:

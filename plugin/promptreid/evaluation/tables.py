@@ -9,26 +9,25 @@ from typing import Any
 
 import numpy as np
 
+from promptreid.files import atomic_path
+
 Columns = dict[str, np.ndarray]
 
 
 def save_table(columns: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """Write equally long columns to a ``.csv`` or ``.parquet`` file; floats keep all their digits.
+    """Write equally long columns to a ``.csv`` or ``.parquet`` file, whole or not at all; floats keep all their digits.
 
     Raises:
         ValueError: another suffix, or Parquet without pyarrow.
     """
     path = Path(path)
     check_table_path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".parquet":
-        arrow, parquet = import_arrow(path)
-        parquet.write_table(arrow.table({name: values.tolist() for name, values in columns.items()}), path)
-        return
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+    with atomic_path(path) as part:
+        if path.suffix == ".parquet":
+            arrow, parquet = import_arrow(path)
+            parquet.write_table(arrow.table({name: values.tolist() for name, values in columns.items()}), part)
+        else:
+            _write_csv(columns, part)
 
 
 def load_table(path: str | Path, types: Mapping[str, type]) -> Columns:
@@ -42,7 +41,7 @@ def load_table(path: str | Path, types: Mapping[str, type]) -> Columns:
     check_table_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such table")
-    rows = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    rows = read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     missing = [name for name in types if name not in rows]
     if missing:
         raise ValueError(f"{path}: column {missing[0]!r} is missing; it has {list(rows)}")
@@ -84,6 +83,13 @@ def check_table_path(path: str | Path) -> None:
         import_arrow(path)
 
 
+def _write_csv(columns: Mapping[str, np.ndarray], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+
+
 def _read_csv(path: Path) -> dict[str, list[Any]]:
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = list(csv.reader(file)) or [[]]
@@ -93,7 +99,12 @@ def _read_csv(path: Path) -> dict[str, list[Any]]:
     return {name: [row[place] for row in rows] for place, name in enumerate(header)}
 
 
-def _read_parquet(path: Path) -> dict[str, list[Any]]:
+def read_parquet(path: Path) -> dict[str, list[Any]]:
+    """A Parquet file's columns as Python values.
+
+    Raises:
+        ValueError: no pyarrow, or not a Parquet file.
+    """
     arrow, parquet = import_arrow(path)
     try:
         return dict(parquet.read_table(path).to_pydict())

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from promptreid.files import atomic_write
 from promptreid.models.weights import read_pickle
 from promptreid.pretraining.images import check_seed
 
@@ -114,11 +114,9 @@ def _optimiser(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def _save(module: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, losses: list[float], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     state = {"recipe": recipe.digest(), "losses": losses}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    torch.save({**state, "model": module.state_dict(), "optimiser": optimiser.state_dict()}, partial)
-    os.replace(partial, path)
+    with atomic_write(path) as file:
+        torch.save({**state, "model": module.state_dict(), "optimiser": optimiser.state_dict()}, file)
 
 
 def _resume(module: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, path: Path) -> list[float]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from promptreid.files import atomic_write, write_text
 from promptreid.models.weights import StateDict
 from promptreid.pretraining.loop import Recipe
+from promptreid.versions import version_of
 
 PACKAGES = ("torch", "open_clip_torch", "timm", "numpy", "opencv-python-headless", "safetensors")
 WINDOW = 50  # steps of which the record keeps the mean loss
@@ -40,7 +40,7 @@ def record_of(
         "recipe": asdict(recipe),
         "recipe_sha256": recipe.digest(),
         "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{package: version_of(package) for package in PACKAGES}},
         "losses": {"steps": WINDOW, "means": [round(mean, 4) for mean in means]},
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -64,14 +64,8 @@ def ship(
 
     content = save(half(state), metadata={"recipe": recipe.digest()})
     record = record_of(name, architecture, recipe, losses, content)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
-    _write(path, content)
-    _write(path.with_suffix(".json"), (json.dumps(record, indent=1) + "\n").encode())
+    with atomic_write(path) as file:
+        file.write(content)
+    write_text(path.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
     return path
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -24,18 +25,13 @@ from promptreid.data.manager import ModalDataManager
 from promptreid.data.transforms import Augmentation
 from promptreid.engine.checkpoints.best_weights import SelectionOptions
 from promptreid.engine.distributed.process_group import rank, world_size
-from promptreid.engine.model_settings import bound_builder, is_dmpt, is_in_checkpoint, node_of
-from promptreid.engine.optimizers import build_optimizer, build_scheduler
+from promptreid.engine.optimizers import build_optimizer, build_scheduler, check_children
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.engine.update_step import StepOptions
-from promptreid.methods.dmpt.loss import DMPTLoss
-from promptreid.methods.dmpt.prefix_cache import PrefixCache
-from promptreid.methods.mip.loss import MIPLoss
+from promptreid.losses.registry import TRAINABLE
+from promptreid.methods.base import MODELS, NO_METHOD, DataFacts, Method, method_named
 
 logger = logging.getLogger(__name__)
-
-_FEW_VERSIONS = frozenset({"resize", "normalize", "random_flip"})
-"""Augmentations after which a training image often has the bytes that it had before."""
 
 
 def build_datamanager(cfg: Any, use_gpu: bool = True) -> Any:
@@ -50,7 +46,7 @@ def build_datamanager(cfg: Any, use_gpu: bool = True) -> Any:
 
 
 def build_model(cfg: Any, datamanager: Any, use_gpu: bool = True, *, weights_follow: bool = False) -> nn.Module:
-    """The model of ``cfg.model``, through torchreid's own factory; ours is bound to the rest of the tree first.
+    """The model of ``cfg.model``, through torchreid's own factory; a method's is bound to the rest of the tree first.
 
     Args:
         cfg: a tree from ``load_config``.
@@ -62,22 +58,55 @@ def build_model(cfg: Any, datamanager: Any, use_gpu: bool = True, *, weights_fol
     Raises:
         ValueError, FileNotFoundError: settings or weights that cannot be used; the message starts with their node.
     """
-    name = cfg.model.name
-    ours = host.is_ours("model", name)
-    with host.bound_model(name, bound_builder(cfg, datamanager, weights_follow)) if ours else nullcontext():
+    name, data = cfg.model.name, facts_of(cfg, datamanager)
+    method = method_named(name)
+    if host.is_torchreids_own("model", name) and data.images_per_sample > 1:
+        raise ValueError(
+            f"model.name {name} takes single images, and a sample of {list(cfg.data.sources)} has "
+            f"{data.images_per_sample}: choose one of {', '.join(_several_images())}"
+        )
+    whole = method is None or method.checkpoint_is_whole(cfg)
+    with nullcontext() if method is None else host.bound_model(name, _bound(method, cfg, data, weights_follow)):
         try:
             model: nn.Module = host.models.build_model(
                 name=name,
                 num_classes=datamanager.num_train_pids,
-                loss=cfg.loss.name,
-                pretrained=cfg.model.pretrained and not (weights_follow and is_in_checkpoint(cfg)),
+                loss=_output_for(cfg.loss.name, method),
+                pretrained=cfg.model.pretrained and not (weights_follow and whole),
                 use_gpu=use_gpu,
             )
         except (ValueError, FileNotFoundError) as error:
-            raise type(error)(f"{node_of(name)}: {error}") from None
+            raise type(error)(f"{'model' if method is None else method.name}: {error}") from None
     if cfg.train.compile:
         compile_model(model)
     return model
+
+
+def facts_of(cfg: Any, datamanager: Any) -> DataFacts:
+    """What the training data decide about a model."""
+    dataset = datamanager.train_loader.dataset
+    return DataFacts(
+        cameras=getattr(dataset, "num_cameras", 0) or datamanager.num_train_cams,
+        modalities=tuple(getattr(dataset, "modalities", ("visible",))),
+        images_per_sample=getattr(dataset, "images_per_sample", 1),
+        image_size=(cfg.data.height, cfg.data.width),
+    )
+
+
+def _bound(method: Method, cfg: Any, data: DataFacts, weights_follow: bool) -> partial[nn.Module]:
+    """A method's builder with all that the configuration and the data decide."""
+    return partial(method.models[cfg.model.name], **method.arguments(cfg, data, weights_follow))
+
+
+def _several_images() -> list[str]:
+    return sorted(name for name in MODELS if name.startswith("three_"))
+
+
+def _output_for(loss: str, method: Method | None) -> str:
+    """What a model is asked to return in training: a registered loss wants all that it has."""
+    if loss in TRAINABLE:
+        return "triplet" if method is None else "prompt"
+    return loss
 
 
 def compile_model(model: nn.Module, backend: str | Callable[..., Any] = "inductor") -> None:
@@ -107,45 +136,6 @@ def checkpoint_blocks(model: Any) -> None:
     model.checkpoint_blocks = True
 
 
-def cache_prefix(model: Any, cfg: Any, use_gpu: bool = True) -> None:
-    """Keep what a tower's blocks before the first prompt compute of each image (``dmpt.prefix_cache``).
-
-    Where a resumed run has to end with the same bits, each image is computed on its own: on the CPU, and with
-    ``train.deterministic``. Training images that augmentation makes anew each time are neither kept nor looked up.
-
-    Args:
-        model: a DMPT.
-        cfg: a tree from ``load_config``.
-        use_gpu: whether it runs on one.
-
-    Raises:
-        ValueError: a model without such blocks.
-    """
-    if not getattr(model, "frozen_prefix", 0):
-        raise ValueError(
-            f"dmpt.prefix_cache: no block of this {type(model).__name__} computes what depends on the image alone; use "
-            "a DMPT with dmpt.frozen True, dmpt.sie_weight 0 and dmpt.first_layer above 1, or set dmpt.prefix_cache 0"
-        )
-    used = _augmentations(cfg)
-    drawn = sorted(used - _FEW_VERSIONS)
-    if drawn:
-        logger.warning(
-            "dmpt.prefix_cache: after %s training images hardly ever repeat; only tests use the cache", ", ".join(drawn)
-        )
-    elif "random_flip" in used:
-        logger.info("dmpt.prefix_cache: random_flip makes two versions of each training image, kept apart")
-    one_by_one = cfg.train.deterministic or not use_gpu
-    model.prefix_cache = PrefixCache(cfg.dmpt.prefix_cache * 2**20, one_by_one, in_training=not drawn)
-
-
-def _augmentations(cfg: Any) -> set[str]:
-    """The names of all that training images go through, whatever their modality."""
-    augment, plain = cfg.data.augment, cfg.data.transforms
-    infrared = augment.infrared or plain
-    used = {*(augment.visible or plain), *infrared, *augment.near_infrared, *augment.thermal_infrared}
-    return used | ({"second_visible"} if augment.second_visible else set())
-
-
 def synchronise_batch_norm(model: nn.Module, use_gpu: bool) -> nn.Module:
     """Let batch normalisations use the statistics of all processes' images (``train.sync_bn``).
 
@@ -159,36 +149,23 @@ def synchronise_batch_norm(model: nn.Module, use_gpu: bool) -> nn.Module:
 
 
 def build_criterion(cfg: Any, model: Any) -> nn.Module | None:
-    """The loss on the ``PromptOutput`` of a model; None where torchreid's own losses are asked for.
+    """The loss on a model's whole output; None where torchreid's own losses are asked for.
 
     Raises:
-        ValueError: MSEL for samples of several images.
+        ValueError: ``loss.name`` prompt for a model that gives no such output.
     """
-    if cfg.loss.name != "prompt":
+    name = cfg.loss.name
+    if name in TRAINABLE:
+        return TRAINABLE[name](**cfg.loss.get(name, {}))
+    if name != "prompt":
         return None
-    loss = cfg.loss.prompt
-    if is_dmpt(cfg.model.name):
-        return DMPTLoss(
-            identity_weight=loss.weight_x,
-            triplet_weight=loss.weight_t,
-            alignment_weight=loss.weight_alignment if model.options.alignment else 0.0,
-            label_smoothing=loss.label_smoothing,
-            margin=loss.margin or None,
-        )
-    if loss.use_msel and model.images_per_sample > 1:
+    method = method_named(cfg.model.name)
+    if method is None:
         raise ValueError(
-            "loss.prompt.use_msel: MSEL pulls samples of different modalities together, and here each sample has all "
-            "of them; set it False"
+            f"loss.name prompt: {cfg.model.name} is a model of torchreid, which gives logits and features alone; "
+            "choose softmax or triplet"
         )
-    return MIPLoss(
-        identity_weight=loss.weight_x,
-        triplet_weight=loss.weight_t,
-        iael_weight=loss.weight_iael if model.options.iael else 0.0,
-        msel_weight=loss.weight_msel if loss.use_msel else 0.0,
-        msel_start_epoch=loss.msel_start_epoch,
-        margin=loss.margin or None,
-        label_smoothing=loss.label_smoothing,
-    )
+    return method.criterion(cfg, model)
 
 
 def build_engine(cfg: Any, datamanager: Any, model: nn.Module, use_gpu: bool = True) -> PromptEngine:
@@ -199,8 +176,9 @@ def build_engine(cfg: Any, datamanager: Any, model: nn.Module, use_gpu: bool = T
     """
     if cfg.train.checkpoint_blocks:
         checkpoint_blocks(model)
-    if cfg.dmpt.prefix_cache:
-        cache_prefix(model, cfg, use_gpu)
+    if cfg.train.fixbase_epoch:
+        check_children(model, cfg.train.open_layers, "train.open_layers")
+    (method_named(cfg.model.name) or NO_METHOD).prepare(model, cfg, use_gpu)
     if cfg.train.sync_bn:
         model = synchronise_batch_norm(model, use_gpu)
     optimizer = build_optimizer(model, cfg)

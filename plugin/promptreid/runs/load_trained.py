@@ -11,7 +11,6 @@ from promptreid import host
 from promptreid.config import validate
 from promptreid.engine.checkpoints.random_state import seed_everything
 from promptreid.engine.train_engine import PromptEngine
-from promptreid.models.registry import MODELS
 from promptreid.runs.build import build_datamanager, build_engine, build_model
 from promptreid.runs.run import render_if_absent
 
@@ -22,7 +21,7 @@ def open_target(cfg: Any) -> tuple[Any, str]:
     Raises:
         ValueError, FileNotFoundError: a configuration or data set that cannot be used, or several targets.
     """
-    validate(cfg, models=host.model_names(), datasets=host.dataset_names())
+    validate(cfg, host.model_names(), host.dataset_names(), training=False)
     targets = cfg.data.targets or cfg.data.sources
     if len(targets) != 1:
         raise ValueError(f"data.targets: one data set is looked at at a time; choose one of {list(targets)}")
@@ -41,11 +40,6 @@ def trained_engine(cfg: Any, datamanager: Any) -> PromptEngine:
     Raises:
         ValueError, FileNotFoundError: a model or weights that cannot be used.
     """
-    if cfg.model.name not in MODELS:
-        # What a checkpoint of ours lacks, build_model knows; others hold everything, and might be downloaded first.
-        cfg = cfg.clone()
-        cfg.defrost()
-        cfg.model.pretrained = False
     use_gpu = torch.cuda.is_available()
     model = build_model(cfg, datamanager, use_gpu, weights_follow=True)
     engine = build_engine(cfg, datamanager, model.cuda() if use_gpu else model, use_gpu)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,6 @@ import torch
 from promptreid.config.keys import did_you_mean
 from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import ModalDataset
-from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.feature_extraction import part_of
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.evaluation.features import FeatureSet
@@ -33,6 +31,7 @@ from promptreid.evaluation.protocols import MarketProtocol
 from promptreid.evaluation.ranking.reranking import KReciprocal
 from promptreid.evaluation.results import Results
 from promptreid.evaluation.tables import save_table
+from promptreid.files import write_text
 from promptreid.runs.load_trained import open_target, trained_engine
 
 logger = logging.getLogger(__name__)
@@ -160,11 +159,5 @@ def _keys(dataset: ModalDataset) -> list[Any]:
 def _save(table: MissingTable, name: str, stem: Path) -> None:
     record = {"time": time.strftime("%Y-%m-%dT%H:%M:%S"), "dataset": name, **table.as_dict()}
     for suffix, text in ((".json", json.dumps(record, indent=1)), (".md", table.markdown())):
-        with checkpoint.atomic_write(stem.with_name(stem.name + suffix)) as file:
-            file.write(text.encode())
-    temporary = stem.with_name(f".{stem.name}.{os.getpid()}.csv")
-    try:
-        save_table(table.columns(), temporary)
-        os.replace(temporary, stem.with_name(f"{stem.name}.csv"))
-    finally:
-        temporary.unlink(missing_ok=True)
+        write_text(stem.with_name(stem.name + suffix), text)
+    save_table(table.columns(), stem.with_name(f"{stem.name}.csv"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from promptreid.engine.checkpoints.run_folder import RunFolder, expected_checkpo
 from promptreid.engine.distributed.process_group import barrier, first_does, process_group, together
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.evaluation.results import Results
+from promptreid.files import FolderInUse, user_of, write_text
 from promptreid.runs.build import build_datamanager, build_engine, build_model
 from promptreid.runs.run_log import RunLog, run_log
 
@@ -32,8 +35,10 @@ def run(
     """Train and test, or only test, as ``cfg`` says.
 
     The folder ``data.save_dir`` gets ``config.yaml``, ``log.txt``, TensorBoard's event file, ``metrics.jsonl``,
-    ``results-<data>.json`` and, in ``model``, checkpoints and weights. It is created only after the data and the model
-    are known to be good. A training does not start in the folder of another one.
+    ``results-<data>.json`` and, in ``model``, checkpoints and weights. Before the data and the model are known to be
+    good, nothing but its lock is in there, and a run that fails until then leaves no new folder. A training does not
+    start in the folder of another one, and keeps its own to itself while it lasts: a test beside it writes
+    ``results-<data>.eval.json`` alone.
 
     Under torchrun its processes do this together: each has its share of every batch, and the first one writes.
 
@@ -48,21 +53,53 @@ def run(
         the last results of each target data set, the headline protocol first.
 
     Raises:
-        ValueError, FileNotFoundError: a configuration, data set, folder or checkpoint that cannot be used.
+        ValueError, FileNotFoundError: a configuration, data set, folder or checkpoint that cannot be used, or a folder
+            in which another process trains.
         KeyboardInterrupt, SystemExit: after Ctrl-C or SIGTERM, with a checkpoint written.
     """
-    validate(cfg, models=host.model_names(), datasets=host.dataset_names())
     eval_only = eval_only or cfg.test.evaluate
-    folder = RunFolder(Path(cfg.data.save_dir))
     with process_group(cfg.train.distributed_timeout), run_log() as log:
-        source = first_does(lambda: _source(cfg, folder, eval_only, resume, overwrite))
-        use_deterministic_kernels(cfg.train.deterministic)
-        first_does(lambda: render_if_absent(cfg))
-        engine = together(lambda: _loaded_engine(cfg, folder, eval_only, source))
-        first_does(lambda: _open_folder(folder, engine, cfg, log, eval_only, overwrite))
-        engine.run(**{**engine_run_kwargs(cfg), "test_only": eval_only})
-        barrier()
+        first_does(lambda: validate(cfg, host.model_names(), host.dataset_names(), training=not eval_only))
+        with claimed(cfg, guest=eval_only) as folder:
+            source = first_does(lambda: _source(cfg, folder, eval_only, resume, overwrite))
+            use_deterministic_kernels(cfg.train.deterministic)
+            first_does(lambda: render_if_absent(cfg))
+            engine = together(lambda: _loaded_engine(cfg, folder, eval_only, source))
+            first_does(lambda: _open_folder(folder, engine, cfg, log, eval_only, overwrite))
+            engine.run(**{**engine_run_kwargs(cfg), "test_only": eval_only, "guest": folder.guest})
+            barrier()
     return engine.results
+
+
+@contextmanager
+def claimed(cfg: Any, guest: bool = False) -> Iterator[RunFolder]:
+    """``data.save_dir``, which no other process trains in during the block; all processes call it, the first one locks.
+
+    Args:
+        cfg: a tree from ``load_config``.
+        guest: where another process has the folder, go on as its guest.
+
+    Raises:
+        ValueError: another process has the folder, or it cannot be written to.
+    """
+    folder = RunFolder(Path(cfg.data.save_dir))
+    try:
+        folder.guest = not first_does(lambda: _is_locked(folder, guest))
+        yield folder
+    finally:
+        folder.unlock()
+
+
+def _is_locked(folder: RunFolder, guest: bool) -> bool:
+    try:
+        folder.lock()
+    except FolderInUse:
+        if not guest:
+            raise
+        user = user_of(folder.path) or "another process"
+        logger.warning("%s is in use by %s: reading only, results go to *.eval.json", folder.path, user)
+        return False
+    return True
 
 
 def render_if_absent(cfg: Any) -> None:
@@ -139,6 +176,8 @@ def _check_folder(folder: RunFolder, source: Path | None, may_be_used: bool, ove
     """Refuse to mix two runs in one folder."""
     if overwrite and (source is not None or may_be_used):
         raise ValueError("--overwrite trains anew: leave out --resume (model.resume) and --eval-only (test.evaluate)")
+    if overwrite:
+        folder.check_overwritable()
     owned = source is not None and folder.owns(source)
     if folder.holds_run() and not (may_be_used or owned or overwrite):
         raise ValueError(
@@ -164,15 +203,15 @@ def _restore(engine: PromptEngine, cfg: Any, folder: RunFolder, eval_only: bool,
 def _open_folder(
     folder: RunFolder, engine: PromptEngine, cfg: Any, log: RunLog, eval_only: bool, overwrite: bool
 ) -> None:
-    if overwrite and folder.path.exists():
+    if folder.guest:
+        return  # everything in it is another's
+    if overwrite:
         folder.move_aside()
     copies = bool(cfg.train.ema) + (cfg.test.select != "last")
     folder.prepare(0 if eval_only else expected_checkpoint_bytes(engine.model, copies))
-    log.to_file(folder.path / "log.txt")
+    log.to_file(folder.log)
     if engine.resumed_from is not None and not eval_only and folder.owns(engine.resumed_from):
         checkpoint.set_aside_newer(engine.resumed_from)
-    config = folder.path / "config.yaml"
-    if eval_only and config.exists():
+    if eval_only and folder.config.exists():
         return  # the run's own
-    with checkpoint.atomic_write(config) as file:
-        file.write(dump_config(cfg).encode())
+    write_text(folder.config, dump_config(cfg))

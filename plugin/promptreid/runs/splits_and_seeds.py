@@ -6,17 +6,19 @@ import json
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from promptreid import host
 from promptreid.config import dump_config
-from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.resume_check import config_differences, listed
 from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.engine.distributed.process_group import first_does, process_group
-from promptreid.runs.run import run
+from promptreid.files import write_text
+from promptreid.runs.run import claimed, run
 from promptreid.runs.run_log import run_log
 
 logger = logging.getLogger(__name__)
@@ -74,18 +76,31 @@ def run_several(
         to ``data.save_dir/splits.json``, or ``seeds.json`` where there are no splits.
 
     Raises:
-        ValueError: no seed; or a finished training had another configuration.
+        ValueError: no seed; splits of a data set that has none; or a finished training had another configuration.
     """
     if seeds is not None and seeds < 1:
         raise ValueError(f"--seeds {seeds}: train with at least one")
+    if splits:
+        _check_splits(cfg)
     folder = RunFolder(Path(cfg.data.save_dir))
-    parts = _parts(folder.path, splits, [cfg.train.seed + number for number in range(seeds or 0)])
-    with process_group(cfg.train.distributed_timeout):
-        if overwrite and first_does(folder.path.exists):
+    parts = _parts(folder, splits, [cfg.train.seed + number for number in range(seeds or 0)])
+    # A single training in the folder itself claims it on its own.
+    several = parts[0].folder != folder.path
+    with process_group(cfg.train.distributed_timeout), claimed(cfg) if several else nullcontext(folder) as folder:
+        if overwrite:
             first_does(folder.move_aside)
         for part in parts:
             _train(_of_part(cfg, part), part)
         return first_does(lambda: _save_summary(folder.path, parts, splits))
+
+
+def _check_splits(cfg: Any) -> None:
+    names = dict.fromkeys((*cfg.data.sources, *cfg.data.targets))
+    if not any(host.takes_split(name) for name in names):
+        raise ValueError(
+            f"--splits: {', '.join(names)} has a single split, so that each training would be the same; --seeds N "
+            "trains with several seeds"
+        )
 
 
 def _save_summary(folder: Path, parts: Sequence[Part], splits: Sequence[int]) -> dict[str, Any]:
@@ -97,8 +112,7 @@ def _save_summary(folder: Path, parts: Sequence[Part], splits: Sequence[int]) ->
         "selection": selections([part.folder for part in parts]),
         "results": summary,
     }
-    with checkpoint.atomic_write(folder / f"{stem}.json") as file:
-        file.write(json.dumps(record, indent=1).encode())
+    write_text(folder / f"{stem}.json", json.dumps(record, indent=1))
     _log_summary(folder / f"{stem}.txt", record, len(parts))
     return summary
 
@@ -126,7 +140,7 @@ def selections(folders: Sequence[Path]) -> dict[str, str]:
 
 
 def _records(folders: Sequence[Path]) -> list[dict[str, Any]]:
-    files = [file for folder in folders for file in sorted(folder.glob("results-*.json"))]
+    files = [file for folder in folders for file in RunFolder(folder).results_files()]
     return [json.loads(file.read_text()) for file in files]
 
 
@@ -151,9 +165,9 @@ def _log_summary(path: Path, record: dict[str, Any], trainings: int) -> None:
             logger.info("[%s] %s, mean of %d trainings: %s", label, protocol, trainings, "  ".join(values))
 
 
-def _parts(folder: Path, splits: Sequence[int], seeds: Sequence[int]) -> list[Part]:
-    in_splits = [Part(folder / f"split-{split}", split, None) for split in splits] or [Part(folder, None, None)]
-    return [Part(part.folder / f"seed-{seed}", part.split, seed) for part in in_splits for seed in seeds] or in_splits
+def _parts(folder: RunFolder, splits: Sequence[int], seeds: Sequence[int]) -> list[Part]:
+    pairs = [(split, seed) for split in splits or (None,) for seed in seeds or (None,)]
+    return [Part(folder.part(split, seed).path, split, seed) for split, seed in pairs]
 
 
 def _of_part(cfg: Any, part: Part) -> Any:
@@ -176,7 +190,7 @@ def _train(cfg: Any, part: Part) -> None:
 def _is_done(cfg: Any, part: Part) -> bool:
     if not _finished(part.folder, cfg.train.max_epoch):
         return False
-    written = part.folder / "config.yaml"
+    written = RunFolder(part.folder).config
     differences, _ = config_differences(written.read_text(encoding="utf-8"), dump_config(cfg))
     if differences:
         raise ValueError(

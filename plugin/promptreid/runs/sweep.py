@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from promptreid.config.merge import merged
-from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.engine.distributed.process_group import first_does, process_group
 from promptreid.evaluation.tables import Columns, save_table
+from promptreid.files import write_text
 from promptreid.runs.splits_and_seeds import SCORES, run_several
 
 logger = logging.getLogger(__name__)
@@ -61,8 +61,7 @@ def _save(folder: Path, key: str, seeds: int, summaries: Summaries) -> None:
         ("sweep.md", markdown(key, summaries)),
         ("sweep.json", json.dumps({"key": key, "seeds": seeds, "results": summaries}, indent=1)),
     ):
-        with checkpoint.atomic_write(folder / name) as file:
-            file.write(text.encode())
+        write_text(folder / name, text)
     logger.info("%s", markdown(key, summaries))
 
 

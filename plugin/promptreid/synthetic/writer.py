@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
@@ -19,6 +18,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from promptreid.files import atomic_folder
 from promptreid.synthetic.cameras import Camera, Scene
 from promptreid.synthetic.draws import keyed
 from promptreid.synthetic.frames import Frame
@@ -103,7 +103,7 @@ def write_tree(
         raise ValueError(f"workers: must be at least 1, not {workers}")
     plan = TREES[like](recipe)
     total = len({shot.path for shot in plan.shots})
-    with new_folder(Path(out)) as folder:
+    with atomic_folder(Path(out)) as folder:
         # Work is shared out by identity: all images of a strip, and what can be used again, are in one cell.
         cells = [list(cell) for _, cell in groupby(plan.shots, key=lambda shot: shot.pid)]
         jobs = [Job(folder, cell, seed, recipe.size, plan.locations, plan.style) for cell in cells]
@@ -161,22 +161,3 @@ def _report(done: int, total: int) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(f"\r{done}/{total} images" + ("\n" if done == total else ""))
         sys.stderr.flush()
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that becomes ``out`` if all goes well and vanishes if not."""
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise FileExistsError(f"{out} is there already and not an empty folder; remove it or choose another one")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from promptreid import files
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.models.weights import read_state_dict
 
@@ -129,9 +130,9 @@ class Faults:
                 super().close()
 
         opened = self.around(lambda path, mode: io.BufferedWriter(File(path, "w"), 512))
-        patch.setattr(checkpoint, "open", opened, raising=False)
+        patch.setattr(files, "open", opened, raising=False)
         for name in ("fsync", "replace", "open"):
-            patch.setattr(checkpoint.os, name, self.around(getattr(os, name)))
+            patch.setattr(files.os, name, self.around(getattr(os, name)))
         patch.setattr(Path, "unlink", self.around(Path.unlink))
 
 
@@ -184,7 +185,7 @@ def test_wherever_a_process_dies_in_a_write_the_last_good_checkpoint_loads(tmp_p
             os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         assert_loads_old_or_new(folder)
-        checkpoint.remove_leftovers(folder)
+        files.remove_leftovers(folder)
         assert all(checkpoint.PATTERN.fullmatch(path.name) for path in folder.iterdir())
         if code == 0:
             break

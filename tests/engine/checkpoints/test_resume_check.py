@@ -34,7 +34,7 @@ def test_what_decides_on_the_numbers_may_not_differ(key: str, value: Any) -> Non
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("data.root", "/x"), ("data.workers", 0), ("mip.weights", "w.pth"), ("dmpt.allow_download", True),
+        ("data.root", "/x"), ("data.workers", 0), ("backbone.weights", "w.pth"), ("backbone.allow_download", True),
         ("data.synthetic.ids", 3), ("test.batch_size", 7), ("test.protocols", ["x"]), ("train.max_epoch", 99),
         ("train.compile", True),
     ],

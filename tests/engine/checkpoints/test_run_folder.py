@@ -13,6 +13,7 @@ from small_runs import small_config
 
 from promptreid.engine.checkpoints import run_folder
 from promptreid.engine.checkpoints.run_folder import RunFolder, expected_checkpoint_bytes
+from promptreid.files import atomic_write
 from promptreid.runs.run import run
 
 Usage = namedtuple("Usage", "total used free")
@@ -93,7 +94,14 @@ def test_so_is_one_without_permission(small_root: Path, tmp_path: Path) -> None:
 def test_leftovers_of_killed_writes_are_removed_and_nothing_else(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.models.mkdir(parents=True)
-    for name in (".config.yaml.12.tmp", "model/.model.pth.tar-1.12.tmp", "notes.tmp", ".hidden"):
+    if os.fork() == 0:
+        unfinished = [atomic_write(path) for path in (folder.config, folder.models / "model.pth.tar-1")]
+        for writing in unfinished:
+            writing.__enter__()
+        os._exit(9)
+    os.wait()
+    assert len(list(folder.path.rglob(".*.tmp"))) == 2
+    for name in ("notes.tmp", ".hidden"):
         (folder.path / name).write_text("")
     folder.prepare(0)
     left = sorted(str(path.relative_to(folder.path)) for path in folder.path.rglob("*"))

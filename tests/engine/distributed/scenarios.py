@@ -45,8 +45,8 @@ STEP = PromptEngine.forward_backward
 LIMIT = 120  # seconds for a scenario
 PLAIN = {
     "train.optim": "sgd", "train.lr": 0.02, "train.warmup_lr": 0.02, "sampler.num_instances": 8, "train.batch_size": 32,
-    "data.augment.visible": ["resize"], "data.augment.infrared": ["resize"], "mip.drop_path": 0.0,
-    "train.print_freq": 1, "mip.vit.depth": 3,
+    "data.augment.visible": ["resize"], "data.augment.infrared": ["resize"], "backbone.drop_path": 0.0,
+    "train.print_freq": 1, "backbone.vit.depth": 3,
 }  # fmt: skip
 """Nothing random but the batches."""
 TRIPLES = {

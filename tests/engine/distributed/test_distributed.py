@@ -19,9 +19,9 @@ from small_runs import QUICKSTART, ROOT, assert_same_run, newest, small_config
 from torch import Tensor, nn
 
 from promptreid.config import load_config
-from promptreid.engine.distributed.ddp import every_step_uses_all
 from promptreid.engine.distributed.output_gathering import gather_batch
 from promptreid.engine.distributed.process_group import gather_to_first, largest, mean_of, process_group, world_size
+from promptreid.methods.base import method_of
 from promptreid.runs.build import build_datamanager, build_engine, build_model, synchronise_batch_norm
 from promptreid.runs.run import run
 
@@ -242,7 +242,8 @@ def test_torchrun_ends_the_others_when_a_process_dies(tmp_path: Path) -> None:
     changes = {
         "data.root": tmp_path / "data", "data.save_dir": tmp_path / "run", "data.workers": 0, "data.height": 32,
         "data.width": 16, "data.synthetic.ids": 20, "data.synthetic.frames": 2, "data.synthetic.size": "[32,16]",
-        "mip.vit.depth": 2, "mip.vit.embed_dim": 16, "mip.vit.num_heads": 2, "mip.prompt_length": 2, "mip.stride": 4,
+        "backbone.vit.depth": 2, "backbone.vit.embed_dim": 16, "backbone.vit.num_heads": 2, "mip.prompt_length": 2,
+        "backbone.stride": 4,
         "train.batch_size": 32, "train.checkpoint_steps": 1,
     }  # fmt: skip
     pairs = [str(part) for pair in changes.items() for part in pair]
@@ -319,7 +320,7 @@ def test_parameters_without_gradient_are_looked_for_where_there_may_be_some(
         cfg = load_config(ROOT / "configs" / "dmpt" / "rgbnt201.yaml", overrides={**TRIPLES, **places, **changes})
     manager = build_datamanager(cfg, use_gpu=False)
     engine = build_engine(cfg, manager, build_model(cfg, manager, use_gpu=False), use_gpu=False)
-    assert every_step_uses_all(engine.model, engine.criterion) == uses_all
+    assert method_of(engine.model).every_step_uses_all(engine.model, engine.criterion) == uses_all
     engine.set_model_mode("train")
     engine.forward_backward(next(iter(engine.train_loader)))
     without = [name for name, value in engine.model.named_parameters() if value.grad is None]

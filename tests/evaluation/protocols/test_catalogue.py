@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from promptreid.evaluation.protocols import LLCMProtocol, MarketProtocol
+from promptreid.evaluation.protocols import (
+    LLCMProtocol,
+    MarketProtocol,
+    Protocol,
+    catalogue,
+    register_protocol,
+    registered_protocols,
+)
 from promptreid.evaluation.protocols.catalogue import all_protocols, find_protocols, oriented
 from promptreid.evaluation.protocols.permutations import Permutations
 from promptreid.evaluation.protocols.swapped import Swapped
@@ -56,3 +63,40 @@ def test_directions_follow_the_modalities() -> None:
         oriented(protocol, None)
     with pytest.raises(ValueError, match=r"are infrared\+visible-visible, expected one of"):
         oriented(protocol, (["infrared", "visible"], ["visible"]))
+
+
+class Nearest(Protocol):
+    """Everything against everything."""
+
+    name = "nearest mine"
+    rule = "none"
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, Protocol]:
+    monkeypatch.setattr(catalogue, "_registered", {})
+    return catalogue._registered
+
+
+def test_a_registered_protocol_is_found_like_the_others(registry: dict[str, Protocol]) -> None:
+    mine = Nearest()
+    register_protocol(mine)
+    register_protocol(mine)
+    assert registered_protocols() == {"nearest mine": mine}
+    assert find_protocols("nearest") == find_protocols("nearest mine") == [mine]
+    assert list(all_protocols())[-1] == "nearest mine"
+    registered_protocols().clear()
+    assert find_protocols("nearest") == [mine], "what is given is a copy"
+
+
+def test_no_protocol_takes_the_name_of_another(registry: dict[str, Protocol]) -> None:
+    register_protocol(Nearest())
+    for protocol in (Nearest(), MarketProtocol(), MarketProtocol("sysu-official all 1-shot")):
+        with pytest.raises(ValueError, match=f"there is another protocol '{protocol.name}': choose another name"):
+            register_protocol(protocol)
+    for name in ("", " ", "mine ", None):
+        with pytest.raises(ValueError, match=r"MarketProtocol: its name .* must be a text"):
+            register_protocol(MarketProtocol(name))
+    with pytest.raises(TypeError, match="derived from Protocol"):
+        register_protocol("market1501")
+    assert list(registry) == ["nearest mine"]

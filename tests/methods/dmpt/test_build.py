@@ -7,12 +7,12 @@ import torch
 from dmpt_models import PEOPLE, TOWER, exchange, tiny_dmpt, triples
 from safetensors.torch import save_file
 
+from promptreid.methods.base import MODELS
 from promptreid.methods.dmpt.build import build_dmpt
 from promptreid.methods.dmpt.loss import DMPTLoss
 from promptreid.methods.dmpt.options import dmpt, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
 from promptreid.models.backbones.clip_image import clip_config, create_visual
 from promptreid.models.backbones.clip_text import create_text
-from promptreid.models.registry import MODELS
 
 PIDS = torch.tensor([0, 0, 1, 1])
 TIMM = {"depth": 4, "embed_dim": 32, "num_heads": 2, "patch_size": 8, "img_size": (64, 32)}

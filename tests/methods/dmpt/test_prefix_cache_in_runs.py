@@ -11,7 +11,8 @@ import torch
 from dmpt_models import tiny_dmpt
 
 from promptreid.config import load_config
-from promptreid.runs.build import build_datamanager, build_engine, cache_prefix
+from promptreid.methods.dmpt.method import cache_prefix
+from promptreid.runs.build import build_datamanager, build_engine
 
 MIXED = ["random_flip", "pad_crop", "pixel_erase"]
 

@@ -45,10 +45,10 @@ def test_the_new_files_hold_the_model(converted: Conversion) -> None:
     assert converted.dataset == "sysu_mm01"
     cfg = load_config(converted.config)
     validate(cfg, models=host.model_names(), datasets=host.dataset_names())
-    assert (cfg.mip.preset, cfg.mip.query, cfg.mip.stride, cfg.data.height, cfg.data.width) == (
+    assert (cfg.mip.preset, cfg.mip.query, cfg.backbone.stride, cfg.data.height, cfg.data.width) == (
         "mip_release", "zero", 8, 64, 32,
     )  # fmt: skip
-    assert dict(cfg.mip.vit) == {"depth": 4, "embed_dim": 128, "num_heads": 2, "patch_size": 16}
+    assert dict(cfg.backbone.vit) == {"depth": 4, "embed_dim": 128, "num_heads": 2, "patch_size": 16}
     assert (cfg.data.sources, cfg.data.targets, cfg.test.normalize_feature) == (["sysu_mm01"], ["sysu_mm01"], True)
 
 
@@ -100,8 +100,13 @@ def test_a_full_size_checkpoint_needs_no_further_settings(tmp_path: Path, monkey
     monkeypatch.setattr("promptreid.methods.mip.convert._own_memory", lambda state: state)
     done = convert_mip_release("transformer_best.pth", tmp_path / "mip")
     cfg = load_config(done.config)
-    assert (cfg.data.height, cfg.data.width, cfg.mip.stride, cfg.model.name) == (256, 128, 12, "mip_vit_base_patch16")
-    assert set(cfg.mip.vit.values()) == {None}
+    assert (cfg.data.height, cfg.data.width, cfg.backbone.stride, cfg.model.name) == (
+        256,
+        128,
+        12,
+        "mip_vit_base_patch16",
+    )
+    assert set(cfg.backbone.vit.values()) == {None}
 
 
 BROKEN: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {

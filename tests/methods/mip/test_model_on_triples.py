@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from promptreid.methods.base import MODELS
 from promptreid.methods.mip.loss import MIPLoss
 from promptreid.methods.mip.model import mip_paper
-from promptreid.models.registry import MODELS
 
 TRIPLE = ("visible", "near_infrared", "thermal_infrared")
 WIDTH = 5 * 32  # of one image's descriptor: a global and four local features

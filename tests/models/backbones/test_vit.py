@@ -87,6 +87,6 @@ def test_a_stride_below_one_is_refused():
 
 
 def test_importing_the_models_does_not_import_timm():
-    code = "import sys, promptreid.models.registry; print('timm' in sys.modules)"
+    code = "import sys, promptreid.methods; print('timm' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

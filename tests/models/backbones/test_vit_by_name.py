@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from promptreid.methods.base import MODELS
 from promptreid.methods.mip.model import build_mip
 from promptreid.models.backbones.bundled_towers import mini_file, mini_state
 from promptreid.models.backbones.position_embedding import resample_positions
 from promptreid.models.backbones.vit_by_name import create_body
-from promptreid.models.registry import MODELS
 from promptreid.models.weights import read_state_dict
 
 

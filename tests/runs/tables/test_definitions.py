@@ -99,8 +99,8 @@ def test_the_baselines_train_what_they_say() -> None:
 def test_the_backbone_is_said_once() -> None:
     backbones = {row.config: set() for row in ROWS.values()}
     for row in ROWS.values():
-        assert not {"mip.backbone", "dmpt.backbone"} & set(row.overrides)
-        backbones[row.config].add((config(row).mip.backbone, config(row).dmpt.backbone))
+        assert not {"backbone.name"} & set(row.overrides)
+        backbones[row.config].add(config(row).backbone.name)
     assert {len(found) for found in backbones.values()} == {1}
 
 

@@ -17,9 +17,10 @@ from PIL import Image
 from promptreid.evaluation.statistics.bootstrap import mean_interval
 from promptreid.runs.splits_and_seeds import run_several
 from promptreid.runs.tables import rows as table_runs
-from promptreid.runs.tables.definitions import DMPT_S, RGBNT, TABLES, Row, Table
+from promptreid.runs.tables.definitions import DMPT_S, RGBNT, TABLES
 from promptreid.runs.tables.render import ResultTable
 from promptreid.runs.tables.run_table import run_table
+from promptreid.runs.tables.table import Row, Table
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 ZERO_SHOT = TABLES["baselines_rgbnt"].rows[0]
@@ -37,7 +38,7 @@ def opts(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     keys = {
         "data.root": root, "data.synthetic.like": "", "data.height": 32, "data.width": 16, "data.workers": 0,
         "train.max_epoch": 1, "train.warmup_epochs": 0, "train.batch_size": 8, "model.name": "dmpt_clip_tiny",
-        "dmpt.backbone": "", "model.pretrained": False,
+        "backbone.name": "", "model.pretrained": False,
     }  # fmt: skip
     return [str(part) for pair in keys.items() for part in pair]
 

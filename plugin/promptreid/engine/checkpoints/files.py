@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
+from promptreid.files import atomic_write
 from promptreid.models.weights import read_pickle
 
 logger = logging.getLogger(__name__)
@@ -23,28 +23,6 @@ PATTERN = re.compile(r"model\.pth\.tar-(\d+)(?:-(\d+))?")
 """torchreid's own name for the checkpoint after an epoch; within the next one, the number of its batches follows."""
 
 _HEADER_LIMIT = 100_000_000  # bytes, safetensors' own
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears under its name complete, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed writes have left; only for the one process that writes there."""
-    for temporary in folder.glob(".*.tmp"):
-        temporary.unlink()
 
 
 def save(state: dict[str, Any], folder: Path, keep: int = 2) -> Path:
@@ -155,11 +133,3 @@ def _explained(path: Path) -> Iterator[None]:
             f"{path} could not be written ({reason.strerror or reason}); the checkpoint before it is whole: make room, "
             "then continue with --resume"
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

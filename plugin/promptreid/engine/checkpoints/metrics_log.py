@@ -7,14 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from promptreid.engine.checkpoints.files import atomic_write
 from promptreid.engine.checkpoints.position import Position
-
-NAME = "metrics.jsonl"
+from promptreid.files import write_text
 
 
 class MetricsLog:
-    """``metrics.jsonl``: records with ``epoch`` (from 1), and either ``step`` and losses or a data set and its results.
+    """Losses and results: records with ``epoch`` (from 1), and either ``step`` and losses or a data set and results.
 
     There are no times in it, so two runs that did the same have the same file.
 
@@ -35,8 +33,7 @@ class MetricsLog:
         source = source or self.path
         lines = source.read_text(encoding="utf-8").splitlines() if source.exists() else []
         kept = [line for line in lines if _is_before(line, position)]
-        with atomic_write(self.path) as file:
-            file.write("".join(f"{line}\n" for line in kept).encode())
+        write_text(self.path, "".join(f"{line}\n" for line in kept))
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a record."""

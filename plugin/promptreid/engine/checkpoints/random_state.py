@@ -6,7 +6,6 @@ import platform
 import random
 import subprocess
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from promptreid import host
+from promptreid.versions import version_of
 
 
 def seed_everything(seed: int, epoch: int = 0, rank: int = 0) -> None:
@@ -52,7 +52,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
-        "promptreid": metadata.version("promptreid"),
+        "promptreid": version_of("promptreid"),
         "torchreid": str(host.torchreid.__version__),
     }
 

@@ -9,6 +9,8 @@ import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
 from promptreid.config.keys import flatten
+from promptreid.config.renamed import up_to_date
+from promptreid.config.sections import all_keys
 
 # Keys that may differ on resuming: where things are, how fast they go, what is printed. The others change the numbers.
 _FREE = {
@@ -17,7 +19,7 @@ _FREE = {
     "model.load_weights", "model.resume", "model.pretrained", "market1501.use_500k_distractors",
     "cuhk03.use_metric_cuhk03", "train.max_epoch", "train.start_epoch", "train.print_freq", "train.checkpoint_steps",
     "train.patience", "train.compile", "train.deterministic", "train.checkpoint_blocks",
-    "train.distributed_timeout", "dmpt.prefix_cache",
+    "train.distributed_timeout", "plugins",
 }  # fmt: skip
 _FREE_NODES = ("data.synthetic.", "test.")
 _FREE_ENDS = (".weights", ".allow_download")  # of a backbone, whose weights the checkpoint has or vouches for
@@ -38,11 +40,17 @@ def config_differences(written: str, current: str) -> tuple[list[str], list[str]
     Returns:
         differences that forbid to go on, and those that don't matter; each as ``key: old, now new``.
     """
-    old, new = (flatten(yaml.safe_load(text) or {}) for text in (written, current))
+    old, new = (_leaves(text) for text in (written, current))
     changed = [key for key in old if key in new and old[key] != new[key]]
     free = {key for key in changed if _is_free(key, old, new)}
     lines = {key: f"{key}: {old[key]!r}, now {new[key]!r}" for key in changed}
     return [lines[key] for key in changed if key not in free], [lines[key] for key in changed if key in free]
+
+
+def _leaves(text: str) -> dict[str, Any]:
+    """All keys of a configuration by their names of today."""
+    leaves = flatten(yaml.safe_load(text) or {})
+    return up_to_date(leaves, {"model.name": leaves.get("model.name", "")})[0]
 
 
 def _is_free(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
@@ -50,7 +58,8 @@ def _is_free(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
         return False
     if key == "train.max_epoch":
         return new.get("train.lr_scheduler") not in _TO_THE_END
-    return key in _FREE or key.startswith(_FREE_NODES) or key.endswith(_FREE_ENDS)
+    row = all_keys().get(key)
+    return (row is not None and row.free) or key in _FREE or key.startswith(_FREE_NODES) or key.endswith(_FREE_ENDS)
 
 
 def tensor_differences(own: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:

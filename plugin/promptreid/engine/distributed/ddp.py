@@ -11,10 +11,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from promptreid.engine.distributed.process_group import world_size
-from promptreid.methods.dmpt.loss import DMPTLoss
-from promptreid.methods.dmpt.model import DMPT
-from promptreid.methods.mip.loss import MIPLoss
-from promptreid.methods.mip.model import MIP
 
 _NEW_NAME = "forward_sync_buffers"  # since torch 2.13
 _BUFFERS_STAY: dict[str, Any] = {
@@ -80,21 +76,3 @@ class _Forward(nn.Module):
 
     def forward(self, images: Any, pids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         return self.objective(images, pids)
-
-
-def every_step_uses_all(model: nn.Module, criterion: nn.Module | None) -> bool:
-    """Whether it is certain that each step gives each parameter a gradient, so that none has to be looked for.
-
-    It is for MIP and DMPT where all parts of their losses count, but for these: the exchange between modalities learns
-    nothing where samples are single images, nor do the BNNeck and classifier of a modality from a batch without images
-    of it.
-    """
-    if isinstance(model, MIP) and isinstance(criterion, MIPLoss):
-        parts = {"identity", "triplet", *(["iael"] if model.options.iael else [])}
-        apart = model.options.modality_bn
-    elif isinstance(model, DMPT) and isinstance(criterion, DMPTLoss):
-        parts = {"identity", "triplet", *(["alignment"] if model.alignment is not None else [])}
-        apart = model.options.classifier == "single" or (model.bind is not None and model.images_per_sample == 1)
-    else:
-        return False
-    return not apart and all(criterion.weights[name] > 0 for name in parts)

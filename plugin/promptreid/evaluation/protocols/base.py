@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
@@ -104,6 +105,25 @@ class Protocol:
         """
         self._check(query, gallery)
         return self._rank(distances, query, gallery)
+
+    def check(self, query: FeatureSet, gallery: FeatureSet) -> None:
+        """Refuse labels that this protocol can't be tested with, before there are features.
+
+        Args:
+            query: labels of the queries; no features are needed.
+            gallery: those of the whole pool.
+
+        Raises:
+            ValueError: labels that do not fit the protocol, or no query with a match that it may see.
+        """
+        self._check(query, gallery)
+        seekers, pool = self._labels(query), self._labels(gallery)
+        places: dict[int, set[int]] = defaultdict(set)
+        for pid, place in zip(pool.pids.tolist(), pool.camids.tolist(), strict=True):
+            places[pid].add(place)
+        own = seekers.camids.tolist() if self.rule != "none" else [None] * len(seekers)
+        if not any(places[pid] - {place} for pid, place in zip(seekers.pids.tolist(), own, strict=True)):
+            raise ValueError(f"{self.name}: none of the {len(query)} queries has a match that it may see")
 
     def _rank(self, distances: DistanceMatrix, query: FeatureSet, gallery: FeatureSet) -> list[Ranks]:
         labels = self._labels(query), self._labels(gallery)

@@ -1,11 +1,13 @@
-"""Every protocol by the name that its results print, for features that come from a file."""
+"""Every protocol by the name that its results print: those of this package, and what others register."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from promptreid.evaluation.protocols.base import DIRECTIONS, Protocol
+from promptreid.evaluation.protocols.cross_modal import CrossModalProtocol
 from promptreid.evaluation.protocols.llcm import LLCMProtocol
 from promptreid.evaluation.protocols.market import MarketProtocol
 from promptreid.evaluation.protocols.permutations import Permutations
@@ -14,20 +16,60 @@ from promptreid.evaluation.protocols.single_shot import SingleShotProtocol
 from promptreid.evaluation.protocols.swapped import Swapped
 from promptreid.evaluation.protocols.sysu import SYSUProtocol, SYSUReleaseProtocol
 
+P = TypeVar("P")
+
 _SYSU_SETTINGS = [(mode, shots) for mode in ("all", "indoor") for shots in (1, 10)]
+_OFFICIAL = "sysu-official"
+_registered: dict[str, Protocol] = {}
 
 
 def all_protocols(permutations: Permutations | None = None) -> dict[str, Protocol]:
-    """The protocols by name.
+    """The protocols by name, registered ones last.
 
     Args:
         permutations: SYSU-MM01's, without which its official draw is not among them.
     """
+    return {**_own_protocols(permutations), **_registered}
+
+
+def registered_protocols() -> dict[str, Protocol]:
+    """Others' protocols by name, in the order in which they came."""
+    return dict(_registered)
+
+
+def register_protocol(protocol: Protocol) -> None:
+    """Let a protocol of yours be named wherever one is: in ``test.protocols`` and by ``tools/evaluate.py``.
+
+    A second call with the same object does nothing.
+
+    Args:
+        protocol: has a name that no other one has.
+
+    Raises:
+        TypeError: something else than a :class:`Protocol`.
+        ValueError: no name, or the name of another protocol.
+    """
+    if not isinstance(protocol, Protocol):
+        raise TypeError(f"a protocol has to be an object of a class derived from Protocol, got {protocol!r}")
+    name = getattr(protocol, "name", None)
+    if not isinstance(name, str) or not name.strip() or name != name.strip():
+        raise ValueError(
+            f"{type(protocol).__name__}: its name {name!r} must be a text that begins and ends in no space"
+        )
+    if _registered.get(name) is protocol:
+        return
+    if name in all_protocols() or name.split(" ")[0] == _OFFICIAL:
+        raise ValueError(f"there is another protocol {name!r}: choose another name, nothing is overwritten")
+    _registered[name] = protocol
+
+
+def _own_protocols(permutations: Permutations | None) -> dict[str, Protocol]:
     protocols: list[Protocol] = [
         MarketProtocol(),
         MarketProtocol("same-scene-excluded", exclude="scene"),
         MarketProtocol("nothing-excluded", exclude="nothing"),
         SingleShotProtocol(),
+        *(CrossModalProtocol(direction) for direction in DIRECTIONS),
         *(SYSUProtocol(*setting) for setting in _SYSU_SETTINGS),
         *(SYSUReleaseProtocol(*setting) for setting in _SYSU_SETTINGS),
         *(RegDBProtocol(direction, split) for split in range(1, 11) for direction in DIRECTIONS),
@@ -46,15 +88,20 @@ def find_protocols(wanted: str, permutations: Permutations | None = None) -> lis
         ValueError: there is none, or it needs permutations.
     """
     known = all_protocols(permutations)
-    found = [protocol for name, protocol in known.items() if name == wanted or name.startswith(f"{wanted} ")]
+    found = matching(known, wanted)
     if found:
         return found
-    if wanted.split(" ")[0] == "sysu-official" and permutations is None:
+    if wanted.split(" ")[0] == _OFFICIAL and permutations is None:
         raise ValueError(f"protocol {wanted!r}: it needs SYSU-MM01's rand_perm_cam.mat")
     families = list(dict.fromkeys(name.split(" ")[0] for name in known))
     close = difflib.get_close_matches(wanted, known, 3)
     hint = f"did you mean {', '.join(map(repr, close))}?" if close else f"the families are {', '.join(families)}"
     raise ValueError(f"protocol {wanted!r} is unknown; {hint}")
+
+
+def matching(known: Mapping[str, P], wanted: str) -> list[P]:
+    """The values whose name is ``wanted``, or begins with these words."""
+    return [value for name, value in known.items() if name == wanted or name.startswith(f"{wanted} ")]
 
 
 def oriented(protocol: Protocol, modalities: tuple[Sequence[str], Sequence[str]] | None) -> Protocol | Swapped:

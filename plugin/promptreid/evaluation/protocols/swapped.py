@@ -28,6 +28,10 @@ class Swapped:
         self.protocol = protocol
         self.name = protocol.name
 
+    def check(self, query: FeatureSet, gallery: FeatureSet) -> None:
+        """As :meth:`Protocol.check`, with ``query`` as the gallery pool and ``gallery`` as the queries."""
+        self.protocol.check(gallery, query)
+
     def trial_sets(self, query: FeatureSet, gallery: FeatureSet) -> Iterator[tuple[FeatureSet, FeatureSet]]:
         """As :meth:`Protocol.trial_sets`, with ``query`` as the gallery pool and ``gallery`` as the queries."""
         return self.protocol.trial_sets(gallery, query)

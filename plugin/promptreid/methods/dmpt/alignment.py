@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +52,8 @@ class ContextAlignment(nn.Module):
     References:
         Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022.
     """
+
+    learning_rate_roles: ClassVar = {"context": "prompts"}
 
     prompt_family = "context"
 

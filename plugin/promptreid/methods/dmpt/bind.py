@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -109,6 +110,8 @@ class PromptIBind(nn.Module):
         heads: The tower's.
         std: Of the initialisation of B.
     """
+
+    learning_rate_roles: ClassVar = {"prompts": "prompts"}
 
     prompt_family = "bind"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +21,8 @@ class SemanticPrompts(nn.Module):
         dim: D.
         std: Of the initialisation.
     """
+
+    learning_rate_roles: ClassVar = {"prompts": "prompts"}
 
     prompt_family = "semantic"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -170,6 +170,8 @@ class FreeModalityPrompts(nn.Module):
         dim: D.
         std: Of the initialisation.
     """
+
+    learning_rate_roles: ClassVar = {"prompts": "prompts"}
 
     prompt_family = "words"
 

@@ -11,7 +11,7 @@ import yaml  # type: ignore[import-untyped]
 from safetensors.torch import save
 from torch import Tensor
 
-from promptreid.engine.checkpoints.files import atomic_write
+from promptreid.files import atomic_write
 from promptreid.methods.mip.released_model import IMAGE_SIZE, STRIDE, ReleaseSize, mip_from_release, release_size
 from promptreid.models.backbones.position_embedding import Grid
 from promptreid.models.weights import LoadReport, read_state_dict
@@ -96,8 +96,9 @@ def convert_mip_release(
     )
     switches = {"query": queries, "iael": iael, "iael_pooling": "mean", "prompt_length": size.prompt_length}
     vit = {"depth": size.depth, "embed_dim": size.dim, "num_heads": heads, "patch_size": size.patch}
-    mip = {"preset": "mip_release", **switches, "stride": stride, "sie_weight": model.options.sie_weight, "jpm": True}
-    tree = _settings(mip if vit == VIT_BASE else {**mip, "vit": vit}, dataset, image_size, f"log/{weights.stem}")
+    backbone = {"stride": stride} if vit == VIT_BASE else {"stride": stride, "vit": vit}
+    mip = {"preset": "mip_release", **switches, "sie_weight": model.options.sie_weight, "jpm": True}
+    tree = _settings(backbone, mip, dataset, image_size, f"log/{weights.stem}")
     _write_both(weights, save(_own_memory(model.state_dict())), config, _yaml(tree, Path(source)))
     return Conversion(weights, config, size, dataset, report)
 
@@ -122,9 +123,12 @@ def _dataset_of(size: ReleaseSize, wanted: str | None) -> str:
     return name
 
 
-def _settings(mip: dict[str, Any], dataset: str, image_size: Grid, save_dir: str) -> dict[str, Any]:
+def _settings(
+    backbone: dict[str, Any], mip: dict[str, Any], dataset: str, image_size: Grid, save_dir: str
+) -> dict[str, Any]:
     return {
         "model": {"name": "mip_vit_base_patch16", "pretrained": False},
+        "backbone": backbone,
         "mip": mip,
         "data": {
             "sources": [dataset],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,8 @@ class ModalityPrompts(nn.Module):
         scale: s.
         dropout: After the projection.
     """
+
+    learning_rate_roles: ClassVar = {"library": "prompts"}
 
     def __init__(
         self,
@@ -69,6 +72,8 @@ class InstancePromptGenerator(nn.Module):
             queries are alike, so are their outputs: one prompt in j copies.
         apply: How blocks are computed.
     """
+
+    learning_rate_roles: ClassVar = {"": "generator", "queries": "generator.queries"}
 
     queries: Tensor | None
 

@@ -6,6 +6,8 @@ works, the docstring says what was reconstructed. All of them are off by default
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,6 +33,8 @@ class PromptBank(nn.Module):
         dim: D.
         size: S, entries of the bank.
     """
+
+    learning_rate_roles: ClassVar = {"library": "prompts"}
 
     def __init__(self, length: int, dim: int, size: int = BANK_SIZE) -> None:
         super().__init__()

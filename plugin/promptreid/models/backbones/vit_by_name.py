@@ -10,6 +10,8 @@ from promptreid.models.backbones.vit import create_vit
 from promptreid.models.weights import load_backbone, load_pretrained
 
 SMALL_VIT = "mini_vit"
+VIT_SMALL = "vit_small_patch16_224.augreg_in21k_ft_in1k"
+VIT_TINY = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 
 
 def create_body(

@@ -11,6 +11,7 @@ from typing import Any
 
 from promptreid.config.merge import merged
 from promptreid.data.batch import ModalBatch
+from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.models.parameter_count import count_parameters
 from promptreid.models.saved_activations import kept_bytes
 from promptreid.runs.build import build_engine, build_model
@@ -57,7 +58,7 @@ def step_seconds(folders: Sequence[Path]) -> float | None:
     """Median over the epochs of several runs of a step's mean seconds, from their logs; None where there are none."""
     found = []
     for folder in folders:
-        log = folder / "log.txt"
+        log = RunFolder(folder).log
         for match in _STEP.finditer(log.read_text(encoding="utf-8") if log.exists() else ""):
             found.append(float(match["seconds"]) * (1 - int(match["waited"]) / 100))
     return statistics.median(found) if found else None

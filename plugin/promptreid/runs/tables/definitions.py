@@ -3,59 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from promptreid.config.keys import did_you_mean
+from promptreid.config.load import SUFFIXES
+from promptreid.runs.tables.own_table import read_table
+from promptreid.runs.tables.table import Row, Table
 
 VI = "worlds/synth_vi.yaml"
 RGBNT = "worlds/synth_rgbnt.yaml"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One way to train.
-
-    Attributes:
-        key: folder of its trainings; tables whose rows have the same key share these.
-        name: what the table calls it.
-        config: a file in the folder of configurations.
-        overrides: what this row is about, values by dotted key.
-        trained: whether there is anything to train; otherwise the model is tested as it was built, once.
-    """
-
-    key: str
-    name: str
-    config: str
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    trained: bool = True
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows that are compared.
-
-    Attributes:
-        name: on the command line, and its folder.
-        title: what it is about.
-        rows: in their order.
-        reference: key of the row whose training step is 1; the first row's when empty.
-        note: what a reader should know; often empty.
-        missing: test each row under missing modalities.
-    """
-
-    name: str
-    title: str
-    rows: tuple[Row, ...]
-    reference: str = ""
-    note: str = ""
-    missing: bool = False
 
 
 _BARE_MIP = {"mip.modality_prompts": False, "mip.instance_prompts": False, "mip.iael": False}
 _BARE_TOWER = {"dmpt.preset": "dmpt_s", "dmpt.semantic": False}
 
 _HEADS = ("necks", "classifier")
+_AFTER_BN = {"baselines.after_bn": True}  # as the world has it for MIP
 
 
 def _vi_row(key: str, name: str, overrides: Mapping[str, Any], *parts: str) -> Row:
@@ -63,7 +28,7 @@ def _vi_row(key: str, name: str, overrides: Mapping[str, Any], *parts: str) -> R
     return Row(key, name, VI, {**overrides, "train.new_layers": [*_HEADS, *parts]})
 
 
-TRANSREID = _vi_row("transreid", "TransReID", {"model.name": "transreid_vit_tiny_patch16"})  # MIP without prompts
+TRANSREID = _vi_row("transreid", "TransReID", {"model.name": "transreid_vit_tiny_patch16", **_AFTER_BN})
 MIP_PAPER = Row("mip_paper", "MIP, paper", VI, {"mip.preset": "mip_paper"})
 MIP_RELEASE = _vi_row(
     "mip_release",
@@ -96,7 +61,7 @@ _TABLES = (
         "baselines_vi",
         "Visible-infrared: MIP and what it is built on",
         (
-            _vi_row("vit", "plain ViT", {"model.name": "vit_tiny_patch16_reid"}),
+            _vi_row("vit", "plain ViT", {"model.name": "vit_tiny_patch16_reid", **_AFTER_BN}),
             TRANSREID,
             MIP_PAPER,
             MIP_RELEASE,
@@ -176,11 +141,14 @@ TABLES = {table.name: table for table in _TABLES}
 
 
 def find_table(name: str) -> Table:
-    """The table of that name.
+    """The table of that name, or the one that a YAML file describes.
 
     Raises:
-        ValueError: there is none.
+        FileNotFoundError: no such file.
+        ValueError: there is none of that name, or a file that describes none.
     """
+    if Path(name).suffix in SUFFIXES:
+        return read_table(Path(name))
     if name not in TABLES:
         raise ValueError(f"there is no table {name!r}{did_you_mean(name, TABLES)} (one of {', '.join(TABLES)})")
     return TABLES[name]

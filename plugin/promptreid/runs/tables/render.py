@@ -13,7 +13,7 @@ from promptreid.evaluation.statistics.bootstrap import Interval
 from promptreid.evaluation.tables import Columns
 from promptreid.runs.tables.bars import Bar
 from promptreid.runs.tables.costs import Cost
-from promptreid.runs.tables.definitions import Row, Table
+from promptreid.runs.tables.table import Row, Table
 
 SCORES = {"mAP": "mAP", "rank1": "R1"}
 """What is printed, by the name that the runs' files have for it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,19 @@ import torch
 from promptreid import host
 from promptreid.config import dump_config, load_config, validate
 from promptreid.config.merge import merged
-from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.resume_check import config_differences, listed
 from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.evaluation.results import Results
 from promptreid.evaluation.tables import Columns, load_table, save_table
+from promptreid.files import write_text
 from promptreid.runs.build import build_engine, build_model
 from promptreid.runs.load_trained import open_target, trained_engine
 from promptreid.runs.missing_modalities import evaluate_missing
+from promptreid.runs.run import claimed
 from promptreid.runs.run_log import run_log
 from promptreid.runs.splits_and_seeds import run_several
-from promptreid.runs.tables.definitions import Row
+from promptreid.runs.tables.table import Row
 
 PER_QUERY = {"test": str, "trial": int, "query": int, "AP": float}
 """Columns of a run's ``per-query.csv``: the protocol or the condition, and the average precision of each valid query,
@@ -73,7 +73,7 @@ def part_configs(row: Row, cfg: Any, seeds: int) -> list[Any]:
 
 def check_folder(cfg: Any) -> None:
     """Raise ``ValueError`` if the folder of a run holds one of another configuration."""
-    written = Path(cfg.data.save_dir) / "config.yaml"
+    written = RunFolder(Path(cfg.data.save_dir)).config
     if not written.exists():
         return
     found = config_differences(written.read_text(encoding="utf-8"), dump_config(cfg))
@@ -89,14 +89,9 @@ def complete_row(row: Row, cfg: Any, seeds: int) -> list[Path]:
     """Train, or only test, what is not finished; the folders of the runs."""
     if row.trained:
         run_several(cfg, seeds=seeds)
-    elif not results_files(Path(cfg.data.save_dir)):
+    elif not RunFolder(Path(cfg.data.save_dir)).results_files():
         _test_untrained(cfg)
     return [Path(part.data.save_dir) for part in part_configs(row, cfg, seeds)]
-
-
-def results_files(folder: Path) -> list[Path]:
-    """The results of a run."""
-    return sorted(folder.glob("results-*.json"))
 
 
 def query_scores(row: Row, cfg: Any) -> Columns:
@@ -133,14 +128,12 @@ def _untrained_engine(cfg: Any, datamanager: Any) -> PromptEngine:
 
 
 def _test_untrained(cfg: Any) -> None:
-    folder = RunFolder(Path(cfg.data.save_dir))
-    with run_log() as log:
+    with run_log() as log, claimed(cfg) as folder:
         datamanager, name = open_target(cfg)
         engine = _untrained_engine(cfg, datamanager)
         folder.prepare(0)
-        log.to_file(folder.path / "log.txt")
-        with checkpoint.atomic_write(folder.path / "config.yaml") as file:
-            file.write(dump_config(cfg).encode())
+        log.to_file(folder.log)
+        write_text(folder.config, dump_config(cfg))
         _test(engine, cfg)
         about = {"epoch": 0, "max_epoch": 0, "final": True, "selection": UNTRAINED}
         folder.save_results(name, engine.results[name], about)
@@ -153,7 +146,7 @@ def _test(engine: PromptEngine, cfg: Any) -> None:
 
 def _is_current(path: Path) -> bool:
     """Whether a file that is made from a run's results is there, and not older than these."""
-    newest = max(file.stat().st_mtime_ns for file in results_files(path.parent))
+    newest = max(file.stat().st_mtime_ns for file in RunFolder(path.parent).results_files())
     return path.exists() and path.stat().st_mtime_ns >= newest
 
 
@@ -168,14 +161,4 @@ def _save(results: Sequence[tuple[str, Results]], path: Path) -> None:
         for name, result in results
         for trial, ranks in enumerate(result.ranks)
     ]
-    save_columns({name: np.concatenate([part[name] for part in parts]) for name in PER_QUERY}, path)
-
-
-def save_columns(columns: Columns, path: Path) -> None:
-    """Write a ``.csv`` file; one that is there is whole, whenever the process ends."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.csv")
-    try:
-        save_table(columns, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_table({name: np.concatenate([part[name] for part in parts]) for name in PER_QUERY}, path)

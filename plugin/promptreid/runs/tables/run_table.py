@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.evaluation.missing.conditions import FULL
 from promptreid.evaluation.missing.table import MEAN
 from promptreid.evaluation.statistics.bootstrap import Interval, mean_interval
-from promptreid.evaluation.tables import Columns
+from promptreid.evaluation.tables import Columns, save_table
+from promptreid.files import atomic_write
 from promptreid.runs.run_log import run_log
 from promptreid.runs.splits_and_seeds import selections, summarise
 from promptreid.runs.tables.bars import draw_bars, png_bytes
 from promptreid.runs.tables.costs import Cost, cost_of
-from promptreid.runs.tables.definitions import Row, Table
 from promptreid.runs.tables.render import Line, ResultTable, Scores
 from promptreid.runs.tables.rows import (
     check_folder,
@@ -30,8 +29,8 @@ from promptreid.runs.tables.rows import (
     part_configs,
     query_scores,
     row_config,
-    save_columns,
 )
+from promptreid.runs.tables.table import Row, Table
 
 logger = logging.getLogger(__name__)
 
@@ -137,13 +136,12 @@ def _spread(values: dict[str, list[float]]) -> Scores:
 
 
 def _write(result: ResultTable, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    save_columns(result.columns(), folder / "table.csv")
+    save_table(result.columns(), folder / "table.csv")
     title, series, groups = result.chart()
     for name, content in (
         ("table.md", result.markdown().encode()),
         ("table.json", json.dumps(result.as_dict(), indent=1).encode()),
         ("table.png", png_bytes(draw_bars(series, groups, title))),
     ):
-        with checkpoint.atomic_write(folder / name) as file:
+        with atomic_write(folder / name) as file:
             file.write(content)

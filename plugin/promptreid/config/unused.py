@@ -1,0 +1,31 @@
+"""Keys that were set and have no effect on a run."""
+
+from __future__ import annotations
+
+from promptreid.config.schema import Flat
+from promptreid.config.sections import all_sections
+
+
+def without_effect(flat: Flat) -> list[str]:
+    """One piece of text for each key that is not at its default and that nothing reads, with the reason.
+
+    Keys that the model, or the loss, does not read are told together.
+
+    Args:
+        flat: all leaves of a configuration.
+    """
+    in_use = [section for section in all_sections() if section.in_use(flat)]
+    read = tuple(beginning for section in in_use for beginning in section.reads)
+    unread, found = [], []
+    for section in all_sections():
+        for key in section.keys:
+            if flat[key.name] == key.default:
+                continue
+            if section not in in_use or (section.shared and not key.name.startswith(read)):
+                unread.append(key.name)
+            elif not key.has_effect(flat):
+                found.append(f"{key.name} (needs {key.needs})")
+    if unread:
+        reader = f"model.name {flat['model.name']} with loss.name {flat['loss.name']}"
+        found.insert(0, f"{', '.join(unread)} (not read by {reader})")
+    return found
