@@ -1,72 +1,9 @@
-"""Is a data set on disk complete and readable? python tools/check_dataset.py sysu_mm01 /data
+"""Is a data set on disk complete and readable? python tools/check_dataset.py sysu_mm01 /data.
 
-Of your own images: python tools/check_dataset.py table --table people.csv
-
-Compares it with its published counts, opens every image of every modality, names samples that lack one and identities
-that are both trained and tested on, and prints one hash by which two copies can be compared.
-Exit code: 0 when all is well, 1 when something differs or cannot be read, 2 when there is no such data set.
+``promptreid check-data``, by the name that it has in this checkout.
 """
 
-from __future__ import annotations
-
-import argparse
-import logging
-from collections.abc import Sequence
-
-from promptreid.command import run_tool
-from promptreid.datasets.checks import check
-from promptreid.datasets.published import PUBLISHED
-from promptreid.datasets.table import NAME
-
-_SHOWN = 20
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the report; 1 unless all is well."""
-    args = _parse(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    report = check(
-        args.name, args.root or "", table=args.table, content=args.content, decode=args.decode, workers=args.workers
-    )
-    if report.rows:
-        print(report.table())
-        print(f"published: {PUBLISHED[args.name].source}")
-    _print_some("bad", report.problems)
-    _print_some("note", report.notes)
-    if report.manifest:
-        print(f"manifest ({'paths, sizes, contents' if args.content else 'paths, sizes'}): sha256 {report.manifest}")
-    verdict = "NOT as published" if args.name in PUBLISHED else "NOT complete and readable"
-    print("complete and readable" if report.good else verdict)
-    return 0 if report.good else 1
-
-
-def _print_some(label: str, findings: Sequence[str]) -> None:
-    for finding in findings[:_SHOWN]:
-        print(f"{label}: {finding}")
-    if len(findings) > _SHOWN:
-        print(f"{label}: {len(findings) - _SHOWN} more")
-
-
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("name", choices=sorted([*PUBLISHED, NAME]), help="the data set")
-    parser.add_argument("root", nargs="?", help="the folder that holds it, or its own")
-    parser.add_argument("--table", default="", metavar="FILE", help=f"the CSV or Parquet file of the data set {NAME}")
-    parser.add_argument("--content", action="store_true", help="hash the bytes of all files, not just paths and sizes")
-    parser.add_argument("--decode", action="store_true", help="decode whole images, not just their headers")
-    parser.add_argument("--workers", type=_positive, default=8, metavar="N", help="threads that read files (default 8)")
-    args = parser.parse_args(argv)
-    if args.root is None and args.name != NAME:
-        parser.error("the following arguments are required: root")
-    return args
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return value
-
+from promptreid.cli import run_verb
 
 if __name__ == "__main__":
-    run_tool(main)
+    run_verb("check-data")

@@ -1,22 +1,28 @@
 """promptreid: multi-modal person and vehicle re-identification as a plugin for torchreid.
 
-Importing it adds the data sets, models and losses to torchreid's registries; nothing of torchreid is replaced.
+Importing it adds the data sets, models and losses to torchreid's registries; nothing of torchreid is replaced. Neither
+torch nor torchreid is imported before something needs them: see :mod:`promptreid.on_import`.
 """
 
 from __future__ import annotations
 
-from promptreid import compat, host  # compat first: it has to come before torch
-from promptreid.config.schema import Key, Range
-from promptreid.data.batch import ModalBatch, PathBundle
-from promptreid.data.dataset import ModalDataset
-from promptreid.datasets.registry import DATASETS
-from promptreid.evaluation.protocols import register_protocol
-from promptreid.losses.registry import LOSSES
-from promptreid.methods.base import METHODS, MODELS, DataFacts, Method, register_method
-from promptreid.registration import register_all, register_dataset, register_loss
-from promptreid.versions import version_of
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__version__ = version_of("promptreid")
+from promptreid import on_import
+
+if TYPE_CHECKING:
+    from promptreid import compat, host
+    from promptreid.config.schema import Key, Range
+    from promptreid.data.batch import ModalBatch, PathBundle
+    from promptreid.data.dataset import ModalDataset
+    from promptreid.datasets.registry import DATASETS
+    from promptreid.evaluation.protocols import register_protocol
+    from promptreid.losses.registry import LOSSES
+    from promptreid.methods.base import METHODS, MODELS, DataFacts, Method, register_method
+    from promptreid.registration import register_all, register_dataset, register_loss
+
+__version__: str
 __all__ = [
     "DATASETS",
     "LOSSES",
@@ -38,4 +44,48 @@ __all__ = [
     "register_protocol",
 ]
 
-register_all()
+_HOMES = {
+    "DATASETS": "promptreid.datasets.registry",
+    "LOSSES": "promptreid.losses.registry",
+    "METHODS": "promptreid.methods.base",
+    "MODELS": "promptreid.methods.base",
+    "DataFacts": "promptreid.methods.base",
+    "Key": "promptreid.config.schema",
+    "Method": "promptreid.methods.base",
+    "ModalBatch": "promptreid.data.batch",
+    "ModalDataset": "promptreid.data.dataset",
+    "PathBundle": "promptreid.data.batch",
+    "Range": "promptreid.config.schema",
+    "register_all": "promptreid.registration",
+    "register_dataset": "promptreid.registration",
+    "register_loss": "promptreid.registration",
+    "register_method": "promptreid.methods.base",
+    "register_protocol": "promptreid.evaluation.protocols",
+}
+"""The public names, and the modules that define them: imported when a name is first asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, or one of the package's modules, at its first use."""
+    if name in _HOMES:
+        globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return globals()[name]
+    if name == "__version__":
+        globals()[name] = import_module("promptreid.versions").version_of(__name__)
+        return globals()[name]
+    missing = AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name.startswith("_"):
+        raise missing
+    try:
+        return import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":
+            raise
+        raise missing from None
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+on_import.install()

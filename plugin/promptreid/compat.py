@@ -17,11 +17,13 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 # Read when torch loads its OpenMP library; where torch was imported before, this has no effect.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-import torch
 
 _SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -32,6 +34,8 @@ _library: torch.library.Library | None = None  # a Library undefines its operato
 
 def torchvision_operators_load() -> bool:
     """True when torchvision's native operators are there, or can be loaded, in this process."""
+    import torch
+
     if hasattr(torch.ops.torchvision, "nms"):
         return True
     spec = importlib.util.find_spec("torchvision")
@@ -52,8 +56,15 @@ def declare_torchvision_operators() -> bool:
     Returns:
         True when the schemas were declared, False when there was nothing to do.
     """
+    return "torchvision" not in sys.modules and declare_before_torchvision_runs()
+
+
+def declare_before_torchvision_runs() -> bool:
+    """The same, for torchvision's loader: its module is there already, and none of its code has run."""
+    import torch
+
     global _library
-    if _library is not None or "torchvision" in sys.modules or torchvision_operators_load():
+    if _library is not None or torchvision_operators_load():
         return False
     _library = torch.library.Library("torchvision", "FRAGMENT")
     for schema in _SCHEMAS.values():

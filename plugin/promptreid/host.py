@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -21,26 +20,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from promptreid import compat
-
 
 def _import_host() -> ModuleType:
-    compat.declare_torchvision_operators()
-    with warnings.catch_warnings():
-        # torchreid warns that its Cython evaluator is missing; ours replaces it.
-        warnings.filterwarnings("ignore", message=".*Cython evaluation.*")
-        warnings.filterwarnings("ignore", category=SyntaxWarning)
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        try:
-            return importlib.import_module("torchreid")
-        except ModuleNotFoundError as error:
-            if error.name != "torchreid":
-                raise
-            raise ModuleNotFoundError(
-                "promptreid is a plugin for torchreid, which is not installed: "
-                "pip install torchreid==0.2.5, or put a checkout of deep-person-reid on PYTHONPATH",
-                name="torchreid",
-            ) from None
+    try:
+        return importlib.import_module("torchreid")
+    except ModuleNotFoundError as error:
+        if error.name != "torchreid":
+            raise
+        raise ModuleNotFoundError(
+            "promptreid is a plugin for torchreid, which is not installed: "
+            "pip install torchreid==0.2.5, or put a checkout of deep-person-reid on PYTHONPATH",
+            name="torchreid",
+        ) from None
 
 
 torchreid = _import_host()

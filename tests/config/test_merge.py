@@ -145,3 +145,39 @@ def test_an_empty_list_of_numbers_takes_numbers_alone(key: str) -> None:
     assert flatten(merged(default_config(), {key: "[3, 7]"}))[key] == [3, 7]
     with pytest.raises(ValueError, match="list of int values"):
         merged(default_config(), {key: ["name"]})
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "expected"),
+    [
+        ("data.transforms", "[random_flip]", ["random_flip"]),
+        ("data.transforms", " [random_flip, 'random_crop'] ", ["random_flip", "random_crop"]),
+        ("data.sources", '["sysu_mm01", regdb_v2i]', ["sysu_mm01", "regdb_v2i"]),
+        ("test.protocols", "[sysu-python indoor 1-shot]", ["sysu-python indoor 1-shot"]),
+        ("data.sources", "[]", []),
+        ("train.stepsize", "[60, 80]", [60, 80]),
+        ("data.norm_mean", "[0.5, .5, 5e-1]", [0.5, 0.5, 0.5]),
+        ("data.save_dir", "[a, b]", "[a, b]"),
+        ("data.save_dir", "[log]", "[log]"),
+    ],
+)
+def test_a_list_may_be_written_as_in_yaml(key: str, given: str, expected: Any):
+    assert coerce(key, given) == expected
+
+
+@pytest.mark.parametrize("text", ["random_flip", "[random_flip", "{a: b}", "[a: b]", "[[a]]", "a, b", "[1, b]", "- a"])
+def test_what_is_no_list_of_names_stays_an_error(text: str):
+    with pytest.raises(ValueError, match=r"data\.transforms: expected a list of str values"):
+        coerce("data.transforms", text)
+
+
+@given(
+    st.lists(
+        st.from_regex(r"[a-z_]{3,12}", fullmatch=True).filter(
+            lambda name: name not in ("null", "true", "false", "yes", "off")
+        )
+    )
+)
+def test_names_come_back_with_and_without_quotes(names: list[str]):
+    assert coerce("data.transforms", f"[{', '.join(names)}]") == names
+    assert coerce("data.transforms", str(names)) == names

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from small_runs import small_config
 
+from promptreid.runs.splits_and_seeds import SCORES
 from promptreid.runs.sweep import sweep
 
 
@@ -30,6 +31,19 @@ def test_each_value_is_trained_with_each_seed_and_tabulated(sysu_root: Path, tmp
     written = sorted(path.stat().st_mtime_ns for path in (tmp_path / "sweep").rglob("results-*.json"))
     assert sweep(cfg, "mip.prompt_length", ["1", "3"], seeds=2) == summaries
     assert sorted(path.stat().st_mtime_ns for path in (tmp_path / "sweep").rglob("results-*.json")) == written
+
+
+def test_overwriting_moves_the_folder_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"p": {score: {"mean": 0.5, "sd": 0.0} for score in SCORES}}
+    monkeypatch.setattr("promptreid.runs.sweep.run_several", lambda cfg, seeds: found)
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "earlier").touch()
+    cfg = small_config(tmp_path, tmp_path / "sweep")
+    sweep(cfg, "mip.prompt_length", ["1", "3"])
+    assert (tmp_path / "sweep" / "earlier").exists() and not (tmp_path / "sweep.1").exists()
+    sweep(cfg, "mip.prompt_length", ["1", "3"], overwrite=True)
+    assert (tmp_path / "sweep.1" / "earlier").exists()
+    assert [path.name for path in sorted((tmp_path / "sweep").iterdir())] == ["sweep.csv", "sweep.json", "sweep.md"]
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import re
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -16,13 +14,11 @@ import pytest
 from numpy.typing import NDArray
 
 from promptreid import synthetic
-from promptreid.command import run_tool
 from promptreid.synthetic import BANDS, Frame, Identity, Recipe, Shot, render_shot, trees, writer
 from promptreid.synthetic.figure import figure
 from promptreid.synthetic.materials import CLOTHES, CONTRAST, Part
 from promptreid.synthetic.rendering import part_map
 
-TOOL = Path(__file__).parents[2] / "tools" / "make_synthetic.py"
 VISIBLE, INFRARED = (1, 2, 4, 5), (3, 6)
 
 
@@ -339,48 +335,3 @@ def test_writes_into_an_empty_folder_but_not_into_a_full_one(tmp_path: Path) -> 
     with pytest.raises(FileExistsError, match="is there already and not an empty folder"):
         small_tree(out)
     assert digest_of(tmp_path) == before
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The exit code of the tool."""
-    spec = importlib.util.spec_from_file_location("make_synthetic", TOOL)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(sys, "argv", [str(TOOL), *arguments])
-    with pytest.raises(SystemExit) as ended:
-        run_tool(module.main)
-    return int(ended.value.code or 0)
-
-
-def test_tool_writes_a_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    options = ["--like", "sysu_mm01", "--ids", "6", "--seed", "3", "--frames", "2", "--size", "64", "32"]
-    assert run(monkeypatch, *options, "--out", str(tmp_path / "tool")) == 0
-    assert digest_of(tmp_path / "tool") == digest_of(small_tree(tmp_path / "library"))
-    assert capsys.readouterr().err == "", "no progress where there is no terminal"
-
-
-def test_tool_leaves_the_size_to_the_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = ["--like", "rgbn300", "--ids", "3", "--seed", "3", "--frames", "1", "--out", str(tmp_path / "tool")]
-    assert run(monkeypatch, *options) == 0
-    synthetic.check_manifest(tmp_path / "tool", "rgbn300", ids=3, seed=3, frames=1, size=(128, 256))
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        "--like sysu_mm01 --ids 0 --seed 0",
-        "--like nothing --ids 6 --seed 0",
-        "--like sysu_mm01 --ids six --seed 0",
-        "--like sysu_mm01 --ids 6",
-        "--like sysu_mm01 --ids 6 --seed 0 --size 63 32",
-        "--like rgbnt100 --ids 6 --seed 0 --size 128 64",
-        "--like msvr310 --ids 3 --seed 0",
-    ],
-)
-def test_tool_reports_bad_input_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, options: str
-) -> None:
-    assert run(monkeypatch, *options.split(), "--out", str(tmp_path / "tree")) == 2
-    assert re.fullmatch(r"error: .+\n", capsys.readouterr().err)
-    assert not list(tmp_path.iterdir())

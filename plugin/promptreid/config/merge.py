@@ -11,6 +11,7 @@ from ast import literal_eval
 from collections.abc import Mapping
 from typing import Any
 
+import yaml  # type: ignore[import-untyped]
 from yacs.config import CfgNode
 
 from promptreid.config.keys import did_you_mean
@@ -86,13 +87,21 @@ def _coerce_scalar(key: str, value: Any, kind: type, expected: str) -> Any:
 
 
 def _read(text: str, kind: type) -> Any:
-    """The Python literal in ``text``, or ``text`` itself where there is none or a string is wanted."""
+    """The Python literal in ``text``, or ``text`` itself where there is none or a string is wanted.
+
+    A list may also be written as in YAML, ``[random_flip]``.
+    """
     if kind is bool and text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
         literal = literal_eval(text.strip())
     except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):  # all that it may raise
-        return text
+        if kind is not list or not text.strip().startswith("["):
+            return text
+        try:
+            return yaml.safe_load(text)
+        except (RecursionError, ValueError, yaml.YAMLError):
+            return text
     return text if kind is str and not isinstance(literal, str) else literal
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from promptreid.config.merge import merged
+from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.engine.distributed.process_group import first_does, process_group
 from promptreid.evaluation.tables import Columns, save_table
 from promptreid.files import write_text
@@ -23,7 +24,7 @@ Summaries = dict[str, dict[str, Any]]
 """By value of the key, as text, the summary of its trainings by protocol."""
 
 
-def sweep(cfg: Any, key: str, values: Sequence[str], seeds: int = 1) -> Summaries:
+def sweep(cfg: Any, key: str, values: Sequence[str], seeds: int = 1, overwrite: bool = False) -> Summaries:
     """Train with ``key`` at each value, with each seed, in ``data.save_dir/<key>=<value>/seed-<s>``.
 
     A call after an interruption passes over what is finished and continues what isn't. The outcome is written to
@@ -34,17 +35,21 @@ def sweep(cfg: Any, key: str, values: Sequence[str], seeds: int = 1) -> Summarie
         key: its full name, such as ``dmpt.semantic_length``.
         values: as on a command line; each once.
         seeds: how many, from ``train.seed`` on.
+        overwrite: move what is in ``data.save_dir`` aside.
 
     Raises:
         ValueError: no such key, a value that it can't have, fewer than two values or one that is given twice.
     """
     if len(values) < 2 or len(set(values)) < len(values):
         raise ValueError(f"values {list(values)}: give at least two, each once")
-    folder = Path(cfg.data.save_dir)
+    run_folder = RunFolder(Path(cfg.data.save_dir))
+    folder = run_folder.path
     configs = {
         value: merged(cfg, {key: value, "data.save_dir": str(folder / _folder_name(key, value))}) for value in values
     }
     with process_group(cfg.train.distributed_timeout):
+        if overwrite and first_does(folder.exists):
+            first_does(run_folder.move_aside)
         summaries = {value: run_several(own, seeds=seeds) for value, own in configs.items()}
         first_does(lambda: _save(folder, key, seeds, summaries))
     return summaries

@@ -189,6 +189,21 @@ def test_runs_of_another_configuration_are_refused_before_training(
             run_table(PLAIN, CONFIGS, done[0], 2, [*opts, key, new])
 
 
+def test_overwriting_moves_the_runs_of_these_rows_aside(
+    done: tuple[Path, ResultTable], opts: list[str], tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(done[0], tmp_path / "tables"))
+    runs, kept = out / "runs" / "synth_rgbnt", results(out, "dmpt_s", "seed-1")
+    old, other = results(out, ZERO_SHOT.key), [*opts, "data.height", "48"]
+    table = replace(PLAIN, rows=(ZERO_SHOT,), reference="")
+    with pytest.raises(ValueError, match="moved aside with --overwrite"):
+        run_table(table, CONFIGS, out, 2, other)
+    run_table(table, CONFIGS, out, 2, other, overwrite=True)
+    assert results(out, f"{ZERO_SHOT.key}.1") == old and results(out, ZERO_SHOT.key) != old
+    assert results(out, "dmpt_s", "seed-1") == kept
+    assert sorted(path.name for path in runs.iterdir()) == ["dmpt_s", ZERO_SHOT.key, f"{ZERO_SHOT.key}.1"]
+
+
 @pytest.mark.parametrize(
     ("row", "more", "seeds", "message"),
     [

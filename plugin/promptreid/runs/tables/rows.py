@@ -81,7 +81,7 @@ def check_folder(cfg: Any) -> None:
     if differences:
         raise ValueError(
             f"{written.parent} holds a run of another configuration ({listed(differences)}); choose another --out, or "
-            "remove that folder"
+            "have the runs of this table moved aside with --overwrite"
         )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.evaluation.missing.conditions import FULL
 from promptreid.evaluation.missing.table import MEAN
 from promptreid.evaluation.statistics.bootstrap import Interval, mean_interval
@@ -34,7 +35,9 @@ from promptreid.runs.tables.table import Row, Table
 logger = logging.getLogger(__name__)
 
 
-def run_table(table: Table, configs: Path, out: Path, seeds: int = 3, opts: Sequence[str] = ()) -> ResultTable:
+def run_table(
+    table: Table, configs: Path, out: Path, seeds: int = 3, opts: Sequence[str] = (), overwrite: bool = False
+) -> ResultTable:
     """Train each row with each seed and write ``table.csv``, ``.md``, ``.json`` and ``.png`` into ``<out>/<table>``.
 
     The runs are in ``<out>/runs``, where other tables find those they share. After an interruption, call it again:
@@ -46,6 +49,7 @@ def run_table(table: Table, configs: Path, out: Path, seeds: int = 3, opts: Sequ
         out: folder of all tables.
         seeds: trainings of each row, from ``train.seed`` on.
         opts: ``KEY VALUE ...`` for all rows; what a row is about itself wins.
+        overwrite: move the folders of these rows' runs aside, which other tables may share.
 
     Raises:
         ValueError, FileNotFoundError: before anything is trained, configurations that cannot be used, and runs of
@@ -54,6 +58,8 @@ def run_table(table: Table, configs: Path, out: Path, seeds: int = 3, opts: Sequ
     if seeds < 1:
         raise ValueError(f"--seeds {seeds}: train with at least one")
     prepared = [(row, row_config(row, configs, out, opts)) for row in table.rows]
+    if overwrite:
+        _move_aside({cfg.data.save_dir for _, cfg in prepared})
     for row, cfg in prepared:
         for part in part_configs(row, cfg, seeds):
             check_folder(part)
@@ -69,6 +75,13 @@ def run_table(table: Table, configs: Path, out: Path, seeds: int = 3, opts: Sequ
     result = ResultTable(table, lines, seeds, opts)
     _write(result, out / table.name)
     return result
+
+
+def _move_aside(folders: Collection[str]) -> None:
+    with run_log():
+        for folder in sorted(folders):
+            if Path(folder).exists():
+                RunFolder(Path(folder)).move_aside()
 
 
 def _lines(row: Row, parts: Sequence[Any], cost: Cost) -> Iterator[Line]:

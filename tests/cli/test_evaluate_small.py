@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import tempfile
 from contextlib import redirect_stdout
 from io import StringIO
@@ -14,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from promptreid.cli import evaluate as verb
+from promptreid.cli.command_line import parser_of
 from promptreid.evaluation.features_io import FeatureTable, save_features
 from promptreid.evaluation.protocols import all_protocols
 
-MAIN = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "evaluate.py"))["main"]
 OPTIONS = (
     ("--rerank", "--k1", "3", "--k2", "2"), ("--rerank",), ("--aqe",), ("--aqe", "--aqe-alpha", "2"),
     ("--roc", "0", "0.1", "1"), ("--trials",), ("--metric", "cosine"), ("--rerank-distances", "plain"),
@@ -27,7 +27,7 @@ OPTIONS = (
 def evaluate(path: Path, *args: str) -> list[str]:
     out = StringIO()
     with redirect_stdout(out), np.errstate(all="raise"):
-        MAIN([str(path), *args])
+        verb.run(parser_of("evaluate", "evaluate").parse([str(path), *args]))
     return out.getvalue().splitlines()
 
 

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-REPO = Path(__file__).parents[2]
-TOOL = REPO / "tools" / "check_dataset.py"
-
-from fake_trees import write_regdb  # noqa: E402  (found through the line above)
-from fake_triples import patches, write_small  # noqa: E402
-from image_tables import people, write_csv  # noqa: E402
+from command_line import promptreid
+from fake_trees import write_regdb
+from fake_triples import patches, write_small
+from image_tables import people, write_csv
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +17,7 @@ def regdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*args: str | Path) -> int:
-    """The tool's ``main`` in this process."""
-    return int(runpy.run_path(str(TOOL))["main"]([str(arg) for arg in args]))
+    return promptreid("check-data", *args)
 
 
 def test_a_complete_data_set(regdb: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,24 +54,23 @@ def test_a_data_set_that_cannot_be_parsed(noise_tree: Path, capsys: pytest.Captu
     [
         (["market1501", "."], "invalid choice: 'market1501'"),
         (["regdb", ".", "--workers", "0"], "0 is below 1"),
-        (["regdb"], "required: root"),
-        (["regdb", "--table", "t.csv"], "required: root"),
+        (["regdb"], "required: ROOT"),
+        (["regdb", "--table", "t.csv"], "required: ROOT"),
     ],
 )
 def test_wrong_use(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        run(*arguments)
-    assert stop.value.code == 2
+    assert run(*arguments) == 2
     assert message in capsys.readouterr().err
 
 
-def test_no_data_set_there_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, str(TOOL), "llcm", "nowhere"], cwd=tmp_path, env=environment,
-                          capture_output=True, text=True, timeout=120, check=False)  # fmt: skip
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: LLCM not found at nowhere")
-    assert done.stderr.count("\n") == 1
+def test_no_data_set_there_is_one_line_and_exit_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("llcm", "nowhere") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: LLCM not found at nowhere")
+    assert error.count("\n") == 1
 
 
 def test_triples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,15 +1,16 @@
-"""What every tool does with an error of its user's: one clear line, exit code 2, no traceback."""
+"""What every verb does with an error of its user's: one clear line, exit code 2, no traceback."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 USER_ERRORS = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError)
 
 
-def run_tool(main: Callable[[], int | None]) -> None:
+def run_tool(main: Callable[[], int | None]) -> NoReturn:
     """Run ``main`` and leave the process: with its return value, 2 after a user's error, 130 after Ctrl-C."""
     try:
         code = main()

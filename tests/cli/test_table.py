@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import re
-import runpy
 import shlex
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from command_line import REPO, promptreid
 
 from promptreid.config import load_config
 from promptreid.runs.tables import run_table as result_tables
 from promptreid.runs.tables.definitions import TABLES
 
-REPO = Path(__file__).parents[2]
 DOCS = (REPO / "docs" / "results.md").read_text()
 COMMANDS = [
     shlex.split(line, comments=True)
     for block in re.findall(r"```sh\n(.*?)```", DOCS, re.S)
     for line in block.replace("\\\n", " ").splitlines()
 ]
-
-
-def tool(patch: pytest.MonkeyPatch, *arguments: str) -> int:
-    patch.setattr(sys, "argv", ["run_table.py", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_path(str(REPO / "tools" / "run_table.py"), run_name="__main__")
-    return int(caught.value.code or 0)
 
 
 def test_it_passes_on_what_it_was_given_and_prints_the_table(
@@ -41,17 +32,19 @@ def test_it_passes_on_what_it_was_given_and_prints_the_table(
         return SimpleNamespace(markdown=lambda: "the table")
 
     monkeypatch.setattr(result_tables, "run_table", record)
-    given = ["dmpt_ladder", "--seeds", "2", "--out", str(tmp_path), "--opts", "train.lr", "0.1"]
-    assert tool(monkeypatch, *given) == 0
-    ((table, configs, out, seeds, opts),) = calls
-    assert (table.name, out, seeds, opts) == ("dmpt_ladder", tmp_path, 2, ["train.lr", "0.1"])
+    given = ["dmpt_ladder", "train.max_epoch", "1", "--seeds", "2", "--out", tmp_path, "--root", "data"]
+    assert promptreid("table", *given, "--overwrite", "--opts", "train.lr", "0.1") == 0
+    ((table, configs, out, seeds, opts, overwrite),) = calls
+    assert (table.name, out, seeds, overwrite) == ("dmpt_ladder", tmp_path, 2, True)
+    assert opts == ["data.root", "data", "train.lr", "0.1", "train.max_epoch", "1"]
     assert all((configs / row.config).is_file() for each in TABLES.values() for row in each.rows)
-    printed = capsys.readouterr().out
+    printed, warned = capsys.readouterr()
+    assert warned == "warning: --opts will go away; KEY VALUE pairs are taken without it\n"
     assert "the table" in printed and f"{tmp_path / 'dmpt_ladder'}: table.csv" in printed
 
 
-def test_errors_are_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    assert tool(monkeypatch, "dmpt_lader") == 2
+def test_errors_are_one_line(capsys: pytest.CaptureFixture) -> None:
+    assert promptreid("table", "dmpt_lader") == 2
     assert "error: there is no table 'dmpt_lader'; did you mean 'dmpt_ladder'?" in capsys.readouterr().err
 
 

@@ -1,21 +1,17 @@
-"""The command line that scores features: what it prints and writes, and what it refuses."""
+"""The verb that scores features and tests runs: what it prints and writes, and what it refuses."""
 
 from __future__ import annotations
 
-import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import promptreid
 
 from promptreid.evaluation import MarketProtocol, register_protocol
 from promptreid.evaluation.features_io import FeatureTable, save_features
 from promptreid.evaluation.protocols import catalogue
 from promptreid.evaluation.statistics.per_query import PerQuery
-
-TOOL = Path(__file__).parents[2] / "tools" / "evaluate.py"
 
 
 @pytest.fixture
@@ -40,8 +36,7 @@ def features(tmp_path: Path) -> Path:
 
 
 def evaluate(*args: str | Path) -> None:
-    """The tool's ``main`` in this process."""
-    runpy.run_path(str(TOOL))["main"]([str(arg) for arg in args])
+    assert promptreid("evaluate", *args) == 0
 
 
 def test_a_family_gives_a_line_each(features: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,23 +101,51 @@ def test_comparison_with_features_and_with_a_table_agree(features: Path, capsys:
         (["good.npz", "--protocol", "sysu-official"], "rand_perm_cam.mat"),
         (["good.npz", "--protocol", "market1501", "--rerank", "--k1", "0"], "k1: 0 is below 1"),
         (["good.npz", "--protocol", "market1501", "--per-query", "q.txt"], "tables end in .csv or .parquet"),
+        (["good.npz", "--protocol", "imagenet"], "protocol 'imagenet' is unknown; the families are market1501, "),
+        (["good.npz"], "arguments are required: --protocol"),
+        (["good.npz", "--protocol", "market1501", "data.root", "x"], "takes no configuration, keys or --root"),
+        (["mip/quickstart", "--protocol", "market1501", "--k1", "3"], "--protocol, --k1: of a file of features alone"),
+        ([], "no configuration: give the name of one"),
+        (["run"], "no configuration 'run': neither a file, nor a run's folder"),
     ],
 )
-def test_mistakes_are_value_errors(
-    args: list[str], message: str, features: Path, monkeypatch: pytest.MonkeyPatch
+def test_mistakes_are_one_line_and_exit_code_2(
+    args: list[str], message: str, features: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(features)
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
-        evaluate(*args)
+    assert promptreid("evaluate", *args) == 2
+    printed, error = capsys.readouterr()
+    assert message in error and error.startswith("error: ")
+    assert error.count("\n") == 1 and printed == ""
 
 
-def test_from_a_shell_a_mistake_is_one_line_and_exit_code_2(features: Path) -> None:
-    command = [sys.executable, str(TOOL), "good.npz", "--protocol", "imagenet"]
-    done = subprocess.run(command, cwd=features, capture_output=True, text=True, timeout=120, check=False,
-                          env={"PYTHONPATH": ":".join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"})  # fmt: skip
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: protocol 'imagenet' is unknown; the families are market1501, ")
-    assert done.stderr.count("\n") == 1 and done.stdout == ""
+def test_a_run_is_tested_by_its_folder_wherever_it_is(
+    small_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = {
+        "data.height": 32, "data.width": 16, "data.workers": 0, "data.synthetic.like": "", "backbone.stride": 4,
+        "backbone.vit.depth": 2, "backbone.vit.embed_dim": 16, "backbone.vit.num_heads": 2, "mip.prompt_length": 2,
+        "train.max_epoch": 1, "train.warmup_epochs": 0, "train.batch_size": 32,
+        "test.protocols": "['sysu-python indoor 1-shot']",
+    }  # fmt: skip
+    pairs = [part for pair in keys.items() for part in pair]
+    run = tmp_path / "run"
+    assert promptreid("train", "mip/quickstart", *pairs, "--root", small_root, "data.save_dir", run) == 0
+    results = (run / "results-sysu_mm01.json").read_text()
+    moved = run.rename(tmp_path / "moved")
+    scores = _scores(capsys.readouterr().out)
+    assert len(scores) == 1
+    for target in ([moved], ["--config-file", moved / "config.yaml", "data.save_dir", moved]):
+        (moved / "results-sysu_mm01.json").unlink()
+        assert promptreid("evaluate", *target) == 0
+        assert _scores(capsys.readouterr().out) == scores
+        assert (moved / "results-sysu_mm01.json").exists()
+    assert "mAP" in results and not run.exists()
+
+
+def _scores(printed: str) -> list[str]:
+    """Result lines, without how their weights were chosen."""
+    return [line.partition("] ")[2] for line in printed.splitlines() if "sysu-python indoor 1-shot (" in line]
 
 
 def test_a_registered_protocol_is_known(

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
-
-REPO = Path(__file__).parents[2]
-TOOL = REPO / "tools" / "make_market_mm.py"
-
-from fake_triples import patches  # noqa: E402  (found through the line above)
+from command_line import promptreid
+from fake_triples import patches
 
 NAMES = {
     "bounding_box_train": "0002_c1s1_000451_03",
     "query": "0001_c1s1_001051_00",
     "bounding_box_test": "0001_c2s1_000000_01",
 }
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    """The exit code of the tool, run in this process."""
-    monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, arguments)])
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_path(str(TOOL), run_name="__main__")
-    return int(caught.value.code or 0)
 
 
 @pytest.fixture
@@ -36,9 +23,9 @@ def market(tmp_path: Path) -> Path:
     return tmp_path / "market"
 
 
-def test_without_thermal_images(market: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_without_thermal_images(market: Path, capsys) -> None:
     out = market.parent / "Market1501-MM"
-    assert run(monkeypatch, market, "--out", out) == 0
+    assert promptreid("market-mm", market, "--out", out) == 0
     printed = capsys.readouterr().out
     assert f"1 train, 1 query, 1 gallery samples in {out}" in printed
     assert "no thermal images: they are the output of the authors' CycleGAN and cannot be made from RGB" in printed
@@ -46,13 +33,13 @@ def test_without_thermal_images(market: Path, monkeypatch: pytest.MonkeyPatch, c
     assert sorted(path.name for path in (out / "train").iterdir()) == ["NI", "RGB"]
 
 
-def test_with_thermal_images(market: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_with_thermal_images(market: Path, capsys) -> None:
     for lacking in (1, 0):
         warm = market.parent / f"warm{lacking}"
         warm.mkdir()
         for name in list(NAMES.values())[lacking:]:
             patches((16, 8))(warm / f"{name}.jpg", 2)
-        assert run(monkeypatch, market, "--out", market.parent / f"out{lacking}", "--tir", warm) == 0
+        assert promptreid("market-mm", market, "--out", market.parent / f"out{lacking}", "--tir", warm) == 0
     printed = capsys.readouterr().out
     assert "1 samples have no thermal image (0002_c1s1_000451_03, ...); to use them, read this set with" in printed
     assert "all of them have their thermal image" in printed
@@ -70,6 +57,6 @@ def test_with_thermal_images(market: Path, monkeypatch: pytest.MonkeyPatch, caps
 )
 def test_mistakes(market: Path, monkeypatch: pytest.MonkeyPatch, capsys, arguments: list[str], message: str) -> None:
     monkeypatch.chdir(market.parent)
-    assert run(monkeypatch, *arguments) == 2
+    assert promptreid("market-mm", *arguments) == 2
     assert message in capsys.readouterr().err
     assert sorted(path.name for path in market.parent.iterdir()) == ["market"]

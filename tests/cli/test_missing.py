@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from command_line import promptreid
 from toy_triples import SIZE, ToyTriples, write_triples
 
 from promptreid import host
 from promptreid.engine.checkpoints import files as checkpoint
-
-TOOL = Path(__file__).parents[2] / "tools" / "evaluate_missing.py"
 
 
 @pytest.fixture
@@ -38,15 +35,8 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["--root", str(tmp_path), *(str(part) for pair in keys.items() for part in pair)]
 
 
-def tool(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["evaluate_missing.py", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_path(str(TOOL), run_name="__main__")
-    return int(caught.value.code or 0)
-
-
-def test_the_whole_table(given: list[str], tmp_path: Path, monkeypatch, capsys) -> None:
-    assert tool(monkeypatch, *given) == 0
+def test_the_whole_table(given: list[str], tmp_path: Path, capsys) -> None:
+    assert promptreid("missing", *given) == 0
     lines = capsys.readouterr().out.splitlines()[-10:]  # torchreid prints before
     assert lines[0] == "toy-triples"
     names = ["full", "M(RGB)", "M(NIR)", "M(TIR)", "M(RGB+NIR)", "M(RGB+TIR)", "M(NIR+TIR)", "mean"]
@@ -54,23 +44,23 @@ def test_the_whole_table(given: list[str], tmp_path: Path, monkeypatch, capsys) 
     assert (tmp_path / "run" / "missing-toy_triples.csv").is_file()
 
 
-def test_given_sides(given: list[str], tmp_path: Path, monkeypatch, capsys) -> None:
-    assert tool(monkeypatch, "--query", "visible,near_infrared", "--gallery", "NIR", *given) == 0
+def test_given_sides(given: list[str], tmp_path: Path, capsys) -> None:
+    assert promptreid("missing", "--query", "visible,near_infrared", "--gallery", "NIR", *given) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("RGB+NIR -> NIR ")
 
 
-def test_protocols_by_name(given: list[str], monkeypatch, capsys) -> None:
+def test_protocols_by_name(given: list[str], capsys) -> None:
     names = ("toy-triples visible-to-near_infrared", "toy-triples thermal_infrared-to-visible")
-    assert tool(monkeypatch, "--protocol", names[0], "--protocol", names[1], *given) == 0
+    assert promptreid("missing", "--protocol", names[0], "--protocol", names[1], *given) == 0
     lines = capsys.readouterr().out.splitlines()[-4:]
     assert [line.rpartition(" ->")[0] or line.split()[0] for line in lines] == ["mAP", "RGB", "TIR", "mean"]
-    assert tool(monkeypatch, "--protocol", "toy-triples visible-to-near_infrard", *given) == 2
+    assert promptreid("missing", "--protocol", "toy-triples visible-to-near_infrard", *given) == 2
     assert capsys.readouterr().err.strip().endswith("did you mean 'toy-triples visible-to-near_infrared'?")
 
 
-def test_errors_are_one_line(given: list[str], monkeypatch, capsys) -> None:
-    assert tool(monkeypatch, "--query", "visable", "--gallery", "NIR", *given) == 2
+def test_errors_are_one_line(given: list[str], capsys) -> None:
+    assert promptreid("missing", "--query", "visable", "--gallery", "NIR", *given) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: modality 'visable' is none of") and error.endswith("did you mean 'visible'?")
-    assert tool(monkeypatch, "--query", "visible", *given) == 2
+    assert promptreid("missing", "--query", "visible", *given) == 2
     assert "--query and --gallery belong together" in capsys.readouterr().err

@@ -1,21 +1,19 @@
+"""torchreid's own scripts, run with promptreid's names registered."""
+
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import REPO, python
 from PIL import Image
 
-REPO = Path(__file__).parents[2]
 STANDIN = REPO / "tests" / "standin" / "main.py"
 
 
 def run_host(*args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(REPO / "tools" / "run_host.py"), *map(str, args)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return python(REPO / "tools" / "run_host.py", *args, cwd=cwd)
 
 
 @pytest.fixture
@@ -89,11 +87,18 @@ def test_a_script_sees_its_neighbours_arguments_names_and_torchreids_modules(tmp
 def test_a_missing_script_is_one_line_and_exit_code_two(tmp_path: Path):
     done = run_host("scripts/main.py", "-s", "sysu_mm01", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.splitlines() == ["run_host.py: no such script: scripts/main.py"]
+    assert done.stderr.splitlines() == ["error: no such script: scripts/main.py"]
     assert done.stdout == ""
 
 
-def test_no_script_at_all_prints_the_usage(tmp_path: Path):
+def test_no_script_at_all_is_one_line_that_names_the_help(tmp_path: Path):
     done = run_host(cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("usage: run_host.py")
+    assert done.stderr == "error: the following arguments are required: SCRIPT (run_host.py --help says more)\n"
+
+
+def test_an_error_of_the_script_keeps_its_traceback(tmp_path: Path):
+    (tmp_path / "script.py").write_text("raise ValueError('its own')\n")
+    done = run_host("script.py", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr and done.stderr.endswith("ValueError: its own\n")

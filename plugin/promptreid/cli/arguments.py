@@ -1,0 +1,118 @@
+"""The arguments that say which configuration is meant, the same in every verb that takes one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from promptreid.cli.configurations import find_configuration, is_run_folder
+from promptreid.cli.parsing import Parser, is_key
+
+if TYPE_CHECKING:
+    from yacs.config import CfgNode
+
+
+def add_configuration(parser: Parser, about: str = "the configuration", other: str = "") -> None:
+    """Add a positional configuration, ``KEY VALUE`` pairs, ``--config-file`` and ``--root``.
+
+    Args:
+        parser: of a verb.
+        about: what kind of configuration it is.
+        other: what else the positional argument may be.
+    """
+    parser.add_argument(
+        "target",
+        nargs="?",
+        metavar="CONFIG",
+        help=f"{about}: the name of one that comes with promptreid (mip/quickstart), a YAML file, "
+        f"or a run's folder{other}",
+    )
+    add_pairs(parser)
+    parser.add_argument(
+        "--config-file", metavar="FILE", help=f"{about}, as a YAML file; torchreid's own load unchanged"
+    )
+    add_root(parser)
+
+
+def add_root(parser: Parser) -> None:
+    """Add ``--root``."""
+    parser.add_argument("--root", metavar="DIR", help="folder of the data sets (data.root)")
+
+
+def add_pairs(parser: Parser) -> None:
+    """Add ``KEY VALUE`` pairs."""
+    parser.takes_pairs = True
+    parser.add_argument(
+        "opts", nargs="*", metavar="KEY VALUE", help="any key of the configuration and its value, as often as you like"
+    )
+
+
+def add_weights(parser: Parser, default: str) -> None:
+    """Add ``--weights``; ``default`` says what is read without it."""
+    parser.add_argument(
+        "--weights", metavar="PATH", help=f"checkpoint or run folder (model.load_weights); default: {default}"
+    )
+
+
+def add_resume_and_overwrite(parser: Parser, aside: str) -> None:
+    """Add the two to a verb that passes over what is finished anyway; ``aside`` is what is moved away."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--resume", action="store_true", help="pass over what is finished and continue the rest; done without it, too"
+    )
+    group.add_argument("--overwrite", action="store_true", help=f"train all anew; {aside} moved aside")
+
+
+def add_old_opts(parser: Parser) -> None:
+    """Add the hidden ``--opts``, which pairs needed once."""
+    parser.add_argument("--opts", dest="old_opts", nargs="*", default=[], help=argparse.SUPPRESS)
+
+
+def pairs_of(args: argparse.Namespace) -> list[str]:
+    """The ``KEY VALUE`` pairs, after those of ``--opts``."""
+    old = list(getattr(args, "old_opts", []))
+    if old:
+        sys.stderr.write("warning: --opts will go away; KEY VALUE pairs are taken without it\n")
+    return [*old, *args.opts]
+
+
+def read_configuration(
+    args: argparse.Namespace, given: Mapping[str, Any] | None = None, required: bool = False
+) -> CfgNode:
+    """The configuration that the arguments name, with their pairs.
+
+    Args:
+        args: parsed by a parser with :func:`add_configuration`.
+        given: values of other options by key; those that are None are left out.
+        required: whether it is an error to name no configuration.
+
+    Raises:
+        ValueError, FileNotFoundError: a configuration, key or value that cannot be used.
+    """
+    from promptreid.config import load_config
+
+    target, pairs = _target_and_pairs(args)
+    overrides = {"data.root": args.root, **(given or {})}
+    path = args.config_file
+    if target is not None:
+        path = find_configuration(target)
+        if is_run_folder(target):
+            overrides["data.save_dir"] = target
+    if required and path is None:
+        raise ValueError("no configuration: give the name of one, a YAML file or a run's folder")
+    return load_config(path, pairs, {key: value for key, value in overrides.items() if value is not None})
+
+
+def _target_and_pairs(args: argparse.Namespace) -> tuple[str | None, Sequence[str]]:
+    """The first word is a configuration, unless it is a key, or ``--config-file`` has named one."""
+    pairs = pairs_of(args)
+    target: str | None = args.target
+    if target is None or is_key(target):
+        return None, ([] if target is None else [target]) + pairs
+    if args.config_file is None:
+        return target, pairs
+    if len(pairs) % 2 == 0:
+        raise ValueError(f"two configurations, --config-file {args.config_file} and {target!r}: give one of them")
+    return None, [target, *pairs]

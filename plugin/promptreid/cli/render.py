@@ -1,0 +1,66 @@
+"""Render a synthetic data set: promptreid render --like sysu_mm01 --out DIR --ids 200 --seed 0."""
+
+from __future__ import annotations
+
+import argparse
+
+from promptreid.cli.choices import RENDERED_DATA
+from promptreid.cli.parsing import Parser
+
+
+def arguments(parser: Parser) -> None:
+    """What the command line takes."""
+    parser.add_argument(
+        "--like", required=True, metavar="NAME", help=f"the data set to look like: {', '.join(RENDERED_DATA)}"
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="a new folder; it appears when it is complete")
+    parser.add_argument("--ids", required=True, type=int, metavar="N", help="number of identities")
+    parser.add_argument(
+        "--seed", required=True, type=int, metavar="N", help="another seed: other subjects, cameras and splits"
+    )
+    parser.add_argument(
+        "--frames",
+        type=int,
+        metavar="N",
+        help="images per identity, camera and modality; default: the data set's own, 2 to 10",
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("H", "W"),
+        help="pixels, both even; default: 128 64 for people and 128 256 for vehicles, and nothing else for strips",
+    )
+    split = parser.add_mutually_exclusive_group()
+    split.add_argument(
+        "--train-fraction",
+        type=float,
+        metavar="SHARE",
+        help="share of the identities to train on; default: 0.6 for sysu_mm01, else the real one",
+    )
+    split.add_argument("--test-ids", type=int, metavar="N", help="number of identities to test on")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes; the images don't depend on it; default: %(default)s",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Render, and print how many images there are."""
+    from promptreid.synthetic import write_tree
+
+    count = write_tree(
+        args.like,
+        args.out,
+        args.ids,
+        args.seed,
+        frames=args.frames,
+        size=None if args.size is None else tuple(args.size),
+        train_fraction=args.train_fraction,
+        test_ids=args.test_ids,
+        workers=args.workers,
+    )
+    print(f"{count} images in {args.out}")
