@@ -146,3 +146,26 @@ def test_what_changes_no_descriptor_may_differ(trained: Path, tmp_path: Path) ->
     free = {"data.workers": 1, "train.lr": 0.5, "test.batch_size": 7, "loss.prompt.margin": 0.2, "train.max_epoch": 9,
             "data.save_dir": str(tmp_path / "t"), "model.load_weights": str(trained)}  # fmt: skip
     evaluate(trained, **free)
+
+
+@pytest.mark.parametrize("weights", ["", "model.safetensors", "model.pth.tar-1"])
+def test_a_test_needs_none_of_the_sources_images(trained: Path, root: Path, weights: str, tmp_path: Path) -> None:
+    """Elsewhere there is LLCM alone: the scores are those that the whole data give."""
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / FOLDERS["llcm"]).symlink_to(root / FOLDERS["llcm"])
+    changes = {"data.targets": ["llcm"], "model.load_weights": str(trained / "model" / weights if weights else trained)}
+    here = evaluate(trained, **changes, **{"data.save_dir": str(tmp_path / "here")})
+    there = evaluate(trained, **changes, **{"data.save_dir": str(tmp_path / "there"), "data.root": str(alone)})
+    assert [result.mAP for result in there["llcm"]] == [result.mAP for result in here["llcm"]]
+
+
+def test_extraction_needs_them_no_more(trained: Path, root: Path, tmp_path: Path) -> None:
+    from promptreid.retrieval.extraction import extract
+
+    (tmp_path / FOLDERS["llcm"]).symlink_to(root / FOLDERS["llcm"])
+    cfg = load_config(
+        trained / "config.yaml",
+        overrides={"data.targets": ["llcm"], "data.root": str(tmp_path), "model.load_weights": str(trained)},
+    )
+    assert len(extract(cfg).features) > 0

@@ -56,6 +56,8 @@ class ModalDataManager(host.ImageDataManager):
         table: file of the data set ``table``.
         decoder: ``pillow`` or ``simplejpeg``, of the files of data sets of ours.
         rank, world_size: this process among those that train together.
+        trained: what a checkpoint says of its training data
+            (:func:`~promptreid.engine.checkpoints.provenance.data_record`). The sources are not read then: for tests.
         kwargs: torchreid's own.
 
     Raises:
@@ -79,8 +81,15 @@ class ModalDataManager(host.ImageDataManager):
         decoder: str = PILLOW,
         rank: int = 0,
         world_size: int = 1,
+        trained: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        self.trained = trained
+        if trained:
+            # The sources need not be there; something has to stand for them, and it is never drawn from.
+            sources = kwargs.get("sources")
+            kwargs |= {"sources": kwargs.get("targets"), "train_sampler": "SequentialSampler", "combineall": False}
+            augment, world_size = None, 1
         sampler = kwargs.get("train_sampler", "RandomSampler")
         ours = sampler in (CROSS_MODAL, IDENTITY)
         if world_size > 1 and not ours:
@@ -105,6 +114,9 @@ class ModalDataManager(host.ImageDataManager):
                 "data.decoder": decoder != PILLOW,
             }
         )
+        if trained:
+            self.sources = [sources] if isinstance(sources, str) else list(sources or [])
+            self._num_train_pids, self._num_train_cams = trained["identities"], trained["cameras"]
         self.map_cameras(self.camera_rows, tell=False)
         self._set_augmentation(augment)
         self._set_reading(pack, decoder, kwargs.get("root", ""), augment.interpolation)
@@ -118,7 +130,8 @@ class ModalDataManager(host.ImageDataManager):
     @property
     def camera_rows(self) -> dict[str, int]:
         """The row of the first camera of each data set that is trained on; see :mod:`promptreid.data.cameras`."""
-        return dict(getattr(self.train_loader.dataset, "camera_rows", {}))
+        own = getattr(self.train_loader.dataset, "camera_rows", {})
+        return dict(self.trained["camera_rows"] if self.trained else own)
 
     def map_cameras(self, rows: Mapping[str, int], tell: bool = True) -> None:
         """Let the test sets look up their cameras where a training has put them; see :func:`map_test_cameras`."""

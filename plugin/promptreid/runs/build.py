@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -37,14 +37,21 @@ from promptreid.visual.rank_lists import write_rank_lists
 logger = logging.getLogger(__name__)
 
 
-def build_datamanager(cfg: Any, use_gpu: bool = True) -> Any:
-    """torchreid's ``ImageDataManager`` for ``cfg.data``, with what ours adds; this process's share under torchrun."""
+def build_datamanager(cfg: Any, use_gpu: bool = True, trained: Mapping[str, Any] | None = None) -> Any:
+    """torchreid's ``ImageDataManager`` for ``cfg.data``, with what ours adds; this process's share under torchrun.
+
+    Args:
+        cfg: a tree from ``load_config``.
+        use_gpu: whether memory is pinned.
+        trained: what a checkpoint says of its training data; the sources are not read then, for nothing is trained.
+    """
     return ModalDataManager(
         **datamanager_kwargs(cfg, use_gpu),
         **modal_datamanager_kwargs(cfg),
         augment=Augmentation(**augmentation_kwargs(cfg)),
         rank=rank(),
         world_size=world_size(),
+        trained=trained,
     )
 
 
@@ -87,12 +94,15 @@ def build_model(cfg: Any, datamanager: Any, use_gpu: bool = True, *, weights_fol
 
 def facts_of(cfg: Any, datamanager: Any) -> DataFacts:
     """What the training data decide about a model."""
+    trained, size = getattr(datamanager, "trained", None), (cfg.data.height, cfg.data.width)
+    if trained:
+        return DataFacts(trained["cameras"], tuple(trained["modalities"]), trained["images_per_sample"], size)
     dataset = datamanager.train_loader.dataset
     return DataFacts(
         cameras=getattr(dataset, "num_cameras", 0) or datamanager.num_train_cams,
         modalities=tuple(getattr(dataset, "modalities", ("visible",))),
         images_per_sample=getattr(dataset, "images_per_sample", 1),
-        image_size=(cfg.data.height, cfg.data.width),
+        image_size=size,
     )
 
 

@@ -12,7 +12,7 @@ from promptreid.config import validate
 from promptreid.engine.checkpoints.random_state import seed_everything
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.runs.build import build_datamanager, build_engine, build_model
-from promptreid.runs.run import render_if_absent
+from promptreid.runs.run import render_if_absent, trained_data
 
 
 def open_target(cfg: Any) -> tuple[Any, str]:
@@ -27,7 +27,7 @@ def open_target(cfg: Any) -> tuple[Any, str]:
         raise ValueError(f"data.targets: one data set is looked at at a time; choose one of {list(targets)}")
     render_if_absent(cfg)
     seed_everything(cfg.train.seed)
-    return build_datamanager(cfg, torch.cuda.is_available()), targets[0]
+    return build_datamanager(cfg, torch.cuda.is_available(), trained_data(cfg)), targets[0]
 
 
 def trained_engine(cfg: Any, datamanager: Any) -> PromptEngine:

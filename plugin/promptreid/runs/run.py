@@ -17,6 +17,7 @@ from promptreid.config import dump_config, validate
 from promptreid.config.keys import did_you_mean
 from promptreid.config.kwargs import engine_run_kwargs
 from promptreid.engine.checkpoints import files as checkpoint
+from promptreid.engine.checkpoints.provenance import data_behind
 from promptreid.engine.checkpoints.random_state import seed_everything
 from promptreid.engine.checkpoints.run_folder import RunFolder, expected_checkpoint_bytes
 from promptreid.engine.distributed.process_group import barrier, first_does, process_group, together
@@ -102,6 +103,12 @@ def _is_locked(folder: RunFolder, guest: bool) -> bool:
     return True
 
 
+def trained_data(cfg: Any) -> dict[str, Any] | None:
+    """What the weights to be tested say of their training data; None where they say nothing."""
+    path = Path(cfg.model.load_weights or cfg.data.save_dir)
+    return data_behind(RunFolder(path).weights if path.is_dir() else path)
+
+
 def render_if_absent(cfg: Any) -> None:
     """Render the synthetic data set of ``data.synthetic``, when one is asked for and not there.
 
@@ -141,7 +148,7 @@ def _loaded_engine(cfg: Any, folder: RunFolder, eval_only: bool, source: Path | 
     """The engine with the weights that it starts from, with all checked that can be before the first step."""
     use_gpu = torch.cuda.is_available()
     seed_everything(cfg.train.seed)
-    datamanager = build_datamanager(cfg, use_gpu)
+    datamanager = build_datamanager(cfg, use_gpu, trained_data(cfg) if eval_only else None)
     model = _build_initial_model(cfg, datamanager, use_gpu, weights_follow=eval_only or source is not None)
     engine = build_engine(cfg, datamanager, model, use_gpu)
     engine.check_protocols()

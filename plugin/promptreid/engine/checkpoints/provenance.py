@@ -14,8 +14,11 @@ from typing import Any
 
 from torch import nn
 
+from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.resume_check import listed, test_differences
 from promptreid.models.sie import SideInformation
+
+_RECORD = {"identities", "cameras", "camera_rows", "modalities", "images_per_sample"}
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +47,21 @@ def state_of_header(about: Mapping[str, str]) -> dict[str, Any]:
     except ValueError:
         data = {}
     return {"data": data if isinstance(data, dict) else {}, "config": about.get("config", "")}
+
+
+def data_behind(path: Path) -> dict[str, Any] | None:
+    """The :func:`data_record` of weights that are to be tested, None where they say nothing of it.
+
+    Args:
+        path: a checkpoint or a file of weights, which may not be there.
+    """
+    if not path.is_file():
+        return None
+    if checkpoint.PATTERN.fullmatch(path.name):
+        data = checkpoint.load(path).get("data")
+    else:
+        data = state_of_header(checkpoint.about_weights(path))["data"]
+    return data if isinstance(data, dict) and data.keys() >= _RECORD else None
 
 
 def place_cameras(datamanager: Any, model: nn.Module, data: Mapping[str, Any], path: Path) -> None:
