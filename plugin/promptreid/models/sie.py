@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from promptreid.models.inputs import UNKNOWN_CAMERA, being_traced
+from promptreid.models.inputs import UNKNOWN_CAMERA, assert_in_program, being_traced
 
 _logger = logging.getLogger(__name__)
+_REMEDY = f"build the model with more cameras, or mark them {UNKNOWN_CAMERA} (unknown)"
 
 
 class SideInformation(nn.Module):
@@ -46,7 +47,11 @@ class SideInformation(nn.Module):
         """
         count = self.table.shape[0]
         known = (ids >= 0) & (ids < count)
-        self._check(ids[~known & (ids != UNKNOWN_CAMERA)] if not being_traced() else ids[:0])
+        strange = ~known & (ids != UNKNOWN_CAMERA)
+        if not being_traced():
+            self._check(ids[strange])
+        elif self.training:
+            assert_in_program(~strange.any(), f"camera ids are outside the table of {count}; {_REMEDY}")
         table = torch.cat([self.table, self.table.mean(dim=0, keepdim=True)])
         return self.weight * F.embedding(torch.where(known, ids, count), table).unsqueeze(1)
 
@@ -56,7 +61,7 @@ class SideInformation(nn.Module):
         found = set(strangers.tolist())
         message = f"camera ids {sorted(found)} are outside the table of {self.table.shape[0]}"
         if self.training:
-            raise ValueError(f"{message}; build the model with more cameras, or mark them {UNKNOWN_CAMERA} (unknown)")
+            raise ValueError(f"{message}; {_REMEDY}")
         if not self._strangers:
             _logger.warning("%s: they, and any others, get the mean camera embedding", message)
         self._strangers |= found

@@ -25,11 +25,13 @@ from promptreid.models.backbones.clip_weights import load_clip
 from promptreid.models.backbones.position_embedding import Grid
 from promptreid.models.backbones.towers import TimmTower
 from promptreid.models.backbones.vit import create_vit
+from promptreid.models.precision import outside_inference_mode
 from promptreid.models.weights import load_pretrained
 
 CLIP_BACKBONE = "ViT-B-16-quickgelu"  # OpenAI's CLIP ViT-B/16
 
 
+@outside_inference_mode
 def build_dmpt(
     num_classes: int,
     loss: str = "softmax",

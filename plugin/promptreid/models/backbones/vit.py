@@ -111,6 +111,7 @@ class Backbone(nn.Module):
             Class token and N patch tokens, (B, 1 + N, D).
         """
         grid = self.grid_of((images.shape[-2], images.shape[-1]))
+        images = images.to(self.patch_embed.proj.weight.dtype)
         patches = self.patch_embed.norm(self.patch_embed.proj(images).flatten(2).transpose(1, 2))
         positions = resample_positions(self.pos_embed, self.grid, grid)
         cls = self.cls_token.expand(images.shape[0], -1, -1)
