@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class BNNeck(nn.Module):
 
     def _apart(self, features: Tensor, real: Tensor) -> Tensor:
         """Batch normalisation by the statistics of some rows, at fixed shapes."""
-        norm = self.norm
+        norm: Any = self.norm
         count = real.sum()
         rows = at_least_float32(features).masked_fill(~real[:, None], 0.0)
         mean = rows.sum(dim=0) / count.clamp(min=1)

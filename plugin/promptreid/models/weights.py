@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from promptreid.models.backbones.position_embedding import resample_positions
 from promptreid.models.backbones.vit import import_timm
+from promptreid.models.records import fit_state, is_record
 from promptreid.models.torchscript import is_torchscript, read_torchscript
 
 _logger = logging.getLogger(__name__)
@@ -128,6 +129,9 @@ def load_matching(
 ) -> LoadReport:
     """Fill a model with the tensors whose names and shapes are its own.
 
+    Positions of another grid and camera tables of other lengths are taken on with ``strict``. Without, the model keeps
+    its own sizes, and positions are resampled.
+
     Args:
         model: Any module.
         state: Tensors by name.
@@ -138,10 +142,14 @@ def load_matching(
     Raises:
         ValueError: Nothing fits; or not everything does, if ``strict``.
     """
+    try:
+        state = fit_state(model, state, adopt=strict)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
     own = model.state_dict()
     fitting = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
     unused = {name: _misfit(name, value, own) for name, value in state.items() if name not in fitting}
-    report = LoadReport(list(fitting), unused, [name for name in own if name not in fitting])
+    report = LoadReport(list(fitting), unused, [name for name in own if name not in fitting and not is_record(name)])
     essential = _without(report, tuple(optional))
     incomplete = bool(essential.unused or essential.missing)
     if not fitting or (strict and incomplete):

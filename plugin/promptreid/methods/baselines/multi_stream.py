@@ -114,11 +114,11 @@ class MultiStream(nn.Module):
         chosen = torch.where(shown[..., None, None, None], images, 0.0).sum(dim=1)
         return self._features(stream, chosen).masked_fill(~shown.any(dim=1, keepdim=True), 0.0)
 
-    def _features(self, stream: nn.Module, images: Tensor) -> Tensor:
+    def _features(self, stream: Any, images: Tensor) -> Tensor:
         """Features (n, D) of one modality's images, of which there may be none."""
         if images.shape[0] == 0:
             return self.classifier[0].weight.new_zeros(0, self.width)
-        own = next(stream.parameters(), images).dtype
+        own: torch.dtype = next(stream.parameters(), images).dtype
         features = stream(images.to(own) if own in HALF else images)
         return features if isinstance(features, Tensor) else torch.cat(features, dim=1)
 

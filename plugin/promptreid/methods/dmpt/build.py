@@ -117,6 +117,7 @@ def build_dmpt(
         images_per_sample,
         language.prompts(body.dim),
         language.alignment(),
+        language.said,
     )
 
 
@@ -145,6 +146,7 @@ class _Language:
                 f"alignment contrasts modalities, and {list(modalities)} is a single one; set alignment False"
             )
         self.phrases = phrases_of(modalities, phrases) if options.needs_text else []
+        self.said = [self.phrases, object_name] if options.needs_text else []
 
     def check_none(self, backbone: str) -> None:
         """Raise ``ValueError`` if a text tower is wanted."""

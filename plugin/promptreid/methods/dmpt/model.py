@@ -22,6 +22,7 @@ from promptreid.models.inputs import being_traced
 from promptreid.models.outputs import PromptOutput, only
 from promptreid.models.precision import at_least_float32
 from promptreid.models.present_images import Slots, maps_of, size_of, slots_of
+from promptreid.models.records import KnowsModalities
 from promptreid.models.sie import SideInformation
 
 __all__ = ["DMPT", "DMPTOptions", "dmpt", "dmpt_s", "dmpt_s_bind", "dmpt_s_bind_m"]
@@ -29,7 +30,7 @@ __all__ = ["DMPT", "DMPTOptions", "dmpt", "dmpt_s", "dmpt_s_bind", "dmpt_s_bind_
 MODALITIES = ("visible", "near_infrared", "thermal_infrared")
 
 
-class DMPT(nn.Module):
+class DMPT(KnowsModalities, nn.Module):
     """One frozen tower for all modalities, with prompts in its blocks and a feature per modality behind them.
 
     All images of a batch go through the tower in one call; nothing is computed for missing ones. Slot s of a sample
@@ -50,6 +51,7 @@ class DMPT(nn.Module):
         images_per_sample: M, slots of a sample.
         word_prompts: The modality prompts, a module from ids (n,) to prompts (n, M, D); if the options have any.
         alignment: From features (n, D_out) to logits (n, modalities); if the options have it.
+        said: The words for the modalities and the object, which the state dict is bound to; JSON types.
 
     References:
         Lin et al., DMPT: Decoupled Modality-aware Prompt Tuning for Multi-modal Object Re-identification, WACV 2025.
@@ -58,6 +60,7 @@ class DMPT(nn.Module):
 
     #: Prefixes of what a descriptor does not use; of these, evaluation takes a checkpoint with others, or none.
     training_only = ("classifier.", "alignment.")
+    words = ("word_prompts.attributes.value", "alignment.sentences.value")
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class DMPT(nn.Module):
         images_per_sample: int = 3,
         word_prompts: nn.Module | None = None,
         alignment: nn.Module | None = None,
+        said: Sequence[Any] = (),
     ) -> None:
         super().__init__()
         if num_classes < 1 or images_per_sample < 1:
@@ -80,6 +84,7 @@ class DMPT(nn.Module):
         self.loss = loss
         self.modalities = tuple(modalities)
         self.images_per_sample = images_per_sample
+        self.meaning = [list(self.modalities), *said]
         self.plan = plan = options.plan(tower.layers)
         dim, std = tower.dim, options.prompt_std
         self.backbone = Frozen(tower, DTYPES[options.frozen_dtype]) if options.frozen else tower

@@ -26,6 +26,7 @@ from promptreid.models.heads import BNNeck, GlobalHead, JigsawHead, PromptHead, 
 from promptreid.models.outputs import PromptOutput, only
 from promptreid.models.precision import at_least_float32, outside_inference_mode
 from promptreid.models.present_images import Slots, maps_of, size_of, slots_of
+from promptreid.models.records import KnowsModalities
 from promptreid.models.sie import SideInformation
 
 __all__ = ["MIP", "MIPOptions", "build_mip", "mip_paper", "mip_release"]
@@ -34,13 +35,13 @@ BACKBONE = "vit_base_patch16_224.orig_in21k_ft_in1k"  # the file jx_vit_base_p16
 MODALITIES = ("visible", "infrared")
 
 
-class MIP(nn.Module):
+class MIP(KnowsModalities, nn.Module):
     """A ViT with prompts before its blocks and TransReID's heads behind them. Nothing in it is frozen.
 
     In training it returns, by ``loss``: ``"softmax"`` logits; ``"prompt"`` a :class:`PromptOutput`; anything else
-    ``(logits, features)``. Both are lists, global head first, or tensors where there is one head. In evaluation it returns descriptors (B, D'):
-    the global feature and the local ones divided by their number, side by side, not normalised, in float32 (float64
-    if the model is).
+    ``(logits, features)``. Both are lists, global head first, or tensors where there is one head. In evaluation it
+    returns descriptors (B, D'): the global feature and the local ones divided by their number, side by side, not
+    normalised, in float32 (float64 if the model is).
 
     Samples of M > 1 images, such as RGB + NIR + TIR triples, run image by image, each with the prompts of its modality.
     Their features are joined before the BNNecks, (B, M D) for each head, and so are descriptors, (B, M D'), slot by
@@ -92,6 +93,15 @@ class MIP(nn.Module):
         self.loss = loss
         self.modalities = tuple(modalities)
         self.images_per_sample = images_per_sample
+        told_apart = options.modality_prompts and not options.naive_prompts
+        if (
+            told_apart
+            or options.modality_embedding
+            or options.sie == "modality"
+            or options.modality_bn
+            or images_per_sample > 1
+        ):
+            self.meaning = [list(self.modalities)]
         dim, last, norm = vit.embed_dim, vit.blocks[-1], vit.norm
         apply = plain_context_block if reference else context_block
         self.backbone = Backbone(vit, _trunk_depth(len(vit.blocks), options), stride, image_size)

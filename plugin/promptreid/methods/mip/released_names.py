@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from promptreid.methods.mip.model import MIP
+from promptreid.models.records import is_record
 from promptreid.models.weights import LoadReport, StateDict, strip_module
 
 Shape = tuple[int, ...]
@@ -67,7 +68,8 @@ def from_release(
         ValueError: Tensors that the model needs are missing or have other shapes; all are named, as in the release.
     """
     state = strip_module(state)
-    wanted = model.state_dict()
+    entries = model.state_dict()
+    wanted = {name: value for name, value in entries.items() if not is_record(name)}
     origins = {name: _origins(name, tuple(value.shape)) for name, value in wanted.items()}
     needed = {name: shape for shapes in origins.values() for name, shape in shapes.items()}
     usable = _cut_to_layers(state, needed)
@@ -76,6 +78,7 @@ def from_release(
     for name, sources in origins.items():
         tensor = _assemble(name, [usable[source] for source in sources], camera_order)
         translated[name] = tensor if tensor.is_floating_point() else tensor.to(wanted[name].dtype)
+    translated |= {name: value for name, value in entries.items() if is_record(name)}
     unused = {name: _reason(name) for name in state if name not in needed}
     return translated, LoadReport(used=[name for name in state if name in needed], unused=unused)
 

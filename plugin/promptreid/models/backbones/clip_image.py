@@ -176,7 +176,7 @@ class ClipTower(nn.Module):
     def _positions(self, grid: Grid) -> Tensor:
         """The position table on a grid; resampled once per grid while the table does not change."""
         table, own = self.visual.positional_embedding, tuple(self.visual.grid_size)
-        if grid == own or table.requires_grad or table.is_inference() or being_traced():
+        if grid == own or being_traced() or table.requires_grad or table.is_inference():
             return resample_positions(table[None], own, grid)
         known = self._resampled.get(grid)
         if known is None or known[0] is not table or known[1] != table._version:
