@@ -20,15 +20,22 @@ class BNNeck(nn.Module):
 
     Rows that stand for missing images count in no statistics. One row that is left has no variance: it is normalised
     with the running statistics, which stay as they are.
+
+    Args:
+        dim: D.
+        bias: Train the bias after all, as the released MIP does in the heads of its instance prompts.
     """
 
     bias: Tensor
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, bias: bool = False) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(dim, affine=False)
         self.weight = nn.Parameter(torch.ones(dim))
-        self.register_buffer("bias", torch.zeros(dim))
+        if bias:
+            self.bias = nn.Parameter(torch.zeros(dim))
+        else:
+            self.register_buffer("bias", torch.zeros(dim))
 
     def forward(self, features: Tensor, real: Tensor | None = None) -> Tensor:
         """Normalise features (B, D); returns (B, D).
@@ -189,11 +196,12 @@ class PromptHead(nn.Module):
         norm: nn.Module,
         dim: int,
         apply: BlockFunction = context_block,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         self.pooling = pooling
         width = dim * length if pooling == "flatten" else dim
-        self.necks = nn.ModuleList(BNNeck(width) for _ in range(layers))
+        self.necks = nn.ModuleList(BNNeck(width, bias) for _ in range(layers))
         self.classifiers = nn.ModuleList(identity_classifier(width, num_classes) for _ in range(layers))
         if pooling == "query":
             self.query = nn.Parameter(torch.empty(1, 1, dim))

@@ -94,7 +94,8 @@ def convert_mip_release(
         image_size=image_size,
         camera_order=DATA[dataset].camera_order,
     )
-    switches = {"query": queries, "iael": iael, "iael_pooling": "mean", "prompt_length": size.prompt_length}
+    pooling = model.options.iael_pooling
+    switches = {"query": queries, "iael": iael, "iael_pooling": pooling, "prompt_length": size.prompt_length}
     vit = {"depth": size.depth, "embed_dim": size.dim, "num_heads": heads, "patch_size": size.patch}
     mip = {"preset": "mip_release", **switches, "stride": stride, "sie_weight": model.options.sie_weight, "jpm": True}
     tree = _settings(mip if vit == VIT_BASE else {**mip, "vit": vit}, dataset, image_size, f"log/{weights.stem}")

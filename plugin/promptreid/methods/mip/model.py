@@ -124,7 +124,8 @@ class MIP(KnowsModalities, nn.Module):
             self.instance_prompts = _generator(options, last, dim, apply)
         if options.iael:
             pooling = options.iael_pooling
-            self.prompt_head = PromptHead(self.instance_depth, length, num_classes, pooling, last, norm, dim, apply)
+            bias, layers = options.iael_bias, self.instance_depth
+            self.prompt_head = PromptHead(layers, length, num_classes, pooling, last, norm, dim, apply, bias)
         prompted = depth if options.modality_prompts else self.instance_depth
         self.prompt_adapters = _adapters(prompted, dim) if options.prompt_adapters else None
 
