@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from dmpt_models import TOWER, exchange, tiny_dmpt, triples
 from torch import Tensor, nn
 
 from promptreid.methods.baselines.multi_stream import MultiStream
+from promptreid.methods.baselines.vits import transreid, vit_reid
 from promptreid.methods.dmpt.loss import DMPTLoss
 from promptreid.methods.mip.loss import MIPLoss
 from promptreid.methods.mip.model import build_mip, mip_paper
@@ -75,7 +77,7 @@ def incomplete(seed: int = 1) -> dict[str, Tensor]:
 
 
 def batch_for(name: str) -> dict[str, Tensor]:
-    if name in TRIPLES:
+    if name not in SINGLES and name != "transreid":
         return incomplete()
     batch = triples(len(PATTERNS), count=1)
     batch["modality"] = (torch.arange(len(PATTERNS)) % 2)[:, None]
@@ -149,10 +151,18 @@ def test_a_step_that_is_compiled_with_its_loss_is_the_same() -> None:
     torch.testing.assert_close(step(batch), expected, atol=2e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["mip", "dmpt", "dmpt, timm's tower", "streams", "mip of one", "dmpt of one"])
+EXPORTED = {
+    **{name: MODELS[name] for name in ("mip", "dmpt", "dmpt, timm's tower", "streams", "mip of one", "dmpt of one")},
+    "dmpt without bind": lambda: dmpt(bind=False),
+    "shared vit": lambda: mip(**asdict(vit_reid())),
+    "transreid": lambda: mip("prompt", 1, **asdict(transreid())),
+}
+
+
+@pytest.mark.parametrize("name", EXPORTED)
 @torch.no_grad()
 def test_exported_descriptors_at_other_batch_sizes(name: str) -> None:
-    model, batch = MODELS[name]().eval(), batch_for(name)
+    model, batch = EXPORTED[name]().eval(), batch_for(name)
     size = torch.export.Dim("batch", min=1, max=64)
     exported = torch.export.export(model, (batch,), dynamic_shapes=({key: {0: size} for key in batch},)).module()
     for chosen in (slice(0, 7), slice(0, 1), slice(2, 5)):

@@ -1,4 +1,4 @@
-"""Backbone weights inside the state dicts of other programs: under prefixes, beside heads, on grids of person images."""
+"""Backbone weights in the state dicts of other programs: under prefixes, beside heads, on person images' grids."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class MultiStream(nn.Module):
     def _features(self, stream: Any, images: Tensor) -> Tensor:
         """Features (n, D) of one modality's images, of which there may be none."""
         if images.shape[0] == 0:
-            return self.classifier[0].weight.new_zeros(0, self.width)
+            return next(self.classifier.parameters()).new_zeros(0, self.width)
         own: torch.dtype = next(stream.parameters(), images).dtype
         features = stream(images.to(own) if own in HALF else images)
         return features if isinstance(features, Tensor) else torch.cat(features, dim=1)
