@@ -67,6 +67,12 @@ def test_an_unmodified_launcher_trains_and_tests_what_promptreid_has(noise_tree:
     assert "Rank-1" in printed
 
 
+def test_an_unmodified_launcher_trains_a_model_of_torchreids_on_data_of_promptreids(noise_tree: Path):
+    printed = train_unmodified("sysu_mm01", "osnet_x0_25", noise_tree.parent)
+    assert "obtained 8-by-512 matrix" in printed
+    assert "Rank-1" in printed
+
+
 def test_a_script_sees_its_neighbours_arguments_names_and_torchreids_modules(tmp_path: Path):
     (tmp_path / "neighbour.py").write_text("WORD = 'found'\n")
     script = tmp_path / "script.py"

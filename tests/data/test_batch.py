@@ -20,7 +20,8 @@ def sample(value: float = 0.0, modality: int = 1, camera: int = 2) -> ModalBatch
 def test_collate_keeps_the_type_and_stacks() -> None:
     batch = default_collate([sample(0.0, 0, 5), sample(1.0, 1, 2)])
     assert type(batch) is ModalBatch
-    assert batch.size() == (2, 1, 3, 4, 2)
+    assert batch["images"].shape == (2, 1, 3, 4, 2)
+    assert batch.size() == batch.shape == (2, 3, 4, 2)
     assert batch.size(0) == 2
     assert batch["modality"].tolist() == [[0], [1]]
     assert batch["camera"].tolist() == [5, 2]

@@ -25,6 +25,7 @@ def release_shapes(
     patches: int = 210,
     patch: int = 16,
     deep: int = 12,
+    pooled: bool = False,
 ) -> dict[str, Shape]:
     """Every name of the released model with its shape."""
 
@@ -56,12 +57,18 @@ def release_shapes(
         "base.prompt_proj.bias": (dim,),
     }
     shapes |= norm("base.norm")
-    for prefix in (*(f"base.blocks.{i}" for i in range(blocks)), "base.instance_prompt_generator", "b1.0", "b2.0"):
+    for prefix in (
+        *(f"base.blocks.{i}" for i in range(blocks)),
+        "base.instance_prompt_generator",
+        "b1.0",
+        "b2.0",
+        *(["b3.0"] if pooled else []),
+    ):
         shapes |= block(prefix)
     for i in range(11):
         shapes |= {f"base.prompt_adapters.{i}.fc1.weight": (64, dim), f"base.prompt_adapters.{i}.fc1.bias": (64,)}
         shapes |= {f"base.prompt_adapters.{i}.fc2.weight": (dim, 64), f"base.prompt_adapters.{i}.fc2.bias": (dim,)}
-    shapes |= dict([*norm("b1.1"), *norm("b2.1")])
+    shapes |= dict([*norm("b1.1"), *norm("b2.1"), *(norm("b3.1") if pooled else ())])
     for suffix in ("", "_1", "_2", "_3", "_4"):
         shapes |= {f"classifier{suffix}.weight": (classes, dim)} | dict(norm(f"bottleneck{suffix}", running=True))
     for i in range(blocks - 2):

@@ -27,7 +27,20 @@ class ModalBatch(dict[str, Any]):
     | `present`  | (M,) bool           | (B, M) bool            | False where a modality is missing            |
 
     Build samples with :meth:`sample`, batches with :meth:`of`.
+
+    A batch of single images (M = 1) is also what torchreid's own models take: a function of torch that gets it as a
+    tensor takes its images, (B, 3, H, W), and ``size``, ``shape``, ``dim``, ``view`` and indices are theirs.
     """
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function of torch on the images.
+
+        Raises:
+            ValueError: samples of several images.
+        """
+        args, kwargs = (_with_images(value) for value in (args, kwargs or {}))
+        return func(*args, **kwargs)
 
     @classmethod
     def sample(cls, images: Tensor, modality: list[int], camera: int, present: list[bool] | None = None) -> ModalBatch:
@@ -95,9 +108,52 @@ class ModalBatch(dict[str, Any]):
         images = self["images"].masked_fill(~keep[..., None, None, None], 0)
         return type(self)({**self, "images": images, "present": self["present"] & keep})
 
+    @property
+    def plain(self) -> Tensor:
+        """The images of a batch of single images, (B, 3, H, W), or of one such sample, (3, H, W).
+
+        Raises:
+            ValueError: samples of several images.
+        """
+        if self["modality"].shape[-1] != 1:
+            raise ValueError(
+                f"this model takes one image per sample, and these have {self['modality'].shape[-1]}: choose one of "
+                "torchreid's models for each image (three_osnet_x1_0, three_osnet_x0_25, three_mlfn, three_hacnn) or "
+                "a model of promptreid (shared_vit_..., dmpt_...)"
+            )
+        return self["images"].squeeze(-4)
+
+    @property
+    def shape(self) -> torch.Size:
+        """That of the images: (B, 3, H, W) where samples are one image, else (B, M, 3, H, W)."""
+        return (self.plain if self["modality"].shape[-1] == 1 else self["images"]).shape
+
     def size(self, dim: int | None = None) -> Any:
-        """The size of ``images``; ``size(0)`` of a batch is the number of samples."""
-        return self["images"].size() if dim is None else self["images"].size(dim)
+        """The :attr:`shape`, or one entry of it; ``size(0)`` of a batch is the number of samples."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        """How many axes :attr:`shape` has."""
+        return len(self.shape)
+
+    def view(self, *shape: int) -> Tensor:
+        """The images of samples of one image, in another shape."""
+        return self.plain.view(*shape)
+
+    def __missing__(self, index: Any) -> Tensor:
+        """What is no field is an index into the images of samples of one image."""
+        if isinstance(index, str):
+            raise KeyError(index)
+        return self.plain[index]
+
+
+def _with_images(value: Any) -> Any:
+    """Arguments of a function of torch, with the images in the place of batches."""
+    if isinstance(value, ModalBatch):
+        return value.plain
+    if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
+        return type(value)(_with_images(part) for part in value)
+    return {key: _with_images(part) for key, part in value.items()} if isinstance(value, dict) else value
 
 
 class PathBundle(str):

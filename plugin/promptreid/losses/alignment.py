@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from promptreid.models.precision import at_least_float32
+
 
 class ModalityTextLoss(nn.Module):
     """L3, the contrast of image features with the sentences of the modalities.
@@ -21,4 +23,4 @@ class ModalityTextLoss(nn.Module):
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Args: inputs, logits, shape (n, modalities); targets, modality ids, shape (n,). Returns a scalar."""
-        return F.cross_entropy(inputs, targets)
+        return F.cross_entropy(at_least_float32(inputs), targets)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from promptreid.models.precision import at_least_float32
+
 
 def pairwise_euclidean(features: Tensor) -> Tensor:
     """Euclidean distances (B, B) of features (B, D), at least in float32 whatever the precision of the features.
@@ -12,13 +14,13 @@ def pairwise_euclidean(features: Tensor) -> Tensor:
     Computed from differences, not from a matrix product, whose rounding drowns small distances; the gradient at
     distance 0 is 0.
     """
-    features = features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
+    features = at_least_float32(features)
     return torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def zero_of(features: Tensor) -> Tensor:
     """A loss of 0 that can be differentiated, for batches in which nothing can be compared."""
-    return features.sum() * 0.0
+    return (at_least_float32(features) * 0.0).sum()  # a sum first could be infinite, and 0 times that is no number
 
 
 def check_batch(features: Tensor, targets: Tensor) -> None:

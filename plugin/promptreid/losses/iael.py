@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from promptreid.models.precision import at_least_float32
+
 
 class InstanceAwareEnhancementLoss(nn.Module):
     """IAEL: the instance prompts of every layer should tell the identity.
@@ -37,4 +39,4 @@ class InstanceAwareEnhancementLoss(nn.Module):
         """
         if not len(inputs):
             raise ValueError("IAEL got no prompt logits; build the model with iael=True or set the loss's weight to 0")
-        return torch.stack([F.cross_entropy(logits, targets) for logits in inputs]).mean()
+        return torch.stack([F.cross_entropy(at_least_float32(logits), targets) for logits in inputs]).mean()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from promptreid.models.precision import at_least_float32
+
 
 class IdentityLoss(nn.Module):
     """Cross-entropy of identity logits, by default without label smoothing, as MIP uses it.
@@ -27,4 +29,4 @@ class IdentityLoss(nn.Module):
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Args: inputs, logits, shape (B, C); targets, classes, shape (B,). Returns a scalar."""
-        return F.cross_entropy(inputs, targets, label_smoothing=self.label_smoothing)
+        return F.cross_entropy(at_least_float32(inputs), targets, label_smoothing=self.label_smoothing)

@@ -33,8 +33,16 @@ class ModalitySharedEnhancementLoss(nn.Module):
 
         Returns:
             A scalar.
+
+        Raises:
+            ValueError: Other shapes, such as features of samples that have images of all modalities.
         """
         check_batch(inputs, targets)
+        if len(inputs) != len(modality):
+            raise ValueError(
+                f"MSEL compares samples of different modalities, and got {len(inputs)} samples with {len(modality)} "
+                "images: where a sample has an image of each modality, give MSEL the weight 0"
+            )
         check_batch(inputs, modality)
         distances = pairwise_euclidean(inputs)
         positive = (targets[:, None] == targets[None, :]).fill_diagonal_(False)

@@ -4,30 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from promptreid.models.backbones.partial_block import BlockFunction, Context, context_block
+from promptreid.models.precision import HALF, at_least_float32
 
 
 class BNNeck(nn.Module):
     """Batch normalisation between feature and classifier, with its bias fixed at 0 (Luo et al., 2019).
 
     The bias is a buffer, not a parameter without gradient: torchreid turns the gradient of every parameter on.
+
+    Rows that stand for missing images count in no statistics. One row that is left has no variance: it is normalised
+    with the running statistics, which stay as they are.
+
+    Args:
+        dim: D.
+        bias: Train the bias after all, as the released MIP does in the heads of its instance prompts.
     """
 
     bias: Tensor
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, bias: bool = False) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(dim, affine=False)
         self.weight = nn.Parameter(torch.ones(dim))
-        self.register_buffer("bias", torch.zeros(dim))
+        if bias:
+            self.bias = nn.Parameter(torch.zeros(dim))
+        else:
+            self.register_buffer("bias", torch.zeros(dim))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Shape (B, D) in and out."""
+    def forward(self, features: Tensor, real: Tensor | None = None) -> Tensor:
+        """Normalise features (B, D); returns (B, D).
+
+        Args:
+            features: One row per image.
+            real: Bool (B,), the rows that have an image, what the others become has no meaning; None when all have.
+        """
+        if self.weight.dtype in HALF:  # a cast model, whose features come in float32
+            features = features.to(self.weight.dtype)
+        if self.training and real is not None:
+            return self._apart(features, real) * self.weight + self.bias
         return self.norm(features) * self.weight + self.bias
+
+    def _apart(self, features: Tensor, real: Tensor) -> Tensor:
+        """Batch normalisation by the statistics of some rows, at fixed shapes."""
+        norm: Any = self.norm
+        count = real.sum()
+        rows = at_least_float32(features).masked_fill(~real[:, None], 0.0)
+        mean = rows.sum(dim=0) / count.clamp(min=1)
+        variance = (rows - mean).square().masked_fill(~real[:, None], 0.0).sum(dim=0) / count.clamp(min=1)
+        varied = count > 1
+        with torch.no_grad():
+            step = norm.momentum * varied
+            unbiased = variance * count / (count - 1).clamp(min=1)
+            before = norm.running_mean.clone(), norm.running_var.clone()
+            norm.running_mean += step * (mean - norm.running_mean)
+            norm.running_var += step * (unbiased - norm.running_var)
+            norm.num_batches_tracked += varied
+        mean = torch.where(varied, mean, before[0])
+        variance = torch.where(varied, variance, before[1])
+        return ((rows - mean) * (variance + norm.eps).rsqrt()).to(features.dtype)
 
 
 def identity_classifier(dim: int, num_classes: int) -> nn.Linear:
@@ -156,21 +196,27 @@ class PromptHead(nn.Module):
         norm: nn.Module,
         dim: int,
         apply: BlockFunction = context_block,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         self.pooling = pooling
         width = dim * length if pooling == "flatten" else dim
-        self.necks = nn.ModuleList(BNNeck(width) for _ in range(layers))
+        self.necks = nn.ModuleList(BNNeck(width, bias) for _ in range(layers))
         self.classifiers = nn.ModuleList(identity_classifier(width, num_classes) for _ in range(layers))
         if pooling == "query":
             self.query = nn.Parameter(torch.empty(1, 1, dim))
             nn.init.trunc_normal_(self.query, std=0.02)
             self.reader = TokenHead(block, norm, apply)
 
-    def forward(self, prompts: Sequence[Context]) -> list[Tensor]:
-        """Instance prompts of each layer to logits, a list of (B, C)."""
+    def forward(self, prompts: Sequence[Context], real: Tensor | None = None) -> list[Tensor]:
+        """Instance prompts of each layer to logits, a list of (B, C).
+
+        Args:
+            prompts: Of each layer.
+            real: See :class:`BNNeck`.
+        """
         pooled = [self.pool(layer) for layer in prompts]
-        return [fc(neck(r)) for fc, neck, r in zip(self.classifiers, self.necks, pooled, strict=True)]
+        return [fc(neck(r, real)) for fc, neck, r in zip(self.classifiers, self.necks, pooled, strict=True)]
 
     def pool(self, prompts: Context) -> Tensor:
         """One vector for the prompts of one layer: (B, D), or (B, j D) when flattened."""

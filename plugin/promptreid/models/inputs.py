@@ -32,6 +32,9 @@ class Inputs(NamedTuple):
 def unpack(inputs: Tensor | Mapping[str, Tensor], modalities: int) -> Inputs:
     """Bring any accepted input into one form.
 
+    What depends on values is checked in the program itself where the model is compiled or exported, and is a
+    ``RuntimeError`` there.
+
     Args:
         inputs: A mapping with the four fields of :class:`Inputs`; or images alone, (B, 3, H, W), which count as
             modality 0 (visible), or (B, M, 3, H, W), where image m of a sample counts as modality m. The camera of
@@ -89,16 +92,29 @@ def _check_images(images: Tensor) -> None:
 
 
 def _check_modality(modality: Tensor, modalities: int) -> None:
-    if being_traced() or not modality.numel():
+    wanted = f"modality ids must be in 0..{modalities - 1}"
+    remedy = "build the model with the names of all modalities of the data"
+    if being_traced():
+        assert_in_program(((modality >= 0) & (modality < modalities)).all(), f"{wanted}; {remedy}")
+        return
+    if not modality.numel():
         return
     low, high = modality.aminmax()
     if low < 0 or high >= modalities:
-        raise ValueError(
-            f"modality ids must be in 0..{modalities - 1}, got {int(low)}..{int(high)}; "
-            "build the model with the names of all modalities of the data"
-        )
+        raise ValueError(f"{wanted}, got {int(low)}..{int(high)}; {remedy}")
 
 
 def being_traced() -> bool:
     """True while the model is compiled, exported or traced, where values of tensors cannot be looked at."""
     return torch.jit.is_tracing() or torch.compiler.is_compiling()
+
+
+def assert_in_program(condition: Tensor, message: str) -> None:
+    """Make a check part of a program that is compiled or exported: each run of it looks at the values.
+
+    Args:
+        condition: A bool, shape (). Where it is false, the program raises ``RuntimeError`` on a CPU, and on a GPU fails
+            like an index out of range.
+        message: The error's.
+    """
+    torch._assert_async(condition, message)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from torch import Tensor
+
+
+def only(heads: Sequence[Tensor]) -> Tensor | list[Tensor]:
+    """The outputs of several heads as a list; those of a single one by themselves, as torchreid's own models do."""
+    return heads[0] if len(heads) == 1 else list(heads)
 
 
 class PromptOutput(dict[str, Any]):
@@ -17,7 +25,7 @@ class PromptOutput(dict[str, Any]):
     | `prompt_logits`    | list of (n, C), one per prompted layer; empty where the prompts are not supervised     |
     | `prompts`          | list of (n, j, D), detached: the instance prompts of each layer of MIP, empty without  |
     |                    | a generator; the bind prompts after each interaction layer of DMPT                     |
-    | `modality`         | (n,) int64                                                                             |
+    | `modality`         | (n,) int64; of a compiled model n = B M, and -100 where a row has no image             |
     | `present`          | (B, M) bool: which images the samples have; n of them in all, n = B for M = 1          |
     | `alignment_logits` | (n, modalities), of a DMPT with alignment, in training                                 |
     """

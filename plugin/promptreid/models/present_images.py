@@ -2,6 +2,9 @@
 
 A sample has M slots, each with an image of some modality or with none. A model that treats all modalities in one pass
 runs on the images that are there; nothing is computed for those that are not.
+
+A model that is compiled or exported has fixed shapes: there every slot keeps a row, and what is missing is masked
+wherever rows meet, so that the outcome is the same.
 """
 
 from __future__ import annotations
@@ -12,19 +15,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from promptreid.models.inputs import being_traced, unpack
+from promptreid.models.inputs import UNKNOWN_CAMERA, assert_in_program, being_traced, unpack
+
+NO_IMAGE = -100
+"""Label of a row that stands for a missing image; ``F.cross_entropy`` passes over it."""
 
 
 class Slots(NamedTuple):
     """The n images that are present among B samples with M slots, in the order of samples, then of slots.
 
-    | field      | shape        |                                                             |
-    |------------|--------------|-------------------------------------------------------------|
-    | `images`   | (n, 3, H, W) |                                                             |
-    | `modality` | (n,)         | index in the model's table of modality names                |
-    | `camera`   | (n,)         | of the sample; ``UNKNOWN_CAMERA`` where it is not known      |
-    | `present`  | (B, M) bool  | which slots have an image                                   |
-    | `places`   | (n,) or None | place of each image among the B x M slots; None when all are |
+    | field      | shape        |                                                                            |
+    |------------|--------------|----------------------------------------------------------------------------|
+    | `images`   | (n, 3, H, W) | zeros where a row has no image                                             |
+    | `modality` | (n,)         | index in the model's table of modality names                               |
+    | `camera`   | (n,)         | of the sample; ``UNKNOWN_CAMERA`` where it is not known                    |
+    | `present`  | (B, M) bool  | which slots have an image                                                  |
+    | `places`   | (n,) or None | place of each row among the B x M slots; None when every slot has one      |
+    | `real`     | (n,) or None | bool, which rows have an image, of a traced model; None when all rows have |
     """
 
     images: Tensor
@@ -32,10 +39,23 @@ class Slots(NamedTuple):
     camera: Tensor
     present: Tensor
     places: Tensor | None
+    real: Tensor | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether no image is missing; a traced model cannot know, and it is False there."""
+        return self.places is None and self.real is None
+
+    @property
+    def labels(self) -> Tensor:
+        """The modality of each row, (n,); ``NO_IMAGE`` where it has no image."""
+        return self.modality if self.real is None else self.modality.masked_fill(~self.real, NO_IMAGE)
 
     def join(self, features: Tensor) -> Tensor:
         """Features (n, D) of the images side by side, (B, M D); zeros where there is no image."""
         batch, slots = self.present.shape
+        if self.real is not None:
+            features = features.masked_fill(~self.real[:, None], 0.0)
         if self.places is None:
             return features.reshape(batch, slots * features.shape[1])
         empty = features.new_zeros(batch * slots, features.shape[1])
@@ -51,7 +71,8 @@ def slots_of(inputs: Tensor | Mapping[str, Tensor], modalities: int, images_per_
     """Bring any accepted input into one form; see :func:`~promptreid.models.inputs.unpack`.
 
     Args:
-        inputs: A mapping, or images alone, of M = ``images_per_sample``.
+        inputs: A mapping, or images alone, of M = ``images_per_sample``; or images alone, (B, 3, H, W), which are the
+            first of each sample, and the others are missing.
         modalities: How many modalities the model knows.
         images_per_sample: M, the slots that the model was built for.
 
@@ -60,6 +81,8 @@ def slots_of(inputs: Tensor | Mapping[str, Tensor], modalities: int, images_per_
         ValueError: As there, and when samples have another number of slots, or none of its images.
     """
     images, modality, camera, present = unpack(inputs, modalities)
+    if isinstance(inputs, Tensor) and inputs.ndim == 4 and images_per_sample > 1:
+        return _first_slots(inputs, images_per_sample)
     if images.shape[1] != images_per_sample:
         raise ValueError(
             f"this model takes {_images(images_per_sample)} per sample, got {images.shape[1]} (images "
@@ -67,17 +90,60 @@ def slots_of(inputs: Tensor | Mapping[str, Tensor], modalities: int, images_per_
             + ("" if images_per_sample > 1 else ", or give every modality as a sample of its own")
         )
     camera = camera[:, None].expand(present.shape)
-    if being_traced() or bool(present.all()):
-        return Slots(images.flatten(0, 1), modality.flatten(), camera.flatten(), present, None)
+    rows = images.flatten(0, 1), modality.flatten(), camera.flatten()
+    if not being_traced() and bool(present.all()):
+        return Slots(*rows, present, None)
+    check_samples(present)
+    if images_per_sample == 1:  # nothing else can be missing
+        return Slots(*rows, present, None)
+    if being_traced():
+        real = present.flatten()
+        return Slots(rows[0].masked_fill(~real[:, None, None, None], 0.0), *rows[1:], present, None, real)
+    index = present.flatten().nonzero().squeeze(1)
+    images, modality, camera = (row[index] for row in rows)
+    return Slots(images, modality, camera, present, index)
+
+
+def _first_slots(images: Tensor, slots: int) -> Slots:
+    """Slots of samples that have the first of their images alone, (B, 3, H, W): which rows there are is known."""
+    number = torch.arange(images.shape[0], device=images.device)
+    first = torch.zeros_like(number)
+    present = (torch.arange(slots, device=images.device) == 0).expand(images.shape[0], slots)
+    return Slots(images, first, torch.full_like(number, UNKNOWN_CAMERA), present, number * slots)
+
+
+def size_of(images: Tensor) -> tuple[int, int]:
+    """Height and width of images (n, 3, H, W)."""
+    return images.shape[-2], images.shape[-1]
+
+
+def maps_of(tokens: Tensor, grid: tuple[int, int], slots: Slots) -> Tensor:
+    """Patch tokens (n, N, D) of the images as maps of their samples, (B, M D, rows, columns)."""
+    channels = tokens.transpose(1, 2)
+    return slots.join(channels.flatten(1)).unflatten(1, (slots.present.shape[1] * channels.shape[1], *grid))
+
+
+def check_samples(present: Tensor) -> None:
+    """Raise ``ValueError`` for samples, of (B, M) flags, that have no image; ``RuntimeError`` in a traced model."""
+    if being_traced():
+        assert_in_program(present.any(dim=1).all(), "a sample of the batch has no image")
+        return
     empty = (~present.any(dim=1)).nonzero().flatten().tolist()
     if empty:
         raise ValueError(f"samples {empty} of the batch have no image")
-    index = present.flatten().nonzero().squeeze(1)
-    return Slots(images.flatten(0, 1)[index], modality.flatten()[index], camera.flatten()[index], present, index)
 
 
-def labels_of_images(labels: Tensor, present: Tensor) -> Tensor:
-    """Labels (B,) of samples as labels (n,) of their images, for :attr:`Slots.present` (B, M)."""
+def labels_of_images(labels: Tensor, present: Tensor, rows: int | None = None) -> Tensor:
+    """Labels (B,) of samples as labels (n,) of their images, for :attr:`Slots.present` (B, M).
+
+    Args:
+        labels: Of the samples.
+        present: Which slots have an image.
+        rows: How many rows the model gave. A traced one has B M, a row for each slot, and :data:`NO_IMAGE` is the
+            label of those without an image; None for the images alone.
+    """
+    if rows == present.numel():
+        return labels[:, None].expand(present.shape).masked_fill(~present, NO_IMAGE).flatten()
     return torch.repeat_interleave(labels, present.sum(dim=1))
 
 

@@ -14,11 +14,14 @@ from torch import Tensor, nn
 
 from promptreid.models.backbones.position_embedding import resample_positions
 from promptreid.models.backbones.vit import import_timm
+from promptreid.models.prefixes import usual_grid, without_prefix
+from promptreid.models.records import fit_state, is_record
 from promptreid.models.torchscript import is_torchscript, read_torchscript
 
 _logger = logging.getLogger(__name__)
 BEYOND = "a block beyond the ViT's depth"
 _PICKLED = (".pth", ".pt", ".bin", ".tar")
+_WRAPPERS = ("state_dict", "model", "teacher", "student")  # of DINO's two networks the teacher is the one to use
 StateDict = dict[str, Tensor]
 
 
@@ -47,8 +50,8 @@ def read_state_dict(path: str | Path) -> StateDict:
     """Read the tensors of a ``.safetensors`` or ``.pth`` file.
 
     Pickled files are read with ``weights_only=True`` and never otherwise. Of a TorchScript archive, such as OpenAI's
-    CLIP models, the tensors are read and the program is not run. An outer ``state_dict`` or ``model`` and the prefix
-    ``module.`` of DataParallel are taken off.
+    CLIP models, the tensors are read and the program is not run. An outer ``state_dict``, ``model`` or ``teacher`` and
+    the prefix ``module.`` of DataParallel are taken off.
 
     Raises:
         FileNotFoundError: No such file.
@@ -103,7 +106,7 @@ def read_pickle(path: Path) -> Any:
 
 
 def _tensors(content: Any, path: Path) -> Mapping[str, Tensor]:
-    for wrapper in ("state_dict", "model"):
+    for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
@@ -128,6 +131,9 @@ def load_matching(
 ) -> LoadReport:
     """Fill a model with the tensors whose names and shapes are its own.
 
+    Positions of another grid and camera tables of other lengths are taken on with ``strict``. Without, the model keeps
+    its own sizes, and positions are resampled.
+
     Args:
         model: Any module.
         state: Tensors by name.
@@ -138,10 +144,14 @@ def load_matching(
     Raises:
         ValueError: Nothing fits; or not everything does, if ``strict``.
     """
+    try:
+        state = fit_state(model, state, adopt=strict)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
     own = model.state_dict()
     fitting = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
     unused = {name: _misfit(name, value, own) for name, value in state.items() if name not in fitting}
-    report = LoadReport(list(fitting), unused, [name for name in own if name not in fitting])
+    report = LoadReport(list(fitting), unused, [name for name in own if name not in fitting and not is_record(name)])
     essential = _without(report, tuple(optional))
     incomplete = bool(essential.unused or essential.missing)
     if not fitting or (strict and incomplete):
@@ -175,15 +185,19 @@ def _shortened(report: LoadReport, most: int = 3) -> str:
 def load_backbone(vit: Any, state: Mapping[str, Tensor]) -> LoadReport:
     """Copy backbone weights, named as timm names them, into a timm ViT.
 
-    Position embeddings of another square grid are resampled bilinearly to the ViT's own.
+    Prefixes of other programs are taken off, see :func:`~promptreid.models.prefixes.without_prefix`. Position
+    embeddings of another square grid are resampled bilinearly to the ViT's own. A grid of person images, such as 16 x 8
+    or 21 x 10, becomes the ViT's own, so that nothing is lost before its image size is known.
 
     Raises:
         ValueError: A tensor is missing or has another shape.
     """
+    state = without_prefix(state, "patch_embed.proj.weight")
     own: StateDict = vit.state_dict()
     found = {name: value for name, value in state.items() if name in own}
     if "pos_embed" in found:
         found["pos_embed"] = _fit_positions(vit, found["pos_embed"])
+        own = vit.state_dict()
     wrong = [f"{n} is {tuple(v.shape)}, not {tuple(own[n].shape)}" for n, v in found.items() if v.shape != own[n].shape]
     missing = [name for name in own if name not in found]
     if wrong or missing:
@@ -203,10 +217,17 @@ def _why_unused(name: str) -> str:
 def _fit_positions(vit: Any, positions: Tensor) -> Tensor:
     grid = tuple(vit.patch_embed.grid_size)
     prefix = vit.pos_embed.shape[1] - grid[0] * grid[1]
-    side = round((positions.shape[1] - prefix) ** 0.5)
-    if positions.shape == vit.pos_embed.shape or side * side + prefix != positions.shape[1]:
+    if positions.ndim != 3 or positions.shape == vit.pos_embed.shape or positions.shape[1] <= prefix:
         return positions
-    return resample_positions(positions, (side, side), grid)
+    theirs = usual_grid(positions.shape[1] - prefix, tuple(vit.patch_embed.patch_size))
+    if theirs is None or positions.shape[2] != vit.pos_embed.shape[2]:
+        return positions
+    _logger.info("the positions of the weights are taken for %d x %d tokens", *theirs)
+    if theirs[0] == theirs[1]:
+        return resample_positions(positions, theirs, grid)
+    vit.patch_embed.grid_size = theirs
+    vit.pos_embed = nn.Parameter(resample_positions(vit.pos_embed.detach(), grid, theirs))
+    return positions
 
 
 def load_pretrained(

@@ -156,3 +156,9 @@ def test_the_summary_counts_by_reason() -> None:
         "  unused, 2: c.0 to c.1: odd",
         "  unused, 1: d: even",
     ]
+
+
+def test_pooling_by_a_block_goes_into_the_configuration(tmp_path: Path) -> None:
+    done = convert_mip_release(released(tmp_path / "a.pth", pooled=True), tmp_path / "new", iael=True, **SETTINGS)
+    assert load_config(done.config).mip.iael_pooling == "query"
+    assert "prompt_head.reader.block.norm1.weight" in read_state_dict(done.weights)

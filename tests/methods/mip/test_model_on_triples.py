@@ -108,5 +108,5 @@ def test_the_shared_vit_of_the_tables_takes_triples(triples):
     vit = {"depth": 2, "embed_dim": 32, "num_heads": 2, "patch_size": 8, "img_size": (64, 32)}
     model = MODELS["shared_vit_tiny_patch16"](7, "triplet", pretrained=False, vit=vit, stride=8)
     logits, features = model(triples)
-    assert [tuple(one.shape) for one in logits + features] == [(4, 7), (4, 96)]
+    assert [tuple(one.shape) for one in (logits, features)] == [(4, 7), (4, 96)]
     assert model.eval()(triples).shape == (4, 96)

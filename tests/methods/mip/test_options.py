@@ -13,6 +13,7 @@ def test_paper_and_release_differ_where_they_are_known_to():
         "queries",
         "iael",
         "iael_pooling",
+        "iael_bias",
         "skipped_blocks",
     }
 

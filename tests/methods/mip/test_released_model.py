@@ -16,6 +16,7 @@ import torch
 from released import TINY, as_batch, draw_images, draw_state, release_shapes
 from torch import Tensor
 
+from promptreid.methods.mip.options import mip_paper, mip_release
 from promptreid.methods.mip.released_model import mip_from_release, release_size
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "mip_release.json").read_text())
@@ -88,6 +89,34 @@ def test_agreement_with_the_twin(salt: str, modality: list[int], camera: list[in
     ours = {"descriptor": model(batch), **{name: torch.stack(output[name]) for name in ("logits", "prompt_logits")}}
     for name, value in ours.items():
         torch.testing.assert_close(value, twin[name], rtol=0, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_pooling_by_a_block_is_the_release_s_where_the_checkpoint_has_it() -> None:
+    """The slow way: the query in front of the prompts of a layer, through the whole block and norm."""
+    state, images = draw_state("e", release_shapes(**TINY, pooled=True)), draw_images("e", (3, 3, 56, 32))
+    model, report = mip_from_release(state, queries="learned", iael=True, **TINY_SETTINGS)
+    assert model.options.iael_pooling == "query" and "zero_token" in report.used
+    output = model.outputs(as_batch(images, [0, 1, 0], [2, 0, 1]))
+    for number, (prompts, logits) in enumerate(zip(output["prompts"], output["prompt_logits"], strict=True)):
+        sequence = torch.cat([state["zero_token"].expand(3, -1, -1), prompts], dim=1)
+        pooled = release_twin.norm(state, "b3.1", release_twin.block(state, "b3.0", sequence, 2))[:, 0]
+        name = f"bottlenecks_ins_prompts.{number}"
+        scale = (state[f"{name}.running_var"] + 1e-5).sqrt()
+        neck = (pooled - state[f"{name}.running_mean"]) / scale * state[f"{name}.weight"] + state[f"{name}.bias"]
+        expected = neck @ state[f"classifiers_ins_prompts.{number}.weight"].T
+        torch.testing.assert_close(logits, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("preset", [mip_release, mip_paper])
+def test_the_release_trains_the_bias_of_its_instance_heads(preset: Any, tiny_mip: Any) -> None:
+    model = tiny_mip(options=preset(iael=True))
+    trained = [name for name, _ in model.named_parameters() if "necks" in name and name.endswith("bias")]
+    assert all(name.startswith("prompt_head.necks.") for name in trained)
+    assert len(trained) == (len(model.prompt_head.necks) if preset is mip_release else 0)
+    assert {name for name in model.state_dict() if "necks" in name and name.endswith("bias")} > set(trained)
+    state = draw_state("a", release_shapes(**TINY))
+    converted, _ = mip_from_release(state, iael=True, **TINY_SETTINGS)
+    assert torch.equal(converted.prompt_head.necks[1].bias, state["bottlenecks_ins_prompts.1.bias"])
 
 
 def test_sizes_are_read_off_the_shapes() -> None:

@@ -48,6 +48,19 @@ def test_the_switches_decide_what_is_used():
     assert not [name for name in report.unused if "ins_prompts" in name]
 
 
+def test_the_pooling_of_the_instance_prompts_has_names_of_its_own():
+    model, _ = tiny_pair(iael=True)  # the preset pools by a query
+    state = draw_state("tiny", release_shapes(**TINY, pooled=True))
+    ours, report = from_release(state, model)
+    assert torch.equal(ours["prompt_head.query"], state["zero_token"])
+    assert torch.equal(ours["prompt_head.reader.block.mlp.fc1.weight"], state["b3.0.mlp.fc1.weight"])
+    assert torch.equal(ours["prompt_head.reader.norm.bias"], state["b3.1.bias"])
+    assert not [name for name in report.unused if "b3" in name or "zero" in name]
+    _, report = from_release(state, tiny_pair()[0])
+    assert {"b3.0.norm1.weight", "zero_token"} <= set(report.unused)
+    assert "unknown name" not in report.unused.values()
+
+
 def test_modality_rows_are_swapped():
     """Theirs is infrared, visible; ours visible, infrared."""
     model, state = tiny_pair()

@@ -37,8 +37,8 @@ def test_every_vit_of_the_registry_starts_from_it(name: str) -> None:
     state = mini_state("mini_vit")
     model: Any = MODELS[name](4, "prompt", backbone="mini_vit", stride=16, image_size=(128, 64))
     own = model.backbone.state_dict()
-    assert set(own) == {key for key in state if not key.startswith(("blocks.5.", "norm."))}
-    assert all(torch.equal(own[key], state[key]) for key in own)
+    assert set(own) - {"grid_record"} == {key for key in state if not key.startswith(("blocks.5.", "norm."))}
+    assert all(torch.equal(own[key], state[key]) for key in own if key != "grid_record")
     for part in ("b1", "b2") if hasattr(model.head, "b2") else ("b1",):
         head = getattr(model.head, part).state_dict()
         assert torch.equal(head["block.mlp.fc1.weight"], state["blocks.5.mlp.fc1.weight"])

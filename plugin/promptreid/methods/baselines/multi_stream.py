@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from promptreid.models.inputs import unpack
+from promptreid.models.inputs import assert_in_program, being_traced, unpack
+from promptreid.models.precision import HALF
+from promptreid.models.present_images import check_samples
 
 LOSSES = ("softmax", "triplet")
 
@@ -53,12 +55,26 @@ class MultiStream(nn.Module):
         self.streams = nn.ModuleList(streams)
         self.classifier = nn.ModuleList(_classifier(width, num_classes) for _ in streams)
 
-    def forward(self, inputs: Tensor | Mapping[str, Tensor]) -> Any:
-        """See the class; the accepted inputs are those of :func:`~promptreid.models.inputs.unpack`."""
+    def forward(self, inputs: Tensor | Mapping[str, Tensor], return_featuremaps: bool = False) -> Any:
+        """See the class; the accepted inputs are those of :func:`~promptreid.models.inputs.unpack`.
+
+        Args:
+            inputs: The samples.
+            return_featuremaps: Return the streams' feature maps side by side, (B, M C, h, w), zeros where an image is
+                missing. Streams that know no such argument raise ``TypeError``, as torchreid's tools expect.
+        """
+        if return_featuremaps:
+            return self._feature_maps(inputs)
         images, modality, _, present = unpack(inputs, len(self.streams))
         self._check(images, present)
+        fixed = (
+            being_traced() and not self.training
+        )  # in training, missing images would count in the streams' statistics
         parts, logits = [], []
         for number, (stream, classifier) in enumerate(zip(self.streams, self.classifier, strict=True)):
+            if fixed:
+                parts.append(self._masked(stream, images, (modality == number) & present))
+                continue
             samples, slots = _places(modality, present, number)
             features = self._features(stream, images[samples, slots])
             parts.append(_spread(features, samples, len(images)))
@@ -69,6 +85,15 @@ class MultiStream(nn.Module):
             return joined.float()
         mean = torch.stack(logits).sum(dim=0) / present.sum(dim=1, keepdim=True)
         return mean if self.loss == "softmax" else (mean, joined)
+
+    def _feature_maps(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
+        images, modality, _, present = unpack(inputs, len(self.streams))
+        self._check(images, present)
+        maps: list[tuple[Tensor, Tensor]] = []
+        for number, stream in enumerate(self.streams):
+            samples, slots = _places(modality, present, number)
+            maps.append((stream(images[samples, slots], return_featuremaps=True), samples))
+        return torch.cat([_spread(found, samples, len(images)) for found, samples in maps], dim=1)
 
     def modality_slices(self, count: int) -> list[slice]:
         """Where in a descriptor each modality's part is; parts do not depend on one another.
@@ -83,17 +108,22 @@ class MultiStream(nn.Module):
             raise ValueError(f"the model has {len(self.streams)} streams, the data {count} modalities")
         return [slice(number * self.width, (number + 1) * self.width) for number in range(count)]
 
-    def _features(self, stream: nn.Module, images: Tensor) -> Tensor:
+    def _masked(self, stream: nn.Module, images: Tensor, shown: Tensor) -> Tensor:
+        """Features (B, D) of the images (B, M, 3, H, W) that are ``shown`` (B, M), zeros elsewhere; at fixed shapes."""
+        assert_in_program((shown.sum(dim=1) <= 1).all(), "a sample of the batch has two images of one modality")
+        chosen = torch.where(shown[..., None, None, None], images, 0.0).sum(dim=1)
+        return self._features(stream, chosen).masked_fill(~shown.any(dim=1, keepdim=True), 0.0)
+
+    def _features(self, stream: Any, images: Tensor) -> Tensor:
         """Features (n, D) of one modality's images, of which there may be none."""
-        if not len(images):
-            return images.new_zeros(0, self.width)
-        features = stream(images)
+        if images.shape[0] == 0:
+            return next(self.classifier.parameters()).new_zeros(0, self.width)
+        own: torch.dtype = next(stream.parameters(), images).dtype
+        features = stream(images.to(own) if own in HALF else images)
         return features if isinstance(features, Tensor) else torch.cat(features, dim=1)
 
     def _check(self, images: Tensor, present: Tensor) -> None:
-        empty = (~present.any(dim=1)).nonzero().flatten().tolist()
-        if empty:
-            raise ValueError(f"samples {empty} of the batch have no image")
+        check_samples(present)
         found = tuple(images.shape[-2:])
         if self.image_size is not None and found != self.image_size:
             wanted, got = ("{} x {}".format(*size) for size in (self.image_size, found))
@@ -121,5 +151,5 @@ def _places(modality: Tensor, present: Tensor, number: int) -> tuple[Tensor, Ten
 
 
 def _spread(values: Tensor, samples: Tensor, batch: int) -> Tensor:
-    """Rows (n, D) at their places among the samples of the batch, (B, D); zeros elsewhere."""
-    return values.new_zeros(batch, values.shape[1]).index_copy(0, samples, values)
+    """Rows (n, D, ...) at their places among the samples of the batch, (B, D, ...); zeros elsewhere."""
+    return values.new_zeros(batch, *values.shape[1:]).index_copy(0, samples, values)

@@ -13,11 +13,13 @@ from torch import nn
 
 from promptreid import host
 from promptreid.methods.baselines.multi_stream import MultiStream
+from promptreid.models.precision import outside_inference_mode
 from promptreid.models.weights import load_matching, read_state_dict
 
 logger = logging.getLogger(__name__)
 
 
+@outside_inference_mode
 def build_three(
     num_classes: int,
     loss: str = "softmax",

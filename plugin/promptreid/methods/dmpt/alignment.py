@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from promptreid.methods.dmpt.words import TextConstant, sentence_of
 from promptreid.models.backbones.clip_text import ClipText
 from promptreid.models.frozen import Frozen
+from promptreid.models.precision import at_least_float32
 
 
 class TextAlignment(nn.Module):
@@ -91,4 +92,7 @@ class ContextAlignment(nn.Module):
 
 
 def _logits(features: Tensor, sentences: Tensor, temperature: float) -> Tensor:
-    return F.normalize(features, dim=-1) @ sentences.to(features.dtype).T / temperature
+    """At least float32, also under autocast: tau makes a cosine's error a hundred times larger."""
+    with torch.autocast(features.device.type, enabled=False):
+        features = at_least_float32(features)
+        return F.normalize(features, dim=-1) @ sentences.to(features.dtype).T / temperature

@@ -55,19 +55,19 @@ class BindAttention(nn.Module):
         Returns:
             Shape (n, b, D).
         """
-        own = prompts.expand(len(sources), -1, -1)
+        own = prompts.expand(sources.shape[0], -1, -1)
         if slots.present.shape[1] == 1:
             return own
         query = self._split(self.query(self.norm_prompts(prompts))[None])
         sources = self.norm_sources(sources.to(self.norm_sources.weight.dtype))
         key, value = (self._of_others(layer(sources), slots) for layer in (self.key, self.value))
         mask, alone = self._mask(slots, sources.shape[1])
-        query = query.expand(len(key), -1, -1, -1)
+        query = query.expand(key.shape[0], -1, -1, -1)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         learned = self.output(mixed.transpose(1, 2).flatten(2))
         if alone is not None:
             learned = learned.masked_fill(alone[:, None, None], 0.0)
-        joined = learned.reshape(len(slots.present), -1)
+        joined = learned.reshape(slots.present.shape[0], -1)
         return own + slots.part(joined).unflatten(1, own.shape[1:])
 
     def _split(self, tokens: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class BindAttention(nn.Module):
     @staticmethod
     def _mask(slots: Slots, length: int) -> tuple[Tensor | None, Tensor | None]:
         """Which of the others' tokens are there, (B M, 1, 1, (M - 1) s), and which slots have no other, (B M,)."""
-        if slots.places is None:
+        if slots.complete:
             return None, None
         there = _others(slots.present).flatten(0, 1)
         alone = ~there.any(dim=1)

@@ -25,11 +25,13 @@ from promptreid.models.backbones.clip_weights import load_clip
 from promptreid.models.backbones.position_embedding import Grid
 from promptreid.models.backbones.towers import TimmTower
 from promptreid.models.backbones.vit import create_vit
+from promptreid.models.precision import outside_inference_mode
 from promptreid.models.weights import load_pretrained
 
 CLIP_BACKBONE = "ViT-B-16-quickgelu"  # OpenAI's CLIP ViT-B/16
 
 
+@outside_inference_mode
 def build_dmpt(
     num_classes: int,
     loss: str = "softmax",
@@ -115,6 +117,7 @@ def build_dmpt(
         images_per_sample,
         language.prompts(body.dim),
         language.alignment(),
+        language.said,
     )
 
 
@@ -143,6 +146,7 @@ class _Language:
                 f"alignment contrasts modalities, and {list(modalities)} is a single one; set alignment False"
             )
         self.phrases = phrases_of(modalities, phrases) if options.needs_text else []
+        self.said = [self.phrases, object_name] if options.needs_text else []
 
     def check_none(self, backbone: str) -> None:
         """Raise ``ValueError`` if a text tower is wanted."""

@@ -19,8 +19,10 @@ from promptreid.models.backbones.towers import Tower
 from promptreid.models.frozen import DTYPES, Frozen
 from promptreid.models.heads import BNNeck, identity_classifier
 from promptreid.models.inputs import being_traced
-from promptreid.models.outputs import PromptOutput
-from promptreid.models.present_images import Slots, slots_of
+from promptreid.models.outputs import PromptOutput, only
+from promptreid.models.precision import at_least_float32
+from promptreid.models.present_images import Slots, maps_of, size_of, slots_of
+from promptreid.models.records import KnowsModalities
 from promptreid.models.sie import SideInformation
 
 __all__ = ["DMPT", "DMPTOptions", "dmpt", "dmpt_s", "dmpt_s_bind", "dmpt_s_bind_m"]
@@ -28,15 +30,15 @@ __all__ = ["DMPT", "DMPTOptions", "dmpt", "dmpt_s", "dmpt_s_bind", "dmpt_s_bind_
 MODALITIES = ("visible", "near_infrared", "thermal_infrared")
 
 
-class DMPT(nn.Module):
+class DMPT(KnowsModalities, nn.Module):
     """One frozen tower for all modalities, with prompts in its blocks and a feature per modality behind them.
 
     All images of a batch go through the tower in one call; nothing is computed for missing ones. Slot s of a sample
     gives ``f^s = Proj(LN(c_L))`` (F1). The descriptor is (B, M D_out): the features side by side, zeros where an
     image is missing, scaled to unit length as a whole, in float32 (float64 if the model is).
 
-    In training it returns, by ``loss``: ``"softmax"`` a list of logits; ``"prompt"`` a :class:`PromptOutput`; anything
-    else ``(logits, features)``, both lists, one entry per head: one on the whole concatenation, or one per slot.
+    In training it returns, by ``loss``: ``"softmax"`` logits; ``"prompt"`` a :class:`PromptOutput`; anything else
+    ``(logits, features)``. Both are tensors of the one head on the whole concatenation, or lists of one per slot.
 
     Args:
         tower: What :class:`~promptreid.models.backbones.towers.Tower` asks for; frozen here, in place,
@@ -49,6 +51,7 @@ class DMPT(nn.Module):
         images_per_sample: M, slots of a sample.
         word_prompts: The modality prompts, a module from ids (n,) to prompts (n, M, D); if the options have any.
         alignment: From features (n, D_out) to logits (n, modalities); if the options have it.
+        said: The words for the modalities and the object, which the state dict is bound to; JSON types.
 
     References:
         Lin et al., DMPT: Decoupled Modality-aware Prompt Tuning for Multi-modal Object Re-identification, WACV 2025.
@@ -57,6 +60,7 @@ class DMPT(nn.Module):
 
     #: Prefixes of what a descriptor does not use; of these, evaluation takes a checkpoint with others, or none.
     training_only = ("classifier.", "alignment.")
+    words = ("word_prompts.attributes.value", "alignment.sentences.value")
 
     def __init__(
         self,
@@ -69,6 +73,7 @@ class DMPT(nn.Module):
         images_per_sample: int = 3,
         word_prompts: nn.Module | None = None,
         alignment: nn.Module | None = None,
+        said: Sequence[Any] = (),
     ) -> None:
         super().__init__()
         if num_classes < 1 or images_per_sample < 1:
@@ -79,6 +84,7 @@ class DMPT(nn.Module):
         self.loss = loss
         self.modalities = tuple(modalities)
         self.images_per_sample = images_per_sample
+        self.meaning = [list(self.modalities), *said]
         self.plan = plan = options.plan(tower.layers)
         dim, std = tower.dim, options.prompt_std
         self.backbone = Frozen(tower, DTYPES[options.frozen_dtype]) if options.frozen else tower
@@ -105,18 +111,26 @@ class DMPT(nn.Module):
         """How many blocks, from the first, compute what depends on the image alone, so that it can be kept."""
         return self.plan.first - 1 if isinstance(self.backbone, Frozen) and self.sie is None else 0
 
-    def forward(self, inputs: Tensor | Mapping[str, Tensor]) -> Any:
-        """See the class; the accepted inputs are those of :func:`~promptreid.models.present_images.slots_of`."""
+    def forward(self, inputs: Tensor | Mapping[str, Tensor], return_featuremaps: bool = False) -> Any:
+        """See the class; the accepted inputs are those of :func:`~promptreid.models.present_images.slots_of`.
+
+        Args:
+            inputs: The samples.
+            return_featuremaps: Return :meth:`feature_maps` instead, as torchreid's activation maps ask for.
+        """
+        if return_featuremaps:
+            return self.feature_maps(inputs)
         if not self.training:
             return self.descriptor(inputs)
         outputs = self.outputs(inputs)
         if self.loss == "prompt":
             return outputs
-        return outputs["logits"] if self.loss == "softmax" else (outputs["logits"], outputs["features"])
+        logits = only(outputs["logits"])
+        return logits if self.loss == "softmax" else (logits, only(outputs["features"]))
 
     def outputs(self, inputs: Tensor | Mapping[str, Tensor]) -> PromptOutput:
         """Everything at once, in training or evaluation mode."""
-        slots = self._slots(inputs)
+        slots = slots_of(inputs, len(self.modalities), self.images_per_sample)
         features, bound = self.features(slots)
         heads = self._heads(slots.join(features), slots)
         normalised = self._normalised(heads, slots)
@@ -125,7 +139,7 @@ class DMPT(nn.Module):
             features=heads,
             prompt_logits=[],
             prompts=[layer.detach() for layer in bound],
-            modality=slots.modality,
+            modality=slots.labels,
             present=slots.present,
         )
         if self.alignment is not None and self.training:
@@ -134,12 +148,22 @@ class DMPT(nn.Module):
 
     def descriptor(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
         """What retrieval compares, (B, M D_out); a missing modality adds nothing to inner products."""
-        slots = self._slots(inputs)
+        slots = slots_of(inputs, len(self.modalities), self.images_per_sample)
         joined = slots.join(self.features(slots)[0])
         if self.options.after_bn:
             joined = torch.cat(self._normalised(self._heads(joined, slots), slots), dim=1)
             joined = slots.join(slots.part(joined))  # zeros again where there is no image
-        return F.normalize(joined, dim=1)
+        return F.normalize(at_least_float32(joined), dim=1)
+
+    def feature_maps(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
+        """The patch tokens after the last block, at their places: (B, M D, rows, columns).
+
+        The maps of a sample's images are side by side; zeros where one is missing.
+        """
+        slots = slots_of(inputs, len(self.modalities), self.images_per_sample)
+        rows, columns = self.tower.grid_of(size_of(slots.images))
+        tokens, _ = self._encode(*self._entered(slots), slots, read=1 + rows * columns)
+        return maps_of(tokens[:, 1:], (rows, columns), slots)
 
     def features(self, slots: Slots) -> tuple[Tensor, list[Tensor]]:
         """Features f^s of the n images before the BNNecks, (n, D_out), and their bind prompts.
@@ -162,14 +186,11 @@ class DMPT(nn.Module):
         # The tower's own, without the digest beside it, which loading tuned weights writes to.
         return cache(slots.images, compute, tower.buffers()), blocks
 
-    def _slots(self, inputs: Tensor | Mapping[str, Tensor]) -> Slots:
-        return slots_of(inputs, len(self.modalities), self.images_per_sample)
-
-    def _encode(self, tokens: Tensor, done: int, slots: Slots) -> tuple[Tensor, list[Tensor]]:
+    def _encode(self, tokens: Tensor, done: int, slots: Slots, read: int = 1) -> tuple[Tensor, list[Tensor]]:
         """The blocks after the first ``done``, with prompts (P3, B5), on tokens (n, 1 + N, D).
 
         Returns:
-            The class token, and the bind prompts.
+            The first ``read`` tokens, the class token before all others, and the bind prompts.
         """
         tower, plan, bind = self.tower, self.plan, self.bind
         run = recomputed(tower.run, self.checkpoint_blocks)
@@ -186,13 +207,13 @@ class DMPT(nn.Module):
             carried = layer < plan.last and (layer in plan.interactions or not self.options.deep)
             reads = sequence.shape[1] if carried else stream
             if layer >= plan.last:
-                reads = 1 if layer == tower.layers else base
+                reads = read if layer == tower.layers else base
             sequence = run(layer - 1, sequence, reads)
             tokens, semantic = sequence[:, :stream], sequence[:, stream:] if carried and semantic is not None else None
             if bind is not None and layer in plan.interactions:
                 bound.append(bind(layer, self._offered(tokens, semantic, base), slots))
                 tokens = self._received(tokens, bound[-1].to(tokens.dtype), base)
-        return tokens[:, :1], bound
+        return tokens[:, :read], bound
 
     def _semantic(self, layer: int, carried: Tensor | None, bound: list[Tensor], tokens: Tensor) -> Tensor | None:
         """The semantic prompts that enter a block, (n, S, D), if any."""
@@ -200,7 +221,7 @@ class DMPT(nn.Module):
         if self.semantic_prompts is None or not 0 <= number <= self.plan.last - self.plan.first:
             return None
         if self.options.deep or number == 0:
-            carried = self.semantic_prompts(number if self.options.deep else 0, len(tokens)).to(tokens.dtype)
+            carried = self.semantic_prompts(number if self.options.deep else 0, tokens.shape[0]).to(tokens.dtype)
         if carried is not None and self.options.bind_output == "semantic" and layer - 1 in self.plan.interactions:
             carried = carried + bound[-1].to(tokens.dtype)
         return carried
@@ -228,10 +249,11 @@ class DMPT(nn.Module):
 
     def _normalised(self, heads: list[Tensor], slots: Slots) -> list[Tensor]:
         """Each head's feature after its BNNeck; rows without an image count in no slot's statistics."""
-        if len(heads) == 1 or slots.places is None:
+        if len(heads) == 1 or slots.complete:
             return [neck(feature) for neck, feature in zip(self.necks, heads, strict=True)]
+        norm = _norm_masked if slots.real is not None or being_traced() else _norm_present
         flags = slots.present.unbind(1)
-        return [_norm_present(*each) for each in zip(self.necks, heads, flags, strict=True)]
+        return [norm(*each) for each in zip(self.necks, heads, flags, strict=True)]
 
     def _replicate_for_data_parallel(self) -> DMPT:
         # DataParallel's replicas run in threads on copies of the weights, and would share one cache.
@@ -255,16 +277,18 @@ class DMPT(nn.Module):
         return all(part.check_unchanged() for part in self.modules() if isinstance(part, Frozen))
 
 
+def _norm_masked(neck: nn.Module, features: Tensor, present: Tensor) -> Tensor:
+    """The same at fixed shapes."""
+    normalised: Tensor = neck(features, present)
+    return normalised.masked_fill(~present[:, None], 0.0)
+
+
 def _norm_present(neck: nn.Module, features: Tensor, present: Tensor) -> Tensor:
     """A slot's BNNeck on the rows (B, D) that have an image; zeros elsewhere."""
     if not neck.training or bool(present.all()):
-        normalised: Tensor = neck(features)
-        return normalised.masked_fill(~present[:, None], 0.0)
+        return neck(features).masked_fill(~present[:, None], 0.0)
     rows = present.nonzero().flatten()
-    if len(rows) == 1:
-        raise ValueError(
-            "classifier='single': a training batch needs at least two images in a slot, or none; use larger batches"
-        )
-    if not len(rows):
-        return torch.zeros_like(features)
-    return torch.zeros_like(features).index_copy(0, rows, neck(features.index_select(0, rows)))
+    if len(rows) < 2:
+        return _norm_masked(neck, features, present)
+    normalised: Tensor = neck(features.index_select(0, rows))
+    return normalised.new_zeros(features.shape).index_copy(0, rows, normalised)

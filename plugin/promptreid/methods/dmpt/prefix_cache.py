@@ -69,9 +69,10 @@ class PrefixCache:
             Shape (n, 1 + N, D); memory of its own.
         """
         with torch.no_grad():
-            if not len(images):
+            weights = list(weights)
+            if not len(images) or any(tensor.is_inference() for tensor in weights):  # their changes are not counted
                 return compute(images)
-            self._forget_if_changed(list(weights))
+            self._forget_if_changed(weights)
             keys = _keys_of(images)
             unknown: dict[_Key, int] = {}
             for place, key in enumerate(keys):

@@ -65,6 +65,7 @@ class TextConstant(nn.Module):
         Raises:
             ValueError: They have not been loaded.
         """
+        self.known = self.known or bool(self.value.any())  # also where weights were copied into the model
         if not self.known:
             raise ValueError(
                 "the model was built without its text tower (text_from_state=True) and no state dict brought what "

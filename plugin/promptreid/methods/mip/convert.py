@@ -94,7 +94,8 @@ def convert_mip_release(
         image_size=image_size,
         camera_order=DATA[dataset].camera_order,
     )
-    switches = {"query": queries, "iael": iael, "iael_pooling": "mean", "prompt_length": size.prompt_length}
+    pooling = model.options.iael_pooling
+    switches = {"query": queries, "iael": iael, "iael_pooling": pooling, "prompt_length": size.prompt_length}
     vit = {"depth": size.depth, "embed_dim": size.dim, "num_heads": heads, "patch_size": size.patch}
     backbone = {"stride": stride} if vit == VIT_BASE else {"stride": stride, "vit": vit}
     mip = {"preset": "mip_release", **switches, "sie_weight": model.options.sie_weight, "jpm": True}

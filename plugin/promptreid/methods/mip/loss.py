@@ -110,4 +110,4 @@ class MIPLoss(nn.Module):
 
 def _of_images(targets: Tensor, inputs: Mapping[str, Any]) -> Tensor:
     """The identity of every image: prompts belong to images, not to samples."""
-    return labels_of_images(targets, inputs["present"]) if "present" in inputs else targets
+    return labels_of_images(targets, inputs["present"], len(inputs["modality"])) if "present" in inputs else targets

@@ -23,8 +23,10 @@ from promptreid.models.backbones.position_embedding import Grid
 from promptreid.models.backbones.vit import Backbone
 from promptreid.models.backbones.vit_by_name import create_body
 from promptreid.models.heads import BNNeck, GlobalHead, JigsawHead, PromptHead, check_jigsaw, identity_classifier
-from promptreid.models.outputs import PromptOutput
-from promptreid.models.present_images import Slots, slots_of
+from promptreid.models.outputs import PromptOutput, only
+from promptreid.models.precision import at_least_float32, outside_inference_mode
+from promptreid.models.present_images import Slots, maps_of, size_of, slots_of
+from promptreid.models.records import KnowsModalities
 from promptreid.models.sie import SideInformation
 
 __all__ = ["MIP", "MIPOptions", "build_mip", "mip_paper", "mip_release"]
@@ -33,13 +35,13 @@ BACKBONE = "vit_base_patch16_224.orig_in21k_ft_in1k"  # the file jx_vit_base_p16
 MODALITIES = ("visible", "infrared")
 
 
-class MIP(nn.Module):
+class MIP(KnowsModalities, nn.Module):
     """A ViT with prompts before its blocks and TransReID's heads behind them. Nothing in it is frozen.
 
-    In training it returns, by ``loss``: ``"softmax"`` a list of logits; ``"prompt"`` a :class:`PromptOutput`;
-    anything else ``(logits, features)``, both lists, global head first. In evaluation it returns descriptors (B, D'):
-    the global feature and the local ones divided by their number, side by side, not normalised, in float32 (float64
-    if the model is).
+    In training it returns, by ``loss``: ``"softmax"`` logits; ``"prompt"`` a :class:`PromptOutput`; anything else
+    ``(logits, features)``. Both are lists, global head first, or tensors where there is one head. In evaluation it
+    returns descriptors (B, D'): the global feature and the local ones divided by their number, side by side, not
+    normalised, in float32 (float64 if the model is).
 
     Samples of M > 1 images, such as RGB + NIR + TIR triples, run image by image, each with the prompts of its modality.
     Their features are joined before the BNNecks, (B, M D) for each head, and so are descriptors, (B, M D'), slot by
@@ -91,6 +93,15 @@ class MIP(nn.Module):
         self.loss = loss
         self.modalities = tuple(modalities)
         self.images_per_sample = images_per_sample
+        told_apart = options.modality_prompts and not options.naive_prompts
+        if (
+            told_apart
+            or options.modality_embedding
+            or options.sie == "modality"
+            or options.modality_bn
+            or images_per_sample > 1
+        ):
+            self.meaning = [list(self.modalities)]
         dim, last, norm = vit.embed_dim, vit.blocks[-1], vit.norm
         apply = plain_context_block if reference else context_block
         self.backbone = Backbone(vit, _trunk_depth(len(vit.blocks), options), stride, image_size)
@@ -113,7 +124,8 @@ class MIP(nn.Module):
             self.instance_prompts = _generator(options, last, dim, apply)
         if options.iael:
             pooling = options.iael_pooling
-            self.prompt_head = PromptHead(self.instance_depth, length, num_classes, pooling, last, norm, dim, apply)
+            bias, layers = options.iael_bias, self.instance_depth
+            self.prompt_head = PromptHead(layers, length, num_classes, pooling, last, norm, dim, apply, bias)
         prompted = depth if options.modality_prompts else self.instance_depth
         self.prompt_adapters = _adapters(prompted, dim) if options.prompt_adapters else None
 
@@ -128,47 +140,60 @@ class MIP(nn.Module):
         self.necks = nn.ModuleList(neck() for _ in range(self.head.count))
         self.classifier = nn.ModuleList(identity_classifier(width, num_classes) for _ in range(self.head.count))
 
-    def forward(self, inputs: Tensor | Mapping[str, Tensor]) -> Any:
-        """See the class; the accepted inputs are those of :func:`~promptreid.models.present_images.slots_of`."""
+    def forward(self, inputs: Tensor | Mapping[str, Tensor], return_featuremaps: bool = False) -> Any:
+        """See the class; the accepted inputs are those of :func:`~promptreid.models.present_images.slots_of`.
+
+        Args:
+            inputs: The samples.
+            return_featuremaps: Return :meth:`feature_maps` instead, as torchreid's activation maps ask for.
+        """
+        if return_featuremaps:
+            return self.feature_maps(inputs)
         if not self.training:
             return self.descriptor(inputs)
         if self.loss == "prompt":
             return self.outputs(inputs)
-        slots = self._slots(inputs)
+        slots = slots_of(inputs, len(self.modalities), self.images_per_sample)
         features = self._joined(slots)[0]
         logits = self.classify(features, slots.modality)
-        return logits if self.loss == "softmax" else (logits, features)
+        return only(logits) if self.loss == "softmax" else (only(logits), only(features))
 
     def outputs(self, inputs: Tensor | Mapping[str, Tensor]) -> PromptOutput:
         """Everything at once, in training or evaluation mode."""
-        slots = self._slots(inputs)
+        slots = slots_of(inputs, len(self.modalities), self.images_per_sample)
         features, prompts = self._joined(slots)
         return PromptOutput(
             logits=self.classify(features, slots.modality),
             features=features,
-            prompt_logits=[] if self.prompt_head is None else self.prompt_head(prompts),
+            prompt_logits=[] if self.prompt_head is None else self.prompt_head(prompts, slots.real),
             prompts=[layer.expanded().detach() for layer in prompts],
-            modality=slots.modality,
+            modality=slots.labels,
             present=slots.present,
         )
 
     def descriptor(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
         """What retrieval compares: (B, 5 M D) with four local heads, the 5 D of the first image first."""
-        slots = self._slots(inputs)
+        slots = slots_of(inputs, len(self.modalities), self.images_per_sample)
         features, _ = self.features(slots.images, slots.modality, slots.camera)
         if self.options.after_bn:
             features = self._after_bn(features, slots)
         parts = len(features) - 1
-        joined = slots.join(torch.cat([features[0], *(local / parts for local in features[1:])], dim=1))
-        return joined.float() if joined.dtype in (torch.float16, torch.bfloat16) else joined
+        return at_least_float32(slots.join(torch.cat([features[0], *(local / parts for local in features[1:])], dim=1)))
+
+    def feature_maps(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
+        """The patch tokens after the global head's block, at their places: (B, M D, rows, columns).
+
+        The maps of a sample's images are side by side; zeros where one is missing.
+        """
+        slots = slots_of(inputs, len(self.modalities), self.images_per_sample)
+        tokens, _ = self._trunk(slots.images, slots.modality, slots.camera)
+        tokens = self.apply_block(self.head.b1.block, tokens, [], 1)
+        return maps_of(tokens[:, 1:], self.backbone.grid_of(size_of(slots.images)), slots)
 
     def modality_slices(self, count: int) -> list[slice]:
         """Where in a descriptor of ``count`` images each image's part is; parts do not depend on one another."""
         width = self.head.count * self.backbone.dim
         return [slice(slot * width, (slot + 1) * width) for slot in range(count)]
-
-    def _slots(self, inputs: Tensor | Mapping[str, Tensor]) -> Slots:
-        return slots_of(inputs, len(self.modalities), self.images_per_sample)
 
     def _joined(self, slots: Slots) -> tuple[list[Tensor], list[Context]]:
         """Each head's feature of the samples, (B, M D), and the instance prompts of the images."""
@@ -188,6 +213,11 @@ class MIP(nn.Module):
             modality: Shape (B,).
             camera: Shape (B,).
         """
+        tokens, generated = self._trunk(images, modality, camera)
+        return self.head(tokens), generated
+
+    def _trunk(self, images: Tensor, modality: Tensor, camera: Tensor) -> tuple[Tensor, list[Context]]:
+        """All tokens before the heads, (B, 1 + N, D), and the instance prompts."""
         tokens = self.backbone.embed(images, self._side(modality, camera))
         chosen = self._chosen(modality)
         generated: list[Context] = []
@@ -198,7 +228,7 @@ class MIP(nn.Module):
                 generated.append(self._adapted(layer, self.instance_prompts(tokens[:, 1:])))
                 context = [*context, generated[-1]]
             tokens = run(block, tokens, context, 1)
-        return self.head(tokens), generated
+        return tokens, generated
 
     def classify(self, features: Sequence[Tensor], modality: Tensor) -> list[Tensor]:
         """Logits (B, C) of each joined feature (B, M D); modality (B M,)."""
@@ -281,6 +311,7 @@ def _side_information(options: MIPOptions, cameras: int, modalities: int, dim: i
     return SideInformation(cameras if options.sie == "camera" else modalities, dim, options.sie_weight)
 
 
+@outside_inference_mode
 def build_mip(
     num_classes: int,
     loss: str = "softmax",

@@ -32,6 +32,7 @@ class MIPOptions:
         iael: Identity logits for the instance prompts of every layer. On in the paper; the released command has it off.
         iael_pooling: How the prompts of a layer become one vector: their ``mean``, as the paper's figure suggests,
             ``flatten``, or a learned ``query`` through one more copy of the last block, the released code's default.
+        iael_bias: The BNNecks of these heads train a bias, as in the released code, instead of keeping it at 0.
         jpm: Local heads on shuffled patches (JPM) beside the global one.
         jpm_shift: Where the shift starts; the class token is number 0.
         jpm_groups: Groups of the shuffle.
@@ -68,6 +69,7 @@ class MIPOptions:
     skipped_blocks: int = 0
     iael: bool = True
     iael_pooling: str = "mean"
+    iael_bias: bool = False
     jpm: bool = True
     jpm_shift: int = 5
     jpm_groups: int = 2
@@ -150,4 +152,6 @@ def mip_release(**changes: Any) -> MIPOptions:
     Args:
         changes: Fields of :class:`MIPOptions` to set otherwise.
     """
-    return MIPOptions(**{"queries": "zero", "iael": False, "iael_pooling": "query", "skipped_blocks": 1, **changes})
+    return MIPOptions(
+        **{"queries": "zero", "iael": False, "iael_pooling": "query", "iael_bias": True, "skipped_blocks": 1, **changes}
+    )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from promptreid.methods.mip.model import MIP, build_mip, mip_release
-from promptreid.methods.mip.released_names import from_release
+from promptreid.methods.mip.released_names import from_release, release_pooling
 from promptreid.models.backbones.position_embedding import Grid, token_grid
 from promptreid.models.backbones.vit import import_timm
 from promptreid.models.weights import LoadReport, StateDict, strip_module
@@ -131,7 +131,8 @@ def mip_from_release(
     Args:
         state: Names with or without the prefix ``module.``. The model holds its tensors, in their own precision.
         queries: ``zero``, as the release runs, or ``learned``, with its bug-fix switch on (``base.prompt_embed``).
-        iael: Keep the identity heads of the instance prompts, pooled by their mean. Descriptors do not use them.
+        iael: Keep the identity heads of the instance prompts, pooled as in the checkpoint: by their mean, or by the
+            release's learned query and block where it has them. Descriptors do not use them.
         num_heads: Attention heads; D / 64 by default. No tensor tells it.
         stride: Of the patch embedding, in pixels.
         image_size: Height and width of the training images.
@@ -152,7 +153,9 @@ def mip_from_release(
         "num_heads": size.heads(num_heads),
         "patch_size": size.patch,
     }
-    options = mip_release(queries=queries, iael=iael, iael_pooling="mean", prompt_length=size.prompt_length)
+    options = mip_release(
+        queries=queries, iael=iael, iael_pooling=release_pooling(state), prompt_length=size.prompt_length
+    )
     import_timm()  # outside the meta device, where it could not set itself up
     with torch.device("meta"):
         model = build_mip(

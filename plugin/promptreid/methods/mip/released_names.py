@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from promptreid.methods.mip.model import MIP
+from promptreid.models.records import is_record
 from promptreid.models.weights import LoadReport, StateDict, strip_module
 
 Shape = tuple[int, ...]
@@ -29,16 +30,20 @@ _NAMES = (
     (r"necks\.0\.(?:norm\.)?(.+)", r"bottleneck.\1"),
     (r"necks\.(\d+)\.(?:norm\.)?(.+)", r"bottleneck_\1.\2"),
     (r"prompt_head\.classifiers\.(.+)", r"classifiers_ins_prompts.\1"),
+    (r"prompt_head\.query", r"zero_token"),
+    (r"prompt_head\.reader\.block\.(.+)", r"b3.0.\1"),
+    (r"prompt_head\.reader\.norm\.(.+)", r"b3.1.\1"),
     (r"prompt_head\.necks\.(\d+)\.(?:norm\.)?(.+)", r"bottlenecks_ins_prompts.\1.\2"),
 )
 _UNUSED = (
-    (r"zero_token", "a constant of the released code"),
+    (r"zero_token", "this model does not pool its instance prompts by a query"),
     (r"base\.fc\..+", "the classifier of the pretraining"),
     (r"base\.norm\..+", "not run by the released code; the heads hold copies of it"),
     (r"base\.prompt_adapters\..+", "not run by the released code"),
     (r"base\.blocks\.\d+\..+", "this model has no such block before its heads"),
     (r"base\.prompt_embed", "this model has zero queries"),
     (r"(classifiers|bottlenecks)_ins_prompts\..+", "this model has IAEL off"),
+    (r"b3\..+", "the pooling of the instance prompts, which this model has not"),
 )
 _LIBRARY, _SIDE = "modality_prompts.library", "sie.table"
 _FIRST, _DEEP = "base.prompt_embeddings", "base.deep_prompt_embeddings"
@@ -67,7 +72,8 @@ def from_release(
         ValueError: Tensors that the model needs are missing or have other shapes; all are named, as in the release.
     """
     state = strip_module(state)
-    wanted = model.state_dict()
+    entries = model.state_dict()
+    wanted = {name: value for name, value in entries.items() if not is_record(name)}
     origins = {name: _origins(name, tuple(value.shape)) for name, value in wanted.items()}
     needed = {name: shape for shapes in origins.values() for name, shape in shapes.items()}
     usable = _cut_to_layers(state, needed)
@@ -76,8 +82,15 @@ def from_release(
     for name, sources in origins.items():
         tensor = _assemble(name, [usable[source] for source in sources], camera_order)
         translated[name] = tensor if tensor.is_floating_point() else tensor.to(wanted[name].dtype)
+    translated |= {name: value for name, value in entries.items() if is_record(name)}
     unused = {name: _reason(name) for name in state if name not in needed}
     return translated, LoadReport(used=[name for name in state if name in needed], unused=unused)
+
+
+def release_pooling(state: Mapping[str, Tensor]) -> str:
+    """How a released model pools a layer's prompts for IAEL: by a ``query`` where it has a block (b3) for that, else by
+    their ``mean``."""
+    return "query" if any(name.startswith("b3.") for name in strip_module(state)) else "mean"
 
 
 def _origins(name: str, shape: Shape) -> dict[str, Shape]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from promptreid.models.backbones.partial_block import Context
 from promptreid.models.heads import BNNeck
+from promptreid.models.inputs import being_traced
 
 BANK_SIZE = 64
 ADAPTER_WIDTH = 64
@@ -92,14 +93,11 @@ class ModalityBNNeck(nn.ModuleList):
     def forward(self, features: Tensor, modality: Tensor) -> Tensor:
         """Normalise features (B, D) of modality (B,); returns (B, D).
 
-        Raises:
-            ValueError: In training, a modality with a single image in the batch: it has no variance.
+        In training, a modality with a single image in the batch is normalised with its running statistics.
         """
-        if not self.training:  # no shape depends on the modalities here, so the model can be exported
-            every = torch.stack([neck(features) for neck in self])
-            return every[modality, torch.arange(len(modality), device=modality.device)]
-        rows = [(modality == number).nonzero().squeeze(1) for number in range(len(self))]
-        if any(len(row) == 1 for row in rows):
-            raise ValueError("modality_bn: a training batch needs at least two images of a modality, or none")
+        rows = [] if being_traced() else [(modality == number).nonzero().squeeze(1) for number in range(len(self))]
+        if not self.training or not rows or any(len(row) == 1 for row in rows):  # no shape depends on the modalities
+            every = torch.stack([neck(features, modality == number) for number, neck in enumerate(self)])
+            return every[modality, torch.arange(modality.shape[0], device=modality.device)]
         parts = [neck(features[row]) for neck, row in zip(self, rows, strict=True) if len(row)]
         return torch.cat(parts)[torch.cat(rows).argsort()]

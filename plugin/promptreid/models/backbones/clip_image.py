@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from promptreid.compat import declare_torchvision_operators
 from promptreid.models.backbones.position_embedding import Grid, resample_positions, token_grid
 from promptreid.models.inputs import being_traced
+from promptreid.models.precision import at_least_float32, outside_inference_mode
 
 QUICK = 1.702
 
@@ -65,10 +66,15 @@ def create_visual(config: Mapping[str, Any]) -> nn.Module:
 class _QuickGELU(torch.autograd.Function):
     """x sigmoid(1.702 x), remembering x alone: written out, autograd would keep its sigmoid as well."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
+    def forward(x: Tensor) -> Tensor:
         return torch.sigmoid(QUICK * x).mul_(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
@@ -153,7 +159,7 @@ class ClipTower(nn.Module):
         visual = self.visual
         positions = self._positions(self.grid_of((images.shape[-2], images.shape[-1])))
         patches = visual.conv1(images.to(visual.conv1.weight.dtype)).flatten(2).transpose(1, 2)
-        token = visual.class_embedding.to(patches.dtype).expand(len(images), 1, -1)
+        token = visual.class_embedding.to(patches.dtype).expand(images.shape[0], 1, -1)
         if side is not None:
             token = token + side.to(token.dtype)
         return visual.ln_pre(torch.cat([token, patches], dim=1) + positions.to(patches.dtype))
@@ -165,16 +171,17 @@ class ClipTower(nn.Module):
     def read(self, tokens: Tensor) -> Tensor:
         """The class token after the final norm and the projection, (B, D_out), at least float32."""
         pooled = self.visual.ln_post(tokens[:, 0]) @ self.visual.proj
-        return pooled.float() if pooled.dtype in (torch.float16, torch.bfloat16) else pooled
+        return at_least_float32(pooled)
 
     def _positions(self, grid: Grid) -> Tensor:
         """The position table on a grid; resampled once per grid while the table does not change."""
         table, own = self.visual.positional_embedding, tuple(self.visual.grid_size)
-        if grid == own or table.requires_grad or being_traced():
+        if grid == own or being_traced() or table.requires_grad or table.is_inference():
             return resample_positions(table[None], own, grid)
         known = self._resampled.get(grid)
         if known is None or known[0] is not table or known[1] != table._version:
-            known = self._resampled[grid] = (table, table._version, resample_positions(table[None], own, grid))
+            positions = outside_inference_mode(resample_positions)(table[None], own, grid)
+            known = self._resampled[grid] = (table, table._version, positions)
         return known[2]
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from promptreid.models.backbones.bundled_towers import clip_state
 from promptreid.models.backbones.clip_image import import_open_clip
+from promptreid.models.prefixes import without_prefix
 from promptreid.models.weights import LoadReport, StateDict, cached_file
 
 _logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def fill_towers(visual: nn.Module, text: nn.Module | None, state: StateDict, sou
     Raises:
         ValueError: A tensor is missing, left over, or has another shape.
     """
+    state = without_prefix(state, "visual.conv1.weight")
     prefix = "text." if any(name.startswith("text.") for name in state) else ""
     towers = {"visual.": visual} if text is None else {"visual.": visual, prefix: text}
     own = {f"{start}{name}": value for start, tower in towers.items() for name, value in tower.state_dict().items()}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from promptreid.models.backbones.partial_block import Context, context_block
 from promptreid.models.backbones.position_embedding import Grid
 from promptreid.models.backbones.vit import Backbone
+from promptreid.models.precision import at_least_float32
 
 
 class Tower(Protocol):
@@ -73,9 +73,8 @@ class TimmTower(nn.Module):
     def embed(self, images: Tensor, side: Tensor | None = None) -> Tensor:
         """See :class:`Tower`."""
         rows, columns = self.grid_of((images.shape[-2], images.shape[-1]))
-        images = images.to(self.trunk.cls_token.dtype)
         if side is not None:
-            side = F.pad(side.to(images.dtype), (0, 0, 0, rows * columns))
+            side = F.pad(side.to(self.trunk.cls_token.dtype), (0, 0, 0, rows * columns))
         return self.trunk.embed(images, side)
 
     def run(self, layer: int, tokens: Tensor, reads: int | None = None) -> Tensor:
@@ -87,4 +86,4 @@ class TimmTower(nn.Module):
     def read(self, tokens: Tensor) -> Tensor:
         """See :class:`Tower`; at least float32."""
         pooled: Tensor = self.norm(tokens[:, 0])
-        return pooled.float() if pooled.dtype in (torch.float16, torch.bfloat16) else pooled
+        return at_least_float32(pooled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 
 from promptreid.compat import declare_torchvision_operators
 from promptreid.models.backbones.position_embedding import Grid, resample_positions, token_grid
+from promptreid.models.records import Recorded
 
+_GRID = "grid_record"
 _NOTHING = (nn.Identity, type(None))
 
 
@@ -63,7 +66,19 @@ def _check_vit(vit: Any, name: str) -> None:
         refuse(f"its blocks are {type(block).__name__} with {type(block.attn).__name__} {extras}")
 
 
-class Backbone(nn.Module):
+def _grid_of(positions: Tensor, before: int, own: Grid, record: Tensor | None) -> Grid | None:
+    """The grid of a state dict's positions (1, P + N, D): as it is recorded, else the own one or a square."""
+    if record is not None:
+        rows, columns = record.tolist()
+        return rows, columns
+    count = positions.shape[1] - before
+    if count == own[0] * own[1]:
+        return own
+    side = math.isqrt(max(count, 0))
+    return (side, side) if side * side == count > 0 else None
+
+
+class Backbone(Recorded, nn.Module):
     """Patch embedding, position and side information, and the first blocks of a ViT.
 
     Args:
@@ -100,6 +115,40 @@ class Backbone(nn.Module):
         self.pos_embed = nn.Parameter(resample_positions(self.pos_embed.detach(), self.grid, grid))
         self.grid = grid
 
+    def records(self) -> dict[str, Tensor]:
+        """Rows and columns of the position embedding, unless it is frozen and in no state dict."""
+        return {_GRID: torch.tensor(self.grid)} if "pos_embed" in self._parameters else {}
+
+    def check_records(self, state: dict[str, Tensor], prefix: str) -> None:
+        """See :meth:`fit_state`."""
+        self.fit_state(state, prefix, adopt=True)
+
+    def fit_state(self, state: dict[str, Tensor], prefix: str, adopt: bool) -> None:
+        """Take on the position grid of a state dict, or resample its positions to the own one.
+
+        Raises:
+            ValueError: The state dict is said to have another grid than its positions: they were left out.
+        """
+        positions, record = state.get(f"{prefix}pos_embed"), state.get(f"{prefix}{_GRID}")
+        if positions is None or positions.ndim != 3 or "pos_embed" not in self._parameters:
+            return
+        before = self.pos_embed.shape[1] - self.grid[0] * self.grid[1]
+        grid = _grid_of(positions, before, self.grid, record)
+        if grid is None or grid == self.grid or positions.shape[2] != self.dim:
+            return
+        if grid[0] * grid[1] + before != positions.shape[1]:
+            raise ValueError(
+                f"{prefix}pos_embed: the weights are of a model with {grid[0]} x {grid[1]} positions, and a loader "
+                f"that goes by shape has left them out for {positions.shape[1]} of its own; use model.load_state_dict, "
+                "which takes on their grid, or build the model with image_size"
+            )
+        if adopt:
+            self.pos_embed.data = resample_positions(self.pos_embed.detach(), self.grid, grid)
+            self.grid = grid
+        else:
+            state[f"{prefix}pos_embed"] = resample_positions(positions, grid, self.grid)
+            state[f"{prefix}{_GRID}"] = torch.tensor(self.grid)
+
     def embed(self, images: Tensor, side: Tensor | None = None) -> Tensor:
         """Tokens before the first block.
 
@@ -111,6 +160,7 @@ class Backbone(nn.Module):
             Class token and N patch tokens, (B, 1 + N, D).
         """
         grid = self.grid_of((images.shape[-2], images.shape[-1]))
+        images = images.to(self.patch_embed.proj.weight.dtype)
         patches = self.patch_embed.norm(self.patch_embed.proj(images).flatten(2).transpose(1, 2))
         positions = resample_positions(self.pos_embed, self.grid, grid)
         cls = self.cls_token.expand(images.shape[0], -1, -1)
