@@ -216,3 +216,19 @@ def test_each_epoch_of_a_run_has_its_scalars_and_its_line(watched: Path) -> None
     assert tags == measured | {"Prompts/gradient/prompts", "Prompts/gradient/generator"}
     assert all([event.step for event in events.Scalars(tag)] == [0, 1] for tag in tags)
     assert (watched / "log.txt").read_text().count("prompts, over the layers: distance ") == 2
+
+
+def test_rows_of_a_compiled_model_without_an_image_are_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    """A compiled model has a row for each slot; what is reported is that of the rows of an eager one."""
+    generator = torch.Generator().manual_seed(0)
+    prompts = torch.randn(6, 3, 8, generator=generator)
+    present = torch.tensor([[True, True], [True, False], [True, True]])
+    modality, pids = torch.tensor([0, 1, 0, -100, 0, 1]), torch.tensor([4, 4, 5])
+    there = modality >= 0
+    kept = []
+    for rows, kinds in ((prompts, modality), (prompts[there], modality[there])):
+        monitor = PromptMonitor()
+        monitor.keep({"prompts": [rows], "modality": kinds, "present": present}, pids)
+        kept.append(monitor._output)
+    assert torch.equal(kept[0]["prompts"][0], kept[1]["prompts"][0])
+    assert torch.equal(kept[0]["pids"], kept[1]["pids"])

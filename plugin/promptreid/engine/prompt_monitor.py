@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from promptreid.engine.optimizers import prompt_families
 from promptreid.methods.base import Finding, method_of
-from promptreid.models.present_images import labels_of_images
+from promptreid.models.present_images import NO_IMAGE, labels_of_images
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +36,14 @@ class PromptMonitor:
         """
         if not isinstance(output, Mapping):
             return
-        logits = [layer.detach() for layer in output.get("prompt_logits", [])]
+        layers = {name: [layer.detach() for layer in output.get(name, [])] for name in ("prompts", "prompt_logits")}
         if "present" in output:  # prompts belong to images
-            pids = labels_of_images(pids, output["present"])
-        self._output = {"prompts": output.get("prompts", []), "prompt_logits": logits, "pids": pids}
+            rows = len(output["modality"]) if "modality" in output else None
+            pids = labels_of_images(pids, output["present"], rows)
+            if bool((pids == NO_IMAGE).any()):  # a compiled model has rows without an image
+                seen = pids != NO_IMAGE
+                pids, layers = pids[seen], {name: [layer[seen] for layer in some] for name, some in layers.items()}
+        self._output = {**layers, "pids": pids}
 
     def report(self, model: Any) -> dict[str, float]:
         """Log what the prompts of the last step and of the model look like, and warn if they have collapsed.
