@@ -17,9 +17,9 @@ from promptreid.engine.step_timer import StepTimer
 logger = logging.getLogger(__name__)
 
 
-def progress(iterable: Any, description: str) -> Any:
-    """``iterable`` with a bar on standard error, silent where that is not a terminal."""
-    return tqdm(iterable, desc=description, leave=False, disable=_silent(), dynamic_ncols=True)
+def progress(iterable: Any, description: str, total: int | None = None) -> Any:
+    """``iterable`` with a bar on standard error, silent where that is not a terminal; its length is ``total``."""
+    return tqdm(iterable, desc=description, total=total, leave=False, disable=_silent(), dynamic_ncols=True)
 
 
 def _silent() -> bool:

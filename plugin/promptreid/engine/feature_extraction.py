@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from promptreid.data.batch import ModalBatch, PathBundle
+from promptreid.engine.checkpoints.stop_signals import batches_of
 from promptreid.engine.epoch_meter import progress
 from promptreid.evaluation.missing.across import across_modalities
 from promptreid.evaluation.protocols import FeatureSet, matching, registered_protocols
@@ -117,7 +118,7 @@ def features_of(
         between: called after each batch.
     """
     features, pids, camids = [], [], []
-    for batch in progress(loader, f"extracting {what}"):
+    for batch in progress(batches_of(loader), f"extracting {what}", len(loader)):
         images = batch["img"] if kept is None else batch["img"].only(kept)
         features.append(extract(images.cuda(non_blocking=True) if use_gpu else images).cpu())
         pids.append(batch["pid"])

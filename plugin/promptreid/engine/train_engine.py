@@ -22,6 +22,7 @@ from promptreid.engine.checkpoints.position import Position
 from promptreid.engine.checkpoints.provenance import data_record, place_cameras
 from promptreid.engine.checkpoints.random_state import seed_everything, set_rng_state
 from promptreid.engine.checkpoints.run_folder import RunFolder
+from promptreid.engine.checkpoints.stop_signals import batches_of
 from promptreid.engine.checkpoints.training_state import capture, restore, rng_of_process
 from promptreid.engine.distributed.ddp import Replicas
 from promptreid.engine.distributed.output_gathering import gather_batch
@@ -222,9 +223,9 @@ class PromptEngine(EvaluatingEngine):
         """The epoch's batches from number ``step`` on, with the random numbers that come before them drawn."""
         if hasattr(self.datamanager, "set_epoch"):
             self.datamanager.set_epoch(self.epoch, start=step)
-            batches = iter(self.train_loader)
+            batches = batches_of(self.train_loader)
         else:
-            batches = iter(self.train_loader)
+            batches = batches_of(self.train_loader)
             for _ in range(step):
                 next(batches)
         self.num_batches = len(self.train_loader)

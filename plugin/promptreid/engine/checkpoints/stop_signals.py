@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -76,6 +77,21 @@ class StopRequest:
             self._previous[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             again = "; once more to leave at once" if number == signal.SIGINT else ""
             logger.warning("%s: finishing the step, then saving%s", self.signal.name, again)
+
+
+def batches_of(loader: Any) -> Iterator[Any]:
+    """``iter(loader)``, whose workers do not hear Ctrl-C: it is for the main process to finish its step and to save.
+
+    A worker that is spawned, not forked, would otherwise die of it, and torch would end the training with an error. A
+    process ignores what was ignored when it was started.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return iter(loader)
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return iter(loader)
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _in_worker(number: int) -> None:
