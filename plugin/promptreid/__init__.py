@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from promptreid import on_import
+from promptreid import moved, on_import
 
 if TYPE_CHECKING:
     from promptreid import compat, host
@@ -89,3 +89,4 @@ def __dir__() -> list[str]:
 
 
 on_import.install()
+moved.install()

@@ -21,7 +21,8 @@ if __name__ == "__main__":
     from promptreid.cli.user_errors import run_tool
     from promptreid.runs.run import run
     from small_runs import small_config
-    changes = {{"data.workers": 1, "train.max_epoch": 500, "train.print_freq": 1, "test.eval_freq": -1}}
+    changes = {{"data.workers": 1, "train.max_epoch": 500, "train.print_freq": 1, "train.batch_size": 16,
+               "train.accumulation": 50}}  # the rest of the epoch is needed for the step
     run_tool(lambda: run(small_config(Path({root!r}), Path({out!r}), **changes)) and None)
 """
 
