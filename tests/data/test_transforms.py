@@ -15,6 +15,7 @@ from promptreid.config.ranges import CHOICES
 from promptreid.data.transforms import (
     AFTER_NORMALIZE,
     BEFORE_NORMALIZE,
+    EXCHANGES,
     INTERPOLATIONS,
     TRANSFORMS,
     Augmentation,
@@ -202,3 +203,15 @@ def test_the_configuration_has_the_same_names() -> None:
     assert CHOICES["data.augment.visible"] == CHOICES["data.augment.infrared"] == tuple(TRANSFORMS)
     assert CHOICES["data.augment.interpolation"] == INTERPOLATIONS
     assert set(TRANSFORMS) >= BEFORE_NORMALIZE | AFTER_NORMALIZE
+
+
+def test_the_exchange_of_a_second_copy_is_checked() -> None:
+    with pytest.raises(
+        ValueError, match=r"data\.augment\.second_exchange 'blur' is none of channel_exchange, caj_exch"
+    ):
+        Augmentation(second_visible=True, second_exchange="blur")
+    with pytest.raises(
+        ValueError, match=r"data\.augment\.second_exchange caj_exchange changes nothing .*second_visible True"
+    ):
+        Augmentation(second_exchange="caj_exchange")
+    assert CHOICES["data.augment.second_exchange"] == EXCHANGES

@@ -120,6 +120,7 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
             "aligned": False,  # crop, flip, erase, ... all images of a sample alike
             "drop_modality": 0.0,  # probability with which each modality of a train sample is left out
             "second_visible": False,  # add a channel-exchanged copy of each visible image to the batch (CAJ)
+            "second_exchange": "channel_exchange",  # or caj_exchange, of that copy
         },
         "pack": "",  # file of tools/pack_dataset.py with the images at this size; "": each file is decoded
         "incomplete": "skip",  # or keep: samples that lack a modality, in data sets that have such

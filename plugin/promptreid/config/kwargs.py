@@ -89,6 +89,7 @@ _AUGMENTATION = {
     "aligned": "data.augment.aligned",
     "drop_modality": "data.augment.drop_modality",
     "second_visible": "data.augment.second_visible",
+    "second_exchange": "data.augment.second_exchange",
 }
 _STEP = {
     "amp": "train.amp",

@@ -27,6 +27,9 @@ _AUGMENTATIONS = (
     "normalize",
     "pixel_erase",
     "channel_erase",
+    "caj_exchange",
+    "caj_grey",
+    "caj_erase",
 )
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -37,6 +40,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "data.augment.infrared": _AUGMENTATIONS,
     "data.augment.near_infrared": _AUGMENTATIONS,
     "data.augment.thermal_infrared": _AUGMENTATIONS,
+    "data.augment.second_exchange": ("channel_exchange", "caj_exchange"),
     "data.augment.interpolation": ("bilinear", "bicubic", "lanczos"),
     "data.incomplete": ("skip", "keep"),
     "data.decoder": ("pillow", "simplejpeg"),

@@ -67,6 +67,8 @@ class ModalDataset(host.ImageDataset):
     """What decodes those files; see :data:`promptreid.data.images.DECODERS`."""
     balance_batches = True
     """Draw K images of each modality wherever a train batch is one of identities; off when the sampler does."""
+    whole_chunks = False
+    """Let that sampler draw again where it would leave a remainder of an identity out, as MIP's release does on RegDB."""
     named_protocols: tuple[Any, ...] = ()
     """Protocols that are used only when ``test.protocols`` names them."""
     missing_protocols: Mapping[str, str] = MappingProxyType({})

@@ -12,14 +12,13 @@ from torchvision.transforms import v2
 from promptreid import host
 from promptreid.data import jpeg
 from promptreid.data.aligned import POOLED, named_steps
-from promptreid.data.augmentations import ChannelExchange
 from promptreid.data.dataset import ModalDataset
 from promptreid.data.images import DECODERS, PILLOW
 from promptreid.data.options import INCOMPLETE, bound_options
 from promptreid.data.packing import Pack, files_of
 from promptreid.data.samplers import CrossModalSampler, IdentitySampler
 from promptreid.data.seeding import DrawnBatches, SeededBatches, SeededDataset
-from promptreid.data.transforms import PLAIN, Augmentation, ImageSettings
+from promptreid.data.transforms import PLAIN, TRANSFORMS, Augmentation, ImageSettings
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +145,7 @@ class ModalDataManager(host.ImageDataManager):
         if augment.second_visible:
             _refuse_tuples(dataset, "data.augment.second_visible True", "set it to False")
             visible = dataset.transforms.get(dataset.modalities[0], self.transform_tr)
-            dataset.second_visible = v2.Compose([visible, ChannelExchange()])
+            dataset.second_visible = v2.Compose([visible, TRANSFORMS[augment.second_exchange](image)])
 
     def _warn_of_pools(self, aligned: bool) -> None:
         """``random_patch`` depends on the images that its worker has met, whatever the seed."""
@@ -205,6 +204,7 @@ class ModalDataManager(host.ImageDataManager):
             num_identities=batch_size // num_instances,
             num_instances=num_instances // modalities,
             num_modalities=modalities,
+            whole_chunks=dataset.whole_chunks,
             **process,
         )
 

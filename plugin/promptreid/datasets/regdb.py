@@ -43,6 +43,7 @@ class RegDB(ModalDataset):
 
     modalities = ("visible", "infrared")
     num_cameras = 2
+    whole_chunks = True
 
     def __init__(self, root: str = "", direction: str = "visible-infrared", split_id: int = 0, **kwargs: Any) -> None:
         if split_id not in range(NUM_SPLITS):
