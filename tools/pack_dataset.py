@@ -13,6 +13,7 @@ from promptreid.command import run_tool
 from promptreid.config.keys import did_you_mean
 from promptreid.data.dataset import ModalDataset
 from promptreid.data.packing import files_of, write_pack
+from promptreid.data.sixteen_bit import FULL, NAMES, Range16
 from promptreid.data.transforms import INTERPOLATIONS, PLAIN
 from promptreid.engine.epoch_meter import progress
 
@@ -24,6 +25,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--size", nargs=2, type=int, required=True, metavar=("H", "W"), help="in pixels")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .npy file; a .json is put beside it")
     parser.add_argument("--interpolation", choices=INTERPOLATIONS, default=PLAIN, help=f"default: {PLAIN}")
+    parser.add_argument("--range-16bit", choices=NAMES, default=FULL.name, help=f"data.range_16bit, {FULL}")
+    parser.add_argument(
+        "--limits-16bit", nargs=2, type=int, default=(), metavar=("LOW", "HIGH"), help="of --range-16bit fixed"
+    )
     args = parser.parse_args()
     if min(args.size) < 1:
         parser.error(f"argument --size: {args.size[0]} {args.size[1]} isn't a size, both must be at least 1")
@@ -43,8 +48,18 @@ def files(name: str, root: str) -> list[str]:
 def main() -> None:
     args = parse()
     height, width = args.size
+    levels = Range16(args.range_16bit, tuple(args.limits_16bit))
     images = list(dict.fromkeys(path for name in args.names for path in files(name, args.root)))
-    write_pack(args.out, args.root, images, height, width, args.interpolation, lambda paths: progress(paths, "packing"))
+    write_pack(
+        args.out,
+        args.root,
+        images,
+        height,
+        width,
+        args.interpolation,
+        watch=lambda paths: progress(paths, "packing"),
+        range_16bit=levels,
+    )
     print(f"{len(images)} images of {height} x {width} in {args.out}, {args.out.stat().st_size / 1e6:.1f} MB")
 
 

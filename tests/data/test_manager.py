@@ -221,7 +221,7 @@ def test_a_pack_changes_no_byte(sysu_root: Path, tmp_path: Path, monkeypatch: py
     loaders = [[data.train_loader, *data.test_loader["sysu_mm01"].values()] for data in (decoded, packed)]
     expected = [epoch_of(loader) for loader in loaders[0]]
 
-    def refuse(paths: list[str], decoder: str) -> None:
+    def refuse(paths: list[str], *settings: object) -> None:
         raise AssertionError(f"{paths} were decoded")
 
     monkeypatch.setattr("promptreid.data.dataset.read_images", refuse)

@@ -125,6 +125,8 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
         "pack": "",  # file of tools/pack_dataset.py with the images at this size; "": each file is decoded
         "incomplete": "skip",  # or keep: samples that lack a modality, in data sets that have such
         "decoder": "pillow",  # or simplejpeg, if installed: faster, the same pixels
+        "range_16bit": "full",  # levels of a 16-bit image that become 0 to 255: all; or minmax of each image, or fixed
+        "limits_16bit": [],  # lowest and highest of fixed
         "persistent_workers": False,  # keep the training workers from epoch to epoch
         # Images rendered by tools/train_net.py where data.root has none, so that nothing must be downloaded.
         "synthetic": {
@@ -160,7 +162,7 @@ NULLABLE: dict[str, type] = {
 }
 """The type of each key whose default ``None`` doesn't show it."""
 
-LISTS_OF_NUMBERS = frozenset({"data.synthetic.size", "dmpt.interaction_layers"})
+LISTS_OF_NUMBERS = frozenset({"data.limits_16bit", "data.synthetic.size", "dmpt.interaction_layers"})
 """Lists of whole numbers that are empty by default; the other empty ones hold names."""
 
 

@@ -78,6 +78,8 @@ _MODAL_DATAMANAGER = {
     "pack": "data.pack",
     "incomplete": "data.incomplete",
     "decoder": "data.decoder",
+    "range_16bit": "data.range_16bit",
+    "limits_16bit": "data.limits_16bit",
     "persistent_workers": "data.persistent_workers",
 }
 _AUGMENTATION = {

@@ -44,6 +44,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "data.augment.interpolation": ("bilinear", "bicubic", "lanczos"),
     "data.incomplete": ("skip", "keep"),
     "data.decoder": ("pillow", "simplejpeg"),
+    "data.range_16bit": ("full", "minmax", "fixed"),
     "sampler.train_sampler": (*_SAMPLERS, "CrossModalSampler", "IdentitySampler"),
     "sampler.train_sampler_t": _SAMPLERS,
     "video.sample_method": ("evenly", "random", "all"),
@@ -123,6 +124,7 @@ _GROUPS: dict[Range, str] = {
     """,
     _DECAY: "train.gamma train.cosine.decay",
     Range(0, 1): "sgd.dampening",
+    Range(0, 65535): "data.limits_16bit",
     Range(-1): "test.eval_freq",
 }
 

@@ -70,8 +70,8 @@ class CajErase(nn.Module):
     """Half of the time, fill one box with a constant per channel, as CAJ's released code draws it.
 
     The area is uniform in [0.02, 0.4] of the image and the ratio of height to width uniform in [0.3, 1 / 0.3], where
-    torchvision's ``RandomErasing`` draws the ratio's logarithm. Up to a hundred boxes are drawn until one is smaller than
-    the image both ways. Takes and returns a (3, H, W) tensor.
+    torchvision's ``RandomErasing`` draws the ratio's logarithm. Up to a hundred boxes are drawn until one is smaller
+    than the image both ways. Takes and returns a (3, H, W) tensor.
 
     Args:
         value: per channel, as it stands in the result.

@@ -20,6 +20,7 @@ from promptreid.data.batch import ModalBatch, PathBundle
 from promptreid.data.images import PILLOW, read_images
 from promptreid.data.packing import Pack
 from promptreid.data.sampling import ModalityBalancer
+from promptreid.data.sixteen_bit import FULL, Range16
 
 logger = logging.getLogger(__name__)
 
@@ -65,16 +66,20 @@ class ModalDataset(host.ImageDataset):
     """Where images are read from instead of their own files."""
     decoder = PILLOW
     """What decodes those files; see :data:`promptreid.data.images.DECODERS`."""
+    range_16bit: Range16 = FULL
+    """Which of its 65536 levels a 16-bit image's 256 are; see :mod:`promptreid.data.sixteen_bit`."""
     balance_batches = True
     """Draw K images of each modality wherever a train batch is one of identities; off when the sampler does."""
     whole_chunks = False
-    """Let that sampler draw again where it would leave a remainder of an identity out, as MIP's release does on RegDB."""
+    """Let that sampler draw again where it would leave a remainder out, as MIP's released code does on RegDB."""
     named_protocols: tuple[Any, ...] = ()
     """Protocols that are used only when ``test.protocols`` names them."""
     missing_protocols: Mapping[str, str] = MappingProxyType({})
     """Names that ``test.protocols`` might ask for in vain, each with the reason."""
     options: frozenset[str] = frozenset()
     """Names of the constructor's arguments that a configuration sets, such as ``incomplete`` (``data.incomplete``)."""
+    incomplete_note: str = ""
+    """What of the published test set isn't on disk, such as ``"38 of 3803 queries"``; results are labelled with it."""
     split: str = ""
     """Which of several divisions into training and test identities this is, such as ``"regdb split 3"``."""
 
@@ -152,7 +157,9 @@ class ModalDataset(host.ImageDataset):
         return PathBundle({**dict.fromkeys(names), names[0]: path}, camid)
 
     def _read(self, files: list[str]) -> list[Image.Image]:
-        return read_images(files, self.decoder) if self.pack is None else [self.pack.read(file) for file in files]
+        if self.pack is not None:
+            return [self.pack.read(file) for file in files]
+        return read_images(files, self.decoder, self.range_16bit)
 
     def _sample(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,17 +14,20 @@ from promptreid import host
 from promptreid.data import jpeg
 from promptreid.data.aligned import POOLED, named_steps
 from promptreid.data.dataset import ModalDataset
-from promptreid.data.images import DECODERS, PILLOW
+from promptreid.data.images import DECODERS, PILLOW, warn_of_narrow_ranges
 from promptreid.data.options import INCOMPLETE, bound_options
 from promptreid.data.packing import Pack, files_of
 from promptreid.data.samplers import CrossModalSampler, IdentitySampler
 from promptreid.data.seeding import DrawnBatches, SeededBatches, SeededDataset
+from promptreid.data.sixteen_bit import FULL, Range16
 from promptreid.data.transforms import PLAIN, TRANSFORMS, Augmentation, ImageSettings
 
 logger = logging.getLogger(__name__)
 
 CROSS_MODAL = "CrossModalSampler"
 IDENTITY = "IdentitySampler"
+_READING = ("data.pack", "data.decoder", "data.range_16bit")
+_PROBES = 8  # samples of each set whose 16-bit images are looked at before training
 
 
 class ModalDataManager(host.ImageDataManager):
@@ -51,6 +55,8 @@ class ModalDataManager(host.ImageDataManager):
         persistent_workers: needs ``workers`` of at least 1.
         incomplete: ``skip`` or ``keep`` samples that lack a modality, in data sets that have such.
         decoder: ``pillow`` or ``simplejpeg``, of the files of data sets of ours.
+        range_16bit, limits_16bit: which levels of 16-bit images become 0 to 255, in data sets of ours; see
+            :class:`promptreid.data.sixteen_bit.Range16`.
         rank, world_size: this process among those that train together.
         kwargs: torchreid's own.
 
@@ -72,6 +78,8 @@ class ModalDataManager(host.ImageDataManager):
         persistent_workers: bool = False,
         incomplete: str = INCOMPLETE[0],
         decoder: str = PILLOW,
+        range_16bit: str = FULL.name,
+        limits_16bit: Sequence[int] = (),
         rank: int = 0,
         world_size: int = 1,
         **kwargs: Any,
@@ -85,6 +93,7 @@ class ModalDataManager(host.ImageDataManager):
             )
         _check_name("data.incomplete", incomplete, INCOMPLETE)
         _check_name("data.decoder", decoder, DECODERS)
+        levels = Range16(range_16bit, tuple(limits_16bit))
         options = bound_options(_names(kwargs), {"incomplete": incomplete}, {"incomplete": INCOMPLETE[0]})
         with options, host.no_downloads():
             # torchreid refuses a sampler that it doesn't know; its stand-in is replaced before anything is drawn.
@@ -96,10 +105,13 @@ class ModalDataManager(host.ImageDataManager):
                 "data.augment": augment.asked,
                 "data.pack": bool(pack),
                 "data.decoder": decoder != PILLOW,
+                "data.range_16bit": levels != FULL,
             }
         )
         self._set_augmentation(augment)
-        self._set_reading(pack, decoder, kwargs.get("root", ""), augment.interpolation)
+        self._set_decoding(decoder, levels)
+        if pack:
+            self._set_pack(Pack(pack, kwargs.get("root", "")), levels, augment.interpolation)
         batches: Any = DrawnBatches(self.train_loader.batch_sampler, seed)
         if ours:
             sizes = kwargs.get("batch_size_train", 32), kwargs.get("num_instances", 4)
@@ -122,7 +134,7 @@ class ModalDataManager(host.ImageDataManager):
         """Only data sets of ours know chains per modality, packs and decoders."""
         tested = [loader.dataset for loader in self._test_loaders()]
         for key in (key for key, wanted in asked.items() if wanted):
-            for dataset in [self.train_loader.dataset, *(tested if key in ("data.pack", "data.decoder") else [])]:
+            for dataset in [self.train_loader.dataset, *(tested if key in _READING else [])]:
                 if not isinstance(dataset, ModalDataset):
                     raise ValueError(f"{key}: {type(dataset).__name__} isn't multi-modal; leave this key unset")
 
@@ -163,21 +175,21 @@ class ModalDataManager(host.ImageDataManager):
             "isn't repeated or resumed exactly"
         )
 
-    def _set_reading(self, pack: str, decoder: str, root: str, interpolation: str) -> None:
-        readers, tested = [self.train_loader.dataset], [loader.dataset for loader in self._test_loaders()]
+    def _set_decoding(self, decoder: str, levels: Range16) -> None:
         if decoder != PILLOW:
             jpeg.check_installed()
-            for dataset in readers + tested:
-                dataset.decoder = decoder
-        if not pack:
-            return
-        packed = Pack(pack, root)
-        if interpolation == PLAIN:
-            readers += tested
-        else:
+        for dataset in self._all_datasets():
+            if isinstance(dataset, ModalDataset):
+                dataset.decoder, dataset.range_16bit = decoder, levels
+                if levels == FULL:
+                    # Here, since the workers of a loader would all say so, in every epoch.
+                    warn_of_narrow_ranges(files_of(dataset.data[:: max(1, len(dataset.data) // _PROBES)]))
+
+    def _set_pack(self, packed: Pack, levels: Range16, interpolation: str) -> None:
+        if interpolation != PLAIN:
             logger.info("test images are decoded: they are resized with %s, the pack with %s", PLAIN, interpolation)
-        for dataset in readers:
-            packed.check(files_of(dataset.data), self.height, self.width, interpolation)
+        for dataset in self._all_datasets() if interpolation == PLAIN else [self.train_loader.dataset]:
+            packed.check(files_of(dataset.data), self.height, self.width, interpolation, levels)
             dataset.pack = packed
 
     def _identity_batches(self, batch_size: int, num_instances: int, **process: int) -> IdentitySampler:
@@ -223,6 +235,9 @@ class ModalDataManager(host.ImageDataManager):
             # workers start: a resumed run would go on with other numbers.
             generator=torch.Generator(),
         )
+
+    def _all_datasets(self) -> list[Any]:
+        return [self.train_loader.dataset, *(loader.dataset for loader in self._test_loaders())]
 
     def _test_loaders(self) -> list[Any]:
         return [loader for pair in self.test_loader.values() for loader in pair.values()]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from promptreid.data import strips
 from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import Record
-from promptreid.datasets.integrity import find_bad_images, manifest
+from promptreid.datasets.integrity import find_bad_images, manifest, narrow_images
 from promptreid.datasets.published import PUBLISHED, Count, Splits
 from promptreid.datasets.triples import missing_modalities, shared_identities
 
@@ -43,8 +43,8 @@ class Report:
     Attributes:
         rows: the comparison of the counts; empty when the data set could not be read.
         problems: why it could not be read, or the samples and images that are bad.
-        notes: what would be a problem in a data set that has none of its kind as published; the counts tell whether
-            there is more of it.
+        notes: what would be a problem in a data set that has none of its kind as published (the counts tell whether
+            there is more of it), and 16-bit images that are nearly constant in 8 bit.
         manifest: one hash over all files, see :func:`promptreid.datasets.integrity.manifest`; empty likewise.
     """
 
@@ -86,13 +86,14 @@ def check(name: str, root: str, *, content: bool = False, decode: bool = False, 
     records = [record for found in splits.values() for record in found]
     parts = {strips.file_of(part): part for record in records for part in record[0].paths.values() if part is not None}
     logger.info("opening %d images in %s", len(parts), folder)
-    bad = find_bad_images([parts[file] for file in sorted(parts)], decode, workers)
+    files = [parts[file] for file in sorted(parts)]
+    bad = find_bad_images(files, decode, workers)
     oddities = [*incomplete_samples(splits), *_identities_in_both(splits, *published.disjoint)]
     lists = folder.glob(published.lists) if published.lists else ()
     return Report(
         rows=compare(published.counts, splits),
         problems=bad if published.anomalies else [*oddities, *bad],
-        notes=oddities if published.anomalies else [],
+        notes=[*(oddities if published.anomalies else []), *narrow_images(files, decode, workers)],
         manifest=manifest(folder, [*map(Path, parts), *lists], content, workers),
     )
 
