@@ -227,9 +227,7 @@ def test_a_modality_in_files_of_no_image_format(tmp_path: Path, name: str, incom
     for place in sorted(folder.rglob(wanted)):
         for file in place.iterdir():
             file.rename(file.with_suffix(".raw"))
-    with pytest.raises(
-        ValueError, match=rf"no sample has a near_infrared image: .*\.tiff.*but {wanted} has .*\.raw"
-    ):
+    with pytest.raises(ValueError, match=rf"no sample has a near_infrared image: .*\.tiff.*but {wanted} has .*\.raw"):
         load(name, tmp_path, incomplete=incomplete)
 
 

@@ -206,6 +206,15 @@ class ModalDataset(host.ImageDataset):
         merged._balancer = None
         return merged
 
+    def combine_all(self) -> None:
+        """As torchreid's, which fails where an identity has queries and nothing in the gallery (SYSU-MM01 indoor)."""
+        query, gallery = self.query, self.gallery
+        known = {record[1] for record in gallery}
+        self.query = [record for record in query if record[1] in known]
+        self.gallery = gallery + [record for record in query if record[1] not in known]
+        super().combine_all()
+        self.query, self.gallery = query, gallery
+
     def show_summary(self) -> None:
         """Log identities, images and cameras per split and modality (torchreid prints; a library should not).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,7 +62,8 @@ class ModalDataManager(host.ImageDataManager):
         kwargs: torchreid's own.
 
     Raises:
-        ValueError: settings that contradict each other or need a multi-modal data set; an unusable pack.
+        ValueError: settings that contradict each other or need a multi-modal data set; an unusable pack; ``combineall``
+            where a target's test images would be trained on; ``k_tfm`` above 1.
         FileNotFoundError: no such data set or pack; nothing is downloaded.
         ModuleNotFoundError: the decoder isn't installed.
     """
@@ -94,11 +96,18 @@ class ModalDataManager(host.ImageDataManager):
         _check_name("data.incomplete", incomplete, INCOMPLETE)
         _check_name("data.decoder", decoder, DECODERS)
         levels = Range16(range_16bit, tuple(limits_16bit))
+        if kwargs.get("k_tfm", 1) != 1:
+            raise ValueError(
+                f"data.k_tfm {kwargs['k_tfm']}: neither torchreid's engines nor ours take a list of augmented copies of "
+                "an image; set it to 1"
+            )
         options = bound_options(_names(kwargs), {"incomplete": incomplete}, {"incomplete": INCOMPLETE[0]})
         with options, host.no_downloads():
             # torchreid refuses a sampler that it doesn't know; its stand-in is replaced before anything is drawn.
             super().__init__(**{**kwargs, "train_sampler": "SequentialSampler" if ours else sampler})
         augment = augment or Augmentation()
+        if kwargs.get("combineall"):
+            self._refuse_tested_images()
         self._check_datasets(
             {
                 "sampler.train_sampler": sampler == CROSS_MODAL,
@@ -137,6 +146,21 @@ class ModalDataManager(host.ImageDataManager):
             for dataset in [self.train_loader.dataset, *(tested if key in _READING else [])]:
                 if not isinstance(dataset, ModalDataset):
                     raise ValueError(f"{key}: {type(dataset).__name__} isn't multi-modal; leave this key unset")
+
+    def _refuse_tested_images(self) -> None:
+        """``data.combineall`` trains on all images of the sources, among which no target's test images may be."""
+        trained = set(map(os.path.abspath, files_of(self.train_loader.dataset.data)))
+        tested = {name: [loader.dataset.data for loader in pair.values()] for name, pair in self.test_loader.items()}
+        seen = {
+            name: sum(os.path.abspath(path) in trained for records in found for path in files_of(records))
+            for name, found in tested.items()
+        }
+        named = [f"{name} ({count} images)" for name, count in seen.items() if count]
+        if named:
+            raise ValueError(
+                f"data.combineall True trains on query and gallery images of data.targets {', '.join(named)}, and a "
+                "test of what was trained on says nothing: set it to False, or test on another data set"
+            )
 
     def _set_augmentation(self, augment: Augmentation) -> None:
         if augment.asked:
