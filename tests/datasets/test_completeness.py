@@ -134,6 +134,14 @@ def test_every_data_set_has_its_note_unless_it_was_rendered(
     assert len(warnings(caplog)) == 1
 
 
+def test_a_data_set_that_is_only_tested_on_is_told_of_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    WRITERS["regdb"](tmp_path)
+    load("regdb", tmp_path, mode="gallery")
+    assert not warnings(caplog)
+    load("regdb", tmp_path, mode="query")
+    assert len(warnings(caplog)) == 1
+
+
 def test_every_published_count_is_measured() -> None:
     assert set(COUNTS) == set(PUBLISHED) == set(WRITERS)
 

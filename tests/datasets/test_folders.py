@@ -120,7 +120,7 @@ def test_the_makers_source_may_have_hidden_files(tmp_path: Path) -> None:
     assert (made.samples, made.lacking) == ({"train": 1, "query": 1, "gallery": 1}, [])
 
 
-@pytest.mark.parametrize("name", ["sysu_mm01", "regdb", "llcm"])
+@pytest.mark.parametrize("name", ["sysu_mm01", "regdb", "llcm", "msvr310", "wmveid863"])
 def test_numbers_of_identities_may_be_padded_otherwise(tmp_path: Path, name: str) -> None:
     folder = WRITERS[name](tmp_path)
     expected = names_of(load(name, tmp_path))
@@ -131,11 +131,18 @@ def test_numbers_of_identities_may_be_padded_otherwise(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize(
-    ("name", "place"), [("sysu_mm01", "cam2/0001"), ("regdb", "Thermal/2"), ("llcm", "test_vis/cam1/0004")]
+    ("name", "place"),
+    [
+        ("sysu_mm01", "cam2/0001"),
+        ("regdb", "Thermal/2"),
+        ("llcm", "test_vis/cam1/0004"),
+        ("msvr310", "query3/0011"),
+        ("wmveid863", "train/0001"),
+    ],
 )
 def test_two_folders_of_one_identity(tmp_path: Path, name: str, place: str) -> None:
     folder = WRITERS[name](tmp_path) / place
-    twins = [folder.with_name(f"0{n}{int(folder.name)}") for n in ("", "0")]
+    twins = [folder.with_name(f"0000{n}{int(folder.name)}") for n in ("", "0")]
     for twin in twins:
         shutil.copytree(folder, twin)
     if name == "regdb":  # whose lists name one of them, as long as it is there

@@ -208,10 +208,11 @@ class ModalDataset(host.ImageDataset):
 
     def combine_all(self) -> None:
         """As torchreid's, which fails where an identity has queries and nothing in the gallery (SYSU-MM01 indoor)."""
-        query, gallery = self.query, self.gallery
+        query: list[Record] = self.query
+        gallery: list[Record] = self.gallery
         known = {record[1] for record in gallery}
-        self.query = [record for record in query if record[1] in known]
-        self.gallery = gallery + [record for record in query if record[1] not in known]
+        self.query: list[Record] = [record for record in query if record[1] in known]
+        self.gallery: list[Record] = gallery + [record for record in query if record[1] not in known]
         super().combine_all()
         self.query, self.gallery = query, gallery
 

@@ -98,8 +98,8 @@ class ModalDataManager(host.ImageDataManager):
         levels = Range16(range_16bit, tuple(limits_16bit))
         if kwargs.get("k_tfm", 1) != 1:
             raise ValueError(
-                f"data.k_tfm {kwargs['k_tfm']}: neither torchreid's engines nor ours take a list of augmented copies of "
-                "an image; set it to 1"
+                f"data.k_tfm {kwargs['k_tfm']}: neither torchreid's engines nor ours take a list of augmented copies "
+                "of an image; set it to 1"
             )
         options = bound_options(_names(kwargs), {"incomplete": incomplete}, {"incomplete": INCOMPLETE[0]})
         with options, host.no_downloads():
@@ -202,7 +202,8 @@ class ModalDataManager(host.ImageDataManager):
     def _set_decoding(self, decoder: str, levels: Range16) -> None:
         if decoder != PILLOW:
             jpeg.check_installed()
-        for dataset in self._all_datasets():
+        targets = [self.train_loader_t.dataset] if self.train_loader_t is not None else []
+        for dataset in self._all_datasets() + targets:
             if isinstance(dataset, ModalDataset):
                 dataset.decoder, dataset.range_16bit = decoder, levels
                 if levels == FULL:

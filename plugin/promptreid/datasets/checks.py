@@ -15,6 +15,7 @@ from typing import NamedTuple
 from promptreid.data import strips
 from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import Record
+from promptreid.data.images import is_hidden
 from promptreid.datasets.integrity import find_bad_images, manifest, narrow_images
 from promptreid.datasets.published import PUBLISHED, Count, Splits
 from promptreid.datasets.triples import missing_modalities, shared_identities
@@ -89,7 +90,7 @@ def check(name: str, root: str, *, content: bool = False, decode: bool = False, 
     files = [parts[file] for file in sorted(parts)]
     bad = find_bad_images(files, decode, workers)
     oddities = [*incomplete_samples(splits), *_identities_in_both(splits, *published.disjoint)]
-    lists = folder.glob(published.lists) if published.lists else ()
+    lists = [path for path in folder.glob(published.lists) if not is_hidden(path.name)] if published.lists else []
     return Report(
         rows=compare(published.counts, splits),
         problems=bad if published.anomalies else [*oddities, *bad],

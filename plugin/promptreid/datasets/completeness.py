@@ -13,6 +13,7 @@ from typing import NamedTuple
 from promptreid.synthetic.manifest import MANIFEST
 
 logger = logging.getLogger(__name__)
+_told: set[str] = set()
 
 
 class Part(NamedTuple):
@@ -34,7 +35,12 @@ def is_rendered(folder: Path) -> bool:
 
 
 def check_complete(
-    what: str, folder: Path, train: Sequence[Part], test: Sequence[Part], absent: Sequence[str] = (), tell: bool = True
+    what: str,
+    folder: Path,
+    train: Sequence[Part],
+    test: Sequence[Part],
+    absent: Sequence[str] = (),
+    mode: str = "train",
 ) -> str:
     """Compare with what is published, and warn of differences.
 
@@ -44,7 +50,8 @@ def check_complete(
         train: parts of the training set.
         test: parts of the test set.
         absent: folders of cameras that aren't there.
-        tell: log the warning; torchreid builds every data set three times.
+        mode: torchreid's, which builds each data set several times. In ``gallery`` nothing is logged, and otherwise
+            each text once in a process.
 
     Returns:
         What the test set lacks (or has too much), to label its results with, such as ``"38 of 3803 queries"``; empty
@@ -53,10 +60,15 @@ def check_complete(
     if is_rendered(folder):
         return ""
     differing = _differences([*train, *test])
-    if tell and (differing or absent):
+    if mode != "gallery" and (differing or absent):
         missing = f"no folder {', '.join(absent)}" if absent else ""
-        logger.warning("%s at %s is not as published: %s; numbers on it don't compare with others'", what, folder,
-                       "; ".join(filter(None, (missing, differing))))  # fmt: skip
+        text = (
+            f"{what} at {folder} is not as published: {'; '.join(filter(None, (missing, differing)))}; numbers on it "
+            "don't compare with others'"
+        )
+        if text not in _told:
+            logger.warning("%s", text)
+        _told.add(text)
     return _differences(test)
 
 

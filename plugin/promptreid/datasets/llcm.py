@@ -72,7 +72,7 @@ class LLCM(ModalDataset):
             [Part("queries", len(test[query]), counts["test", query].images),
              Part("gallery images", len(test[gallery]), counts["test", gallery].images)],
             absent_cameras(folder),
-            tell=kwargs.get("mode", "train") == "train",
+            mode=kwargs.get("mode", "train"),
         )  # fmt: skip
         super().__init__(
             train=[_train_record(entry, side) for side, entries in train.items() for entry in entries],

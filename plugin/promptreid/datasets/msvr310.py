@@ -68,7 +68,7 @@ def read(folder: Path) -> dict[str, list[Record]]:
 
 def _record(sample: Sample) -> Record:
     found = parse_stem(_NAME, sample, _FORM)
-    if found["pid"] != sample.owner:
+    if int(found["pid"]) != int(sample.owner):
         raise ValueError(f"{sample.place}: identity {found['pid']} in the folder of {sample.owner}; move the file")
     # Views count from 0 on disk.
     labels = {"scene": int(found["scene"]), "view": parse_number("view", found["view"], VIEWS, sample)}

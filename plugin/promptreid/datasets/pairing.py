@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from promptreid.data import strips
 from promptreid.data.images import SUFFIXES
-from promptreid.datasets.folders import child, is_number, listed, suffixes, visible
+from promptreid.datasets.folders import child, is_number, listed, numbered, suffixes, visible
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def in_modality_folders(split: Path, folders: Mapping[str, str], optional: Seque
     Args:
         split: folder of one split.
         folders: modality -> its folder's name, in any case.
-        optional: modalities that may be absent altogether, unless something else lies beside the others' folders.
+        optional: modalities that may be absent altogether, unless another folder lies beside the others'.
 
     Raises:
         FileNotFoundError: no such split.
@@ -60,16 +60,21 @@ def in_modality_folders(split: Path, folders: Mapping[str, str], optional: Seque
     if not names:
         raise _layout_error(split, f"{{{', '.join(folders.values())}}}/<name>.jpg", folders)
     samples = [Sample("", stem, names[stem]) for stem in sorted(names)]
-    strange = set(visible(split)) - {child(split, name).name for name in folders.values()}
+    known = {child(split, name).name for name in folders.values()}
+    strange = [name for name in visible(split) if name not in known and (split / name).is_dir()]
     _check_modalities(split, split, samples, folders, () if strange else optional)
     return samples
 
 
 def in_identity_folders(split: Path, folders: Mapping[str, str]) -> list[Sample]:
-    """The samples of ``<split>/<identity>/<modality>/<name>``, by identity, then name; else like the above."""
+    """The samples of ``<split>/<identity>/<modality>/<name>``, by identity, then name; else like the above.
+
+    ``ValueError`` for two folders of one identity, too.
+    """
     _check_exists(split)
     samples: list[Sample] = []
     left_out: list[str] = []
+    numbered(split / name for name in visible(split) if is_number(name))
     for owner in visible(split):
         if not (is_number(owner) and (split / owner).is_dir()):
             left_out.append(f"{split}/{owner}")

@@ -44,7 +44,7 @@ class Published:
     anomalies: bool = False
 
 
-_QUIET: dict[str, Any] = {"verbose": False, "mode": "query"}
+_QUIET: dict[str, Any] = {"verbose": False, "mode": "gallery"}
 """What is missing is told by the comparison, so the data set needn't."""
 
 

@@ -61,7 +61,7 @@ class RegDB(ModalDataset):
         train, test = (read_half(folder, half, split_id + 1) for half in ("train", "test"))
         lists.check_disjoint(train["visible"], test["visible"])
         query, gallery = direction.split("-")
-        self.incomplete_note = self._check(folder, train, test, query, gallery, kwargs.get("mode", "train") == "train")
+        self.incomplete_note = self._check(folder, train, test, query, gallery, kwargs.get("mode", "train"))
         super().__init__(
             train=[*_records(train, "visible"), *_records(train, "infrared")],
             query=_records(test, query),
@@ -69,13 +69,13 @@ class RegDB(ModalDataset):
             **kwargs,
         )
 
-    def _check(self, folder: Path, train: Half, test: Half, query: str, gallery: str, tell: bool) -> str:
+    def _check(self, folder: Path, train: Half, test: Half, query: str, gallery: str, mode: str) -> str:
         def part(what: str, half: str, entries: Half, modality: str) -> Part:
             return Part(what, len(entries[modality]), COUNTS["regdb"][f"{self.split[6:]} {half}", modality].images)
 
         trained = [part(f"{modality} train images", "train", train, modality) for modality in _FOLDERS]
         tested = [part("queries", "test", test, query), part("gallery images", "test", test, gallery)]
-        return check_complete("RegDB", folder, trained, tested, tell=tell)
+        return check_complete("RegDB", folder, trained, tested, mode=mode)
 
     def shares_identities_with(self, split: str) -> bool:
         """Whether training on ``split`` has seen identities that are tested here: on any other split of RegDB."""

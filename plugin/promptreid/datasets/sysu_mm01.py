@@ -74,8 +74,8 @@ class SYSUMM01(ModalDataset):
         labels = {pid: label for label, pid in enumerate(train_ids)}
         gallery_cameras = VISIBLE_CAMERAS if search == "all" else VISIBLE_CAMERAS[:2]
         gallery = [record for record in pool if record[2] + 1 in gallery_cameras]
-        tell = kwargs.get("mode", "train") == "train"
-        self.incomplete_note = _check_complete(folder, train, query, gallery, gallery_cameras, tell)
+        mode = kwargs.get("mode", "train")
+        self.incomplete_note = _check_complete(folder, train, query, gallery, gallery_cameras, mode)
         super().__init__(
             train=[(path, labels[pid], camid) for path, pid, camid in train], query=query, gallery=gallery, **kwargs
         )
@@ -173,7 +173,7 @@ def _arrays(folder: Path) -> str:
 
 
 def _check_complete(
-    folder: Path, train: list[Record], query: list[Record], gallery: list[Record], cameras: tuple[int, ...], tell: bool
+    folder: Path, train: list[Record], query: list[Record], gallery: list[Record], cameras: tuple[int, ...], mode: str
 ) -> str:
     counts = COUNTS["sysu_mm01"]
     return check_complete(
@@ -183,7 +183,7 @@ def _check_complete(
         [Part("queries", len(query), counts["query", "all"].images),
          Part("gallery images", len(gallery), sum(counts["gallery", f"cam{camera}"].images for camera in cameras))],
         [f"cam{camera}" for camera in CAMERAS if not folders.matches(folder, f"cam{camera}")],
-        tell,
+        mode,
     )  # fmt: skip
 
 

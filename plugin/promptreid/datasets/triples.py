@@ -82,8 +82,8 @@ class TripleDataset(ModalDataset):
             parts = self._parts(chosen, "complete" if incomplete == "skip" else "all")
             train = [part for part in parts if part.what == TRAIN]
             test = [part for part in parts if part.what != TRAIN]
-            tell = kwargs.get("mode", "train") == "train"
-            self.incomplete_note = check_complete(name, folder, train, test, tell=tell)
+            mode = kwargs.get("mode", "train")
+            self.incomplete_note = check_complete(name, folder, train, test, mode=mode)
         super().__init__(
             train=relabelled(chosen["train"]),
             query=list(chosen["query"]),
