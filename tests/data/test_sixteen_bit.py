@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -40,6 +40,7 @@ def saved(path: Path, levels: np.ndarray) -> str:
     return str(path)
 
 
+@settings(max_examples=60, deadline=None)
 @given(values=LEVELS, limits=st.tuples(st.integers(0, 65535), st.integers(0, 65535)).filter(lambda p: p[0] < p[1]))
 def test_scaling_is_rounding(values: np.ndarray, limits: tuple[int, int]) -> None:
     """Against the slow way, level by level."""

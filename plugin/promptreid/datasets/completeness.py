@@ -31,7 +31,9 @@ class Part(NamedTuple):
 
 def is_rendered(folder: Path) -> bool:
     """Whether a data set is a synthetic twin, which has the published layout and not the published numbers."""
-    return any((place / MANIFEST).is_file() for place in (folder, folder.parent))
+    # RGBNT100 has its splits one folder deeper.
+    top = folder.parent if folder.name.lower() == "rgbir" else folder
+    return (top / MANIFEST).is_file()
 
 
 def check_complete(
