@@ -34,9 +34,11 @@ def test_every_argument_of_ours_is_given_and_no_other():
     assert Augmentation(**augmentation_kwargs(default_config())).asked is False
     chains = {"infrared": ["blur"], "near_infrared": ["jitter"], "thermal_infrared": ["pad_crop"]}
     others = {"aligned": True, "drop_modality": 0.25, "second_visible": True}
+    others["second_exchange"] = "caj_exchange"
     given = {f"data.augment.{name}": value for name, value in {**chains, **others}.items()}
     ours = {"train.seed": 5, "data.pack": "p", "data.incomplete": "keep", "data.decoder": "simplejpeg"}
     ours["data.table"] = "t.csv"
+    ours |= {"data.range_16bit": "fixed", "data.limits_16bit": [5, 9]}
     cfg = merged(default_config(), {**given, **ours})
     assert Augmentation(**augmentation_kwargs(cfg)) == Augmentation(visible=[], **chains, **others)
     assert modal_datamanager_kwargs(cfg) == {
@@ -46,6 +48,8 @@ def test_every_argument_of_ours_is_given_and_no_other():
         "incomplete": "keep",
         "table": "t.csv",
         "decoder": "simplejpeg",
+        "range_16bit": "fixed",
+        "limits_16bit": [5, 9],
     }
 
 

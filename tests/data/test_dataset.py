@@ -95,7 +95,7 @@ def test_dropped_modalities_are_missing_and_not_even_read(root: str, monkeypatch
     dataset = triples(root, incomplete="keep")
     dataset.drop_modality = 0.5
     read, reader = [], module.read_images
-    monkeypatch.setattr(module, "read_images", lambda files, decoder: read.append(files) or reader(files, decoder))
+    monkeypatch.setattr(module, "read_images", lambda files, *how: read.append(files) or reader(files, *how))
     torch.manual_seed(0)
     counts = [0, 0, 0]
     for index, (path, *_) in enumerate(dataset.data * 5):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -53,7 +54,7 @@ def test_huge_image_is_refused_before_decoding(tmp_path: Path) -> None:
 def test_read_errors_are_tried_again_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def flaky(path: str, decoder: str) -> Image.Image:
+    def flaky(path: str, *settings: object) -> Image.Image:
         calls.append(path)
         raise OSError(5, "Input/output error")
 
@@ -152,9 +153,9 @@ def test_a_strip_is_decoded_once(strip: str, tmp_path: Path, monkeypatch: pytest
     expected = [read_image(path) for path in paths]
     decoded, decode = [], images._decode
 
-    def counted(path: str, decoder: str) -> Image.Image:
+    def counted(path: str, *settings: Any) -> Image.Image:
         decoded.append(path)
-        return decode(path, decoder)
+        return decode(path, *settings)
 
     monkeypatch.setattr(images, "_decode", counted)
     found = read_images(paths)

@@ -199,6 +199,16 @@ def test_second_visible_copies_join_the_end_of_their_batch(sysu_root: Path, samp
             assert any(torch.equal(images[copy], source.expand(3, -1, -1)) for source in sources)
 
 
+def test_the_second_copies_may_be_those_of_the_release(sysu_root: Path) -> None:
+    augment = Augmentation(second_visible=True, second_exchange="caj_exchange")
+    data = manager(sysu_root, train_sampler="CrossModalSampler", transforms=[], augment=augment)
+    for batch in epoch_of(data.train_loader):
+        images, modality = batch["img"]["images"][:, 0], batch["img"]["modality"][:, 0]
+        originals = [i for i in range(16) if modality[i] == 0]
+        for copy, original in enumerate(originals, start=16):
+            assert any(torch.equal(images[copy], channel.expand(3, -1, -1)) for channel in images[original])
+
+
 def test_testing_gets_no_second_copies(sysu_root: Path) -> None:
     data = manager(sysu_root, augment=Augmentation(second_visible=True))
     gallery = epoch_of(data.test_loader["sysu_mm01"]["gallery"])
@@ -211,7 +221,7 @@ def test_a_pack_changes_no_byte(sysu_root: Path, tmp_path: Path, monkeypatch: py
     loaders = [[data.train_loader, *data.test_loader["sysu_mm01"].values()] for data in (decoded, packed)]
     expected = [epoch_of(loader) for loader in loaders[0]]
 
-    def refuse(paths: list[str], decoder: str) -> None:
+    def refuse(paths: list[str], *settings: object) -> None:
         raise AssertionError(f"{paths} were decoded")
 
     monkeypatch.setattr("promptreid.data.dataset.read_images", refuse)

@@ -104,7 +104,7 @@ def test_the_skipped_batches_are_not_read(triples_root: Path, monkeypatch: pytes
     register(monkeypatch, triples=Triples)
     data = manager({**CASES["triples"], "root": str(triples_root)})
     reader, read = module.read_images, []
-    monkeypatch.setattr(module, "read_images", lambda files, decoder: read.append(files) or reader(files, decoder))
+    monkeypatch.setattr(module, "read_images", lambda files, *how: read.append(files) or reader(files, *how))
     tail = epoch_of(data, 0, start=len(data.train_loader) - 2)
     assert len(read) == sum(len(batch["pid"]) for batch in tail) == 8
 

@@ -86,6 +86,66 @@ def test_an_epoch_draws_the_larger_modality_once_and_the_smaller_up_to_it(cells,
     assert len(sampler) == sum(max(cell) for cell in cells)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    cells=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=5),
+    k=st.integers(1, 4),
+    whole=st.booleans(),
+    seed=st.integers(0, 9),
+)
+def test_every_image_is_kept_before_any_is_drawn_again(cells, k, whole, seed) -> None:
+    """Against the release's rule, counted by hand; with P = 1 every chunk of an epoch is used."""
+    pids, modality = records(cells)
+    table = Counter(i for batch in CrossModalSampler(pids, modality, 1, k, seed, whole_chunks=whole) for i in batch)
+    for i, cell in enumerate(cells):
+        draws = max(*cell, k)
+        used = -(-draws // k) * k if whole else draws // k * k
+        for m in (0, 1):
+            counts = [table[x] for x in range(len(pids)) if (pids[x], modality[x]) == (3 * i + 1, m)]
+            assert sum(counts) == used
+            unused = (used if whole else draws) - used  # of the draws, which hold every image
+            assert sum(count == 0 for count in counts) <= unused
+
+
+def test_the_smaller_modality_has_as_many_distinct_images_as_in_the_release() -> None:
+    pids, modality = [0] * 45, [1] * 20 + [0] * 25
+    sampler = CrossModalSampler(pids, modality, num_identities=1, num_instances=4)
+    infrared, visible = [], []
+    for epoch in range(1500):
+        sampler.set_epoch(epoch)
+        seen = {index for batch in sampler for index in batch}
+        infrared.append(sum(index < 20 for index in seen))
+        visible.append(sum(index >= 20 for index in seen))
+    # 20 + 5 draws of which one is left out: it is an image without copy with probability 0.8 * 0.95 ** 5.
+    assert np.mean(infrared) == pytest.approx(20 - 0.8 * 0.95**5, abs=0.05)
+    assert set(visible) == {24}
+
+
+def test_the_images_drawn_again_are_drawn_uniformly() -> None:
+    sampler = CrossModalSampler([0] * 45, [1] * 20 + [0] * 25, num_identities=1, num_instances=5)
+    times: Counter[int] = Counter()
+    for epoch in range(2000):
+        sampler.set_epoch(epoch)
+        times.update(index for batch in sampler for index in batch if index < 20)
+    # 1 + Binomial(5, 1 / 20) each, of standard deviation 0.49.
+    assert all(abs(times[index] / 2000 - 1.25) < 0.06 for index in range(20))
+
+
+def test_regdb_epochs_are_as_long_as_the_releases() -> None:
+    """206 identities of 10 + 10 images, K = 4: three chunks each, not two."""
+    pids, modality = records([(10, 10)] * 206)
+    for whole, chunks in ((True, 3), (False, 2)):
+        sampler = CrossModalSampler(pids, modality, num_identities=8, num_instances=4, whole_chunks=whole)
+        lengths = []
+        for epoch in range(60):
+            sampler.set_epoch(epoch)
+            lengths.append(len(sampler))
+            assert len(list(sampler)) == len(sampler)
+        assert max(lengths) == 206 * chunks // 8
+        assert min(lengths) >= max(lengths) - 2
+    assert len(CrossModalSampler(pids, modality, 1, 5, whole_chunks=True)) == 206 * 2
+
+
 def test_epochs_end_only_when_too_few_identities_have_images_left() -> None:
     cells = [(8, 2), (8, 8), (4, 5), (2, 2), (1, 9)]
     sampler = CrossModalSampler(*records(cells), num_identities=2, num_instances=2)

@@ -13,9 +13,11 @@ from torchvision.transforms.v2.functional import rgb_to_grayscale
 from promptreid import host
 from promptreid.config.own_keys import AUGMENTATIONS
 from promptreid.config.own_keys import INTERPOLATIONS as NAMES
+from promptreid.config.sections import all_keys
 from promptreid.data.transforms import (
     AFTER_NORMALIZE,
     BEFORE_NORMALIZE,
+    EXCHANGES,
     INTERPOLATIONS,
     TRANSFORMS,
     Augmentation,
@@ -203,3 +205,15 @@ def test_the_configuration_has_the_same_names() -> None:
     assert tuple(TRANSFORMS) == AUGMENTATIONS
     assert NAMES == INTERPOLATIONS
     assert set(TRANSFORMS) >= BEFORE_NORMALIZE | AFTER_NORMALIZE
+
+
+def test_the_exchange_of_a_second_copy_is_checked() -> None:
+    with pytest.raises(
+        ValueError, match=r"data\.augment\.second_exchange 'blur' is none of channel_exchange, caj_exch"
+    ):
+        Augmentation(second_visible=True, second_exchange="blur")
+    with pytest.raises(
+        ValueError, match=r"data\.augment\.second_exchange caj_exchange changes nothing .*second_visible True"
+    ):
+        Augmentation(second_exchange="caj_exchange")
+    assert all_keys()["data.augment.second_exchange"].choices == EXCHANGES

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_trees import write_sysu, write_whole_llcm
+from PIL import Image
 
 from promptreid.data.dataset import Record
 from promptreid.datasets import checks
@@ -116,3 +117,25 @@ def test_a_bad_image_is_a_problem_beside_the_counts(small_llcm: Path) -> None:
 def test_no_data_set_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="RegDB not found"):
         check("regdb", str(tmp_path))
+
+
+def test_what_a_system_adds_to_a_folder_changes_no_hash(small_llcm: Path) -> None:
+    before = check("llcm", str(small_llcm))
+    for path in [*small_llcm.rglob("*")]:
+        for name in (f"._{path.name}", ".DS_Store", "Thumbs.db"):
+            (path.parent / name).write_bytes(b"\0")
+    assert check("llcm", str(small_llcm)) == before
+
+
+def test_nearly_constant_thermal_images_are_noted(small_llcm: Path) -> None:
+    for path in small_llcm.rglob("*_nir.jpg"):
+        path.unlink()
+        Image.fromarray(np.arange(7000, 7032, dtype=np.uint16).reshape(8, 4)).save(path.with_suffix(".png"))
+    report = check("llcm", str(small_llcm), decode=True)
+    assert report.problems == []
+    (note,) = report.notes
+    assert (
+        "_nir.png: a 16-bit image of the levels 7000 to 7031, of which data.range_16bit full makes 1 grey levels"
+        in note
+    )
+    assert note.endswith("(24 of the 24 16-bit images looked at are such)")

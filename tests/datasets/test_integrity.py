@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from promptreid.datasets import integrity
-from promptreid.datasets.integrity import find_bad_images, manifest
+from promptreid.datasets.integrity import find_bad_images, manifest, narrow_images
 
 
 @pytest.fixture
@@ -61,6 +61,22 @@ def test_order_is_kept_over_batches_and_workers(folder: Path, monkeypatch: pytes
     for path in paths:
         path.write_bytes(b"")
     assert [problem.split(":")[0] for problem in find_bad_images(paths, workers=3)] == [str(path) for path in paths]
+
+
+def test_16_bit_images_of_few_levels_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert narrow_images(files(folder)) == []
+    for n, high in enumerate((7300, 7400, 30000)):
+        levels = np.random.default_rng(n).integers(7000, high, (8, 8)).astype(np.uint16)
+        Image.fromarray(levels).save(folder / f"raw{n}.png")
+    (folder / "raw9.png").write_text("broken")
+    paths = files(folder)
+    (text,) = narrow_images(paths)
+    assert "raw0.png: a 16-bit image of the levels 70" in text
+    assert text.endswith("(2 of the 3 16-bit images looked at are such)")
+    monkeypatch.setattr(integrity, "_PROBES", 2)
+    assert len(paths) == 10
+    assert narrow_images(paths) == []  # a jpg and a bmp
+    assert narrow_images(paths, decode=True) == [text]
 
 
 def test_manifest_golden_value(tmp_path: Path) -> None:

@@ -26,10 +26,17 @@ def test_pairs_by_name_whatever_is_missing(
     if not any(present):
         return
     split = tmp_path_factory.mktemp("split")
-    suffixes = random.Random(seed).choices((".jpg", ".JPG", ".png", ".PNG"), k=3)
+    suffixes = random.Random(seed).choices((".jpg", ".JPG", ".png", ".PNG", ".tif", ".tiff", ".jpeg", ".bmp"), k=3)
     ending = dict(zip(FOLDERS, suffixes, strict=True))
     for modality, name in FOLDERS.items():
         touch(split / name, [f"n{k}{ending[modality]}" for k, found in enumerate(present) if modality in found])
+    touch(split / "RGB", ["._n0.jpg", ".DS_Store", "Thumbs.db"])
+    absent = [modality for modality in FOLDERS if not any(modality in found for found in present)]
+    if absent:
+        with pytest.raises(ValueError, match=f"split.*: no sample has a {absent[0]} image: looked for"):
+            in_modality_folders(split, FOLDERS)
+        assert in_modality_folders(split, FOLDERS, absent)
+        return
     expected = []
     for k, found in enumerate(present):
         if found:
@@ -64,11 +71,12 @@ def test_strips_have_their_parts_in_order(tmp_path: Path) -> None:
 
 def test_other_files_are_left_out_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in FOLDERS.values():
-        touch(tmp_path / name, ["a.jpg", ".hidden"])
-    touch(tmp_path / "NI", ["Thumbs.db", "a.jpg.txt"])
+        touch(tmp_path / name, ["a.jpg", ".hidden", "._a.jpg", "Thumbs.db"])
+    touch(tmp_path / "NI", ["notes.md", "a.jpg.txt"])
     assert len(in_modality_folders(tmp_path, FOLDERS)) == 1
+    assert len(caplog.messages) == 1
     assert "2 files or folders left out" in caplog.text
-    assert "NI/Thumbs.db" in caplog.text
+    assert "NI/a.jpg.txt" in caplog.text
     for side in NESTED.values():
         touch(tmp_path / "ids" / "0001" / side, ["a.jpg"])
     touch(tmp_path / "ids", ["notes.txt"])

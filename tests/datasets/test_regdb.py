@@ -14,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 from promptreid import PathBundle, host
+from promptreid.data.manager import ModalDataManager
 from promptreid.datasets.regdb import RegDB
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.evaluation import FeatureSet
@@ -220,3 +221,12 @@ def test_person_both_trained_and_tested(small_regdb: Path) -> None:
         (lists / f"test_{side}_1.txt").write_text((lists / f"train_{side}_1.txt").read_text())
     with pytest.raises(ValueError, match=r"test_visible_1\.txt:1: person \d is trained on too \(.*train_visible_1"):
         load(small_regdb)
+
+
+def test_batches_have_the_releases_number_on_regdb(small_regdb: Path) -> None:
+    """Three images with K = 2: a chunk of two and one that is filled up."""
+    manager = ModalDataManager(
+        root=str(small_regdb.parent), sources="regdb", height=16, width=8, workers=0, use_gpu=False,
+        train_sampler="CrossModalSampler", batch_size_train=4, num_instances=4,
+    )  # fmt: skip
+    assert len(manager.train_loader) == 4 * 2

@@ -14,6 +14,7 @@ OWN_DATA = "table"
 
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
 PLAIN = "bilinear"
+RANGES_16BIT = ("full", "minmax", "fixed")
 
 FEATURE_SUFFIXES = (".npz", ".safetensors", ".parquet", ".mat")
 METRICS = ("euclidean", "cosine")

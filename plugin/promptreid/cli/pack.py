@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from promptreid.cli.choices import INTERPOLATIONS, OWN_DATA, PLAIN
+from promptreid.cli.choices import INTERPOLATIONS, OWN_DATA, PLAIN, RANGES_16BIT
 from promptreid.cli.parsing import Parser
 
 
@@ -24,6 +24,12 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "--interpolation", choices=INTERPOLATIONS, default=PLAIN, help="filter of the resizing; default: %(default)s"
     )
+    parser.add_argument(
+        "--range-16bit", choices=RANGES_16BIT, default=RANGES_16BIT[0], help="data.range_16bit; default: %(default)s"
+    )
+    parser.add_argument(
+        "--limits-16bit", nargs=2, type=int, default=(), metavar=("LOW", "HIGH"), help="of --range-16bit fixed"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -34,10 +40,14 @@ def run(args: argparse.Namespace) -> None:
     if min(height, width) < 1:
         raise ValueError(f"argument --size: {height} {width} isn't a size, both must be at least 1")
     from promptreid.data.packing import write_pack
+    from promptreid.data.sixteen_bit import Range16
     from promptreid.engine.epoch_meter import progress
 
+    levels = Range16(args.range_16bit, tuple(args.limits_16bit))
     images = list(dict.fromkeys(path for name in args.names for path in _files(name, args.root, args.table)))
-    write_pack(args.out, args.root, images, height, width, args.interpolation, lambda paths: progress(paths, "packing"))
+    write_pack(
+        args.out, args.root, images, height, width, args.interpolation, lambda paths: progress(paths, "packing"), levels
+    )
     print(f"{len(images)} images of {height} x {width} in {args.out}, {args.out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -79,6 +79,8 @@ _MODAL_DATAMANAGER = {
     "incomplete": "data.incomplete",
     "table": "data.table",
     "decoder": "data.decoder",
+    "range_16bit": "data.range_16bit",
+    "limits_16bit": "data.limits_16bit",
     "persistent_workers": "data.persistent_workers",
 }
 _AUGMENTATION = {
@@ -90,6 +92,7 @@ _AUGMENTATION = {
     "aligned": "data.augment.aligned",
     "drop_modality": "data.augment.drop_modality",
     "second_visible": "data.augment.second_visible",
+    "second_exchange": "data.augment.second_exchange",
 }
 _STEP = {
     "amp": "train.amp",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptreid.config.schema import COUNT, DECAY, FROM_ZERO, POSITIVE, SHARE, Key, Section
+from promptreid.config.schema import COUNT, DECAY, FROM_ZERO, POSITIVE, SHARE, Key, Range, Section
 
 AUGMENTATIONS = (
     "resize",
@@ -17,7 +17,14 @@ AUGMENTATIONS = (
     "normalize",
     "pixel_erase",
     "channel_erase",
+    "caj_exchange",
+    "caj_grey",
+    "caj_erase",
 )
+EXCHANGES = ("channel_exchange", "caj_exchange")
+"""What the second copy of a visible image ends with."""
+RANGES_16BIT = ("full", "minmax", "fixed")
+"""Which levels of a 16-bit image become 0 to 255."""
 """Names of augmentations; ``promptreid.data.transforms`` says what each does."""
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
 """Filters of the augmentations' resizing."""
@@ -133,6 +140,12 @@ DATA = Section(
             range=SHARE),
         Key("data.augment.second_visible", False, "add a channel-exchanged copy of each visible image to the batch"
             " (CAJ)"),
+        Key("data.augment.second_exchange", "channel_exchange", "what that copy ends with; `caj_exchange` is the"
+            " released code's", choices=EXCHANGES, needs="data.augment.second_visible"),
+        Key("data.range_16bit", "full", "levels of a 16-bit image that become 0 to 255: `full` all of them, `minmax`"
+            " those of each image, `fixed` those of the next key", choices=RANGES_16BIT),
+        Key("data.limits_16bit", [], "lowest and highest level of `fixed`, such as `[7000, 9500]`", kind=int,
+            range=Range(0, 65535), needs="data.range_16bit=fixed"),
         Key("data.pack", "", "file of `tools/pack_dataset.py`; not set: images are decoded"),
         Key("data.table", "", "CSV or Parquet file of the data set `table`, one's own images"
             " ([datasets.md](datasets.md))"),

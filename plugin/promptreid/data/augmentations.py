@@ -42,6 +42,68 @@ class ChannelExchange(nn.Module):
         return F.permute_channels(image, [channel] * 3)
 
 
+class CajExchange(nn.Module):
+    """Put R, G or B, each as likely, into all three channels.
+
+    What CAJ's released code (Ye et al., ICCV 2021) makes of the second copy of a visible image. Takes a PIL image or a
+    (3, H, W) tensor, also a normalised one, and returns the same kind.
+    """
+
+    def forward(self, image: Any) -> Any:
+        return F.permute_channels(image, [int(torch.randint(_GREY, ()))] * 3)
+
+
+class CajGrey(nn.Module):
+    """R, G or B in all three channels, a quarter of the time each, luma or no change, an eighth each.
+
+    What CAJ's released code makes of an infrared image; otherwise like :class:`CajExchange`.
+    """
+
+    def forward(self, image: Any) -> Any:
+        draw = int(torch.randint(8, ()))
+        if draw < 6:
+            return F.permute_channels(image, [draw // 2] * 3)
+        return F.rgb_to_grayscale(image, num_output_channels=3) if draw == 6 else image
+
+
+class CajErase(nn.Module):
+    """Half of the time, fill one box with a constant per channel, as CAJ's released code draws it.
+
+    The area is uniform in [0.02, 0.4] of the image and the ratio of height to width uniform in [0.3, 1 / 0.3], where
+    torchvision's ``RandomErasing`` draws the ratio's logarithm. Up to a hundred boxes are drawn until one is smaller
+    than the image both ways. Takes and returns a (3, H, W) tensor.
+
+    Args:
+        value: per channel, as it stands in the result.
+    """
+
+    AREA, RATIO, ATTEMPTS = (0.02, 0.4), (0.3, 1 / 0.3), 100
+
+    def __init__(self, value: tuple[float, float, float]) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, image: Tensor) -> Tensor:
+        if torch.rand(()) >= 0.5:
+            return image
+        height, width = image.shape[-2:]
+        for _ in range(self.ATTEMPTS):
+            area = height * width * _uniform(*self.AREA)
+            ratio = _uniform(*self.RATIO)
+            rows, columns = round((area * ratio) ** 0.5), round((area / ratio) ** 0.5)
+            if rows < height and columns < width:
+                top, left = (int(torch.randint(end + 1, ())) for end in (height - rows, width - columns))
+                image = image.clone()
+                box = image[..., top : top + rows, left : left + columns]
+                box.copy_(torch.tensor(self.value, dtype=image.dtype)[:, None, None].expand_as(box))
+                return image
+        return image
+
+
+def _uniform(low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand(()))
+
+
 class SeparableBlur(nn.Module):
     """``torchvision.transforms.v2.GaussianBlur`` for PIL images, as one pass along each axis.
 

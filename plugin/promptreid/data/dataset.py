@@ -21,6 +21,7 @@ from promptreid.data.cameras import row_of
 from promptreid.data.images import PILLOW, read_images
 from promptreid.data.packing import Pack
 from promptreid.data.sampling import ModalityBalancer
+from promptreid.data.sixteen_bit import FULL, Range16
 
 logger = logging.getLogger(__name__)
 
@@ -77,8 +78,12 @@ class ModalDataset(host.ImageDataset):
     """Where images are read from instead of their own files."""
     decoder = PILLOW
     """What decodes those files; see :data:`promptreid.data.images.DECODERS`."""
+    range_16bit: Range16 = FULL
+    """Which of its 65536 levels a 16-bit image's 256 are; see :mod:`promptreid.data.sixteen_bit`."""
     balance_batches = True
     """Draw K images of each modality wherever a train batch is one of identities; off when the sampler does."""
+    whole_chunks = False
+    """Let that sampler draw again where it would leave a remainder out, as MIP's released code does on RegDB."""
     named_protocols: tuple[Any, ...] = ()
     """Protocols that are used only when ``test.protocols`` names them."""
     missing_protocols: Mapping[str, str] = MappingProxyType({})
@@ -94,6 +99,8 @@ class ModalDataset(host.ImageDataset):
     """For each camera space among the train images, the row of its first camera in a model's camera table."""
     camera_offset: int | None = 0
     """What is added to the true camera of each sample; None marks all cameras as unknown."""
+    incomplete_note: str = ""
+    """What of the published test set isn't on disk, such as ``"38 of 3803 queries"``; results are labelled with it."""
     split: str = ""
     """Which of several divisions into training and test identities this is, such as ``"regdb split 3"``."""
 
@@ -172,7 +179,9 @@ class ModalDataset(host.ImageDataset):
         return PathBundle({**dict.fromkeys(names), names[0]: path}, camid)
 
     def _read(self, files: list[str]) -> list[Image.Image]:
-        return read_images(files, self.decoder) if self.pack is None else [self.pack.read(file) for file in files]
+        if self.pack is not None:
+            return [self.pack.read(file) for file in files]
+        return read_images(files, self.decoder, self.range_16bit)
 
     def _sample(
         self,
@@ -221,6 +230,16 @@ class ModalDataset(host.ImageDataset):
         merged.num_cameras = self.num_cameras + getattr(other, "num_cameras", other.num_train_cams)
         merged._balancer = None
         return merged
+
+    def combine_all(self) -> None:
+        """As torchreid's, which fails where an identity has queries and nothing in the gallery (SYSU-MM01 indoor)."""
+        query: list[Record] = self.query
+        gallery: list[Record] = self.gallery
+        known = {record[1] for record in gallery}
+        self.query: list[Record] = [record for record in query if record[1] in known]
+        self.gallery: list[Record] = gallery + [record for record in query if record[1] not in known]
+        super().combine_all()
+        self.query, self.gallery = query, gallery
 
     def show_summary(self) -> None:
         """Log identities, images and cameras per split and modality (torchreid prints; a library should not).

@@ -8,72 +8,103 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from promptreid.config.own_keys import DECODERS
 from promptreid.data import jpeg, strips
+from promptreid.data.sixteen_bit import FULL, TOP, Range16, is_narrow, warn_if_narrow
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+"""Of image files in a folder, in any case."""
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 MAX_PIXELS = 16_000_000
 """Person and vehicle crops have well under a million; anything larger is not a crop, or an attack."""
-PILLOW = "pillow"
-DECODERS = (PILLOW, "simplejpeg")
-"""Names of ``data.decoder``; the second decodes JPEG files faster, to the same pixels, the rest is Pillow's."""
+PILLOW = DECODERS[0]  # the other decodes JPEG files faster, to the same pixels; the rest is Pillow's
 
+_SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")
 _ATTEMPTS = 3
 _PAUSE = 0.2  # seconds; a busy network file system recovers in less
 _BITS_PER_SAMPLE = 258  # the tag of a TIFF file
 
 
-def read_image(path: str, decoder: str = PILLOW) -> Image.Image:
+def read_image(path: str, decoder: str = PILLOW, range_16bit: Range16 = FULL) -> Image.Image:
     """Decode one image file, or one part of a strip, completely, as 8-bit RGB.
 
     A read error is tried again twice, since network file systems hiccup; a file that is not an image is not.
     (torchreid's own ``read_image`` repeats both for ever.)
 
-    Greyscale goes into all three channels, transparency is dropped. 16-bit grey, as thermal cameras write it, is
-    scaled as a whole: 0 to 65535 becomes 0 to 255. (Pillow clips everything above 255 to white.)
+    Greyscale goes into all three channels, transparency is dropped. Of 16-bit grey, as thermal cameras write it,
+    ``range_16bit`` becomes 0 to 255: all of it, unless told otherwise. (Pillow clips everything above 255 to white.)
 
     Args:
         path: JPEG, PNG, BMP, WebP or TIFF file, or a part of one as :func:`promptreid.data.strips.part` names it.
         decoder: one of ``DECODERS``.
+        range_16bit: for 16-bit grey images.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: not an image, truncated, larger than ``MAX_PIXELS``, of numbers whose range isn't known (floats,
             32-bit integers), or not a strip of the size that the path asks for.
     """
-    return read_images([path], decoder)[0]
+    return read_images([path], decoder, range_16bit)[0]
 
 
-def read_images(paths: Sequence[str], decoder: str = PILLOW) -> list[Image.Image]:
+def read_images(paths: Sequence[str], decoder: str = PILLOW, range_16bit: Range16 = FULL) -> list[Image.Image]:
     """Like :func:`read_image` for each path, in their order; a file of which several parts are asked is read once."""
     by_file: dict[str, list[str]] = {}
     for path in paths:
         by_file.setdefault(strips.file_of(path), []).append(path)
-    found = {path: image for parts in by_file.values() for path, image in _parts(parts, decoder)}
+    read = (_parts(parts, decoder, range_16bit) for parts in by_file.values())
+    found = {path: image for parts in read for path, image in parts}
     # Transforms may change an image in place, so no two results are one object.
     return [found[path].copy() if path in paths[:place] else found[path] for place, path in enumerate(paths)]
 
 
-def read_in_turn(paths: Iterable[str]) -> Iterator[tuple[str, Image.Image]]:
+def read_in_turn(paths: Iterable[str], range_16bit: Range16 = FULL) -> Iterator[tuple[str, Image.Image]]:
     """Each path with its image, one file after the other; neighbouring parts of a strip are decoded together."""
     for _, parts in groupby(paths, key=strips.file_of):
-        yield from _parts(list(parts), PILLOW)
+        yield from _parts(list(parts), PILLOW, range_16bit)
 
 
-def _parts(paths: Sequence[str], decoder: str) -> Iterator[tuple[str, Image.Image]]:
+def levels_16bit(path: str) -> NDArray[np.int64] | None:
+    """The levels of a 16-bit grey image, (H, W); None, without decoding it, for another image.
+
+    Raises:
+        ValueError, OSError: not an image, or integers beyond 16 bit.
+    """
+    with Image.open(strips.file_of(path), formats=FORMATS) as image:
+        return _levels(path, image) if _is_16bit(image) else None
+
+
+def warn_of_narrow_ranges(paths: Iterable[str]) -> None:
+    """Log, once in a process, that 16-bit images among ``paths`` use less than a tenth of their levels.
+
+    What can't be read is left for whoever wants the image.
+    """
+    for path in paths:
+        try:
+            levels = levels_16bit(path)
+        except (ValueError, OSError):
+            continue
+        if levels is not None and is_narrow(levels):
+            warn_if_narrow(path, levels)
+            return
+
+
+def _parts(paths: Sequence[str], decoder: str, range_16bit: Range16) -> Iterator[tuple[str, Image.Image]]:
     """The images of paths that all are of one file."""
-    whole = _read_file(strips.file_of(paths[0]), decoder)
+    whole = _read_file(strips.file_of(paths[0]), decoder, range_16bit)
     for path in paths:
         strips.check_size(path, (whole.height, whole.width))
         _, _, count = strips.split(path)
         yield path, whole if count == 1 else whole.crop(strips.box(path))
 
 
-def _read_file(path: str, decoder: str) -> Image.Image:
+def _read_file(path: str, decoder: str, range_16bit: Range16) -> Image.Image:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return _decode(path, decoder)
+            return _decode(path, decoder, range_16bit)
         except FileNotFoundError:
             raise FileNotFoundError(f"{path}: no such image file; is the data set complete?") from None
         except UnidentifiedImageError:
@@ -85,7 +116,7 @@ def _read_file(path: str, decoder: str) -> Image.Image:
     raise AssertionError("unreachable")
 
 
-def _decode(path: str, decoder: str) -> Image.Image:
+def _decode(path: str, decoder: str, range_16bit: Range16) -> Image.Image:
     if decoder != PILLOW:
         image = jpeg.decode(Path(path).read_bytes(), MAX_PIXELS)
         if image is not None:
@@ -93,23 +124,29 @@ def _decode(path: str, decoder: str) -> Image.Image:
     with Image.open(path, formats=FORMATS) as image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{path}: {image.width} x {image.height} pixels; the limit for a crop is {MAX_PIXELS}")
-        return _as_rgb(path, image)
+        return _as_rgb(path, image, range_16bit)
 
 
-def _as_rgb(path: str, image: Image.Image) -> Image.Image:
+def _as_rgb(path: str, image: Image.Image, range_16bit: Range16) -> Image.Image:
     if image.mode == "F":
         raise ValueError(f"{path}: 32-bit floats, whose range isn't known; convert the file to 8 or 16 bit")
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        return _scaled(path, image)
+    if _is_16bit(image):
+        levels = _levels(path, image)
+        if range_16bit == FULL:
+            warn_if_narrow(path, levels)
+        return Image.fromarray(range_16bit.scaled(levels)).convert("RGB")
     return image.convert("RGB")
 
 
-def _scaled(path: str, image: Image.Image) -> Image.Image:
-    """0..65535 as 0..255, rounded; 65535 is 255 x 257."""
+def _is_16bit(image: Image.Image) -> bool:
+    return image.mode == "I" or image.mode.startswith("I;16")
+
+
+def _levels(path: str, image: Image.Image) -> NDArray[np.int64]:
     values = np.asarray(image).astype(np.int64)
-    if _is_wide(image) or values.min() < 0 or values.max() > 65535:
+    if _is_wide(image) or values.min() < 0 or values.max() > TOP:
         raise ValueError(f"{path}: integers beyond 16 bit, whose range isn't known; convert the file to 8 or 16 bit")
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+    return values
 
 
 def _is_wide(image: Image.Image) -> bool:
@@ -120,6 +157,11 @@ def _is_decoding_error(error: OSError) -> bool:
     return error.errno is None  # Pillow's own complaints carry no errno, those of the file system do
 
 
-def list_images(folder: Path, suffixes: tuple[str, ...] = (".jpg",)) -> list[Path]:
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is an operating system's own, such as ``.DS_Store``, ``._0001.jpg`` or ``Thumbs.db``."""
+    return name.startswith(".") or name.casefold() in _SYSTEM_FILES
+
+
+def list_images(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
     """The image files of a folder, sorted by name; hidden files are left out."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != ".")
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and not is_hidden(path.name))

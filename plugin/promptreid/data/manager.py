@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,20 +14,22 @@ from torchvision.transforms import v2
 from promptreid import host
 from promptreid.data import jpeg
 from promptreid.data.aligned import POOLED, named_steps
-from promptreid.data.augmentations import ChannelExchange
 from promptreid.data.cameras import map_test_cameras
 from promptreid.data.dataset import ModalDataset
-from promptreid.data.images import DECODERS, PILLOW
+from promptreid.data.images import DECODERS, PILLOW, warn_of_narrow_ranges
 from promptreid.data.options import INCOMPLETE, bound_options
 from promptreid.data.packing import Pack, files_of
 from promptreid.data.samplers import CrossModalSampler, IdentitySampler
 from promptreid.data.seeding import DrawnBatches, SeededBatches, SeededDataset
-from promptreid.data.transforms import PLAIN, Augmentation, ImageSettings
+from promptreid.data.sixteen_bit import FULL, Range16
+from promptreid.data.transforms import PLAIN, TRANSFORMS, Augmentation, ImageSettings
 
 logger = logging.getLogger(__name__)
 
 CROSS_MODAL = "CrossModalSampler"
 IDENTITY = "IdentitySampler"
+_READING = ("data.pack", "data.decoder", "data.range_16bit")
+_PROBES = 8  # samples of each set whose 16-bit images are looked at before training
 
 
 class ModalDataManager(host.ImageDataManager):
@@ -55,13 +58,16 @@ class ModalDataManager(host.ImageDataManager):
         incomplete: ``skip`` or ``keep`` samples that lack a modality, in data sets that have such.
         table: file of the data set ``table``.
         decoder: ``pillow`` or ``simplejpeg``, of the files of data sets of ours.
+        range_16bit, limits_16bit: which levels of 16-bit images become 0 to 255, in data sets of ours; see
+            :class:`promptreid.data.sixteen_bit.Range16`.
         rank, world_size: this process among those that train together.
         trained: what a checkpoint says of its training data
             (:func:`~promptreid.engine.checkpoints.provenance.data_record`). The sources are not read then: for tests.
         kwargs: torchreid's own.
 
     Raises:
-        ValueError: settings that contradict each other or need a multi-modal data set; an unusable pack.
+        ValueError: settings that contradict each other or need a multi-modal data set; an unusable pack; ``combineall``
+            where a target's test images would be trained on; ``k_tfm`` above 1.
         FileNotFoundError: no such data set or pack; nothing is downloaded.
         ModuleNotFoundError: the decoder isn't installed.
     """
@@ -79,6 +85,8 @@ class ModalDataManager(host.ImageDataManager):
         incomplete: str = INCOMPLETE[0],
         table: str = "",
         decoder: str = PILLOW,
+        range_16bit: str = FULL.name,
+        limits_16bit: Sequence[int] = (),
         rank: int = 0,
         world_size: int = 1,
         trained: Mapping[str, Any] | None = None,
@@ -99,6 +107,12 @@ class ModalDataManager(host.ImageDataManager):
             )
         _check_name("data.incomplete", incomplete, INCOMPLETE)
         _check_name("data.decoder", decoder, DECODERS)
+        levels = Range16(range_16bit, tuple(limits_16bit))
+        if kwargs.get("k_tfm", 1) != 1:
+            raise ValueError(
+                f"data.k_tfm {kwargs['k_tfm']}: neither torchreid's engines nor ours take a list of augmented copies "
+                "of an image; set it to 1"
+            )
         # A table that somebody registered under another name has its file already.
         options = {"incomplete": incomplete} | ({"table": table} if table else {})
         bound = bound_options(_names(kwargs), options, {"incomplete": INCOMPLETE[0], "table": ""})
@@ -106,12 +120,15 @@ class ModalDataManager(host.ImageDataManager):
             # torchreid refuses a sampler that it doesn't know; its stand-in is replaced before anything is drawn.
             super().__init__(**{**kwargs, "train_sampler": "SequentialSampler" if ours else sampler})
         augment = augment or Augmentation()
+        if kwargs.get("combineall"):
+            self._refuse_tested_images()
         self._check_datasets(
             {
                 "sampler.train_sampler": sampler == CROSS_MODAL,
                 "data.augment": augment.asked,
                 "data.pack": bool(pack),
                 "data.decoder": decoder != PILLOW,
+                "data.range_16bit": levels != FULL,
             }
         )
         if trained:
@@ -119,7 +136,9 @@ class ModalDataManager(host.ImageDataManager):
             self._num_train_pids, self._num_train_cams = trained["identities"], trained["cameras"]
         self.map_cameras(self.camera_rows, tell=False)
         self._set_augmentation(augment)
-        self._set_reading(pack, decoder, kwargs.get("root", ""), augment.interpolation)
+        self._set_decoding(decoder, levels)
+        if pack:
+            self._set_pack(Pack(pack, kwargs.get("root", "")), levels, augment.interpolation)
         batches: Any = DrawnBatches(self.train_loader.batch_sampler, seed)
         if ours:
             sizes = kwargs.get("batch_size_train", 32), kwargs.get("num_instances", 4)
@@ -152,9 +171,24 @@ class ModalDataManager(host.ImageDataManager):
         """Only data sets of ours know chains per modality, packs and decoders."""
         tested = [loader.dataset for loader in self._test_loaders()]
         for key in (key for key, wanted in asked.items() if wanted):
-            for dataset in [self.train_loader.dataset, *(tested if key in ("data.pack", "data.decoder") else [])]:
+            for dataset in [self.train_loader.dataset, *(tested if key in _READING else [])]:
                 if not isinstance(dataset, ModalDataset):
                     raise ValueError(f"{key}: {type(dataset).__name__} isn't multi-modal; leave this key unset")
+
+    def _refuse_tested_images(self) -> None:
+        """``data.combineall`` trains on all images of the sources, among which no target's test images may be."""
+        trained = set(map(os.path.abspath, files_of(self.train_loader.dataset.data)))
+        tested = {name: [loader.dataset.data for loader in pair.values()] for name, pair in self.test_loader.items()}
+        seen = {
+            name: sum(os.path.abspath(path) in trained for records in found for path in files_of(records))
+            for name, found in tested.items()
+        }
+        named = [f"{name} ({count} images)" for name, count in seen.items() if count]
+        if named:
+            raise ValueError(
+                f"data.combineall True trains on query and gallery images of data.targets {', '.join(named)}, and a "
+                "test of what was trained on says nothing: set it to False, or test on another data set"
+            )
 
     def _set_augmentation(self, augment: Augmentation) -> None:
         if augment.asked:
@@ -175,7 +209,7 @@ class ModalDataManager(host.ImageDataManager):
         if augment.second_visible:
             _refuse_tuples(dataset, "data.augment.second_visible True", "set it to False")
             visible = dataset.transforms.get(dataset.modalities[0], self.transform_tr)
-            dataset.second_visible = v2.Compose([visible, ChannelExchange()])
+            dataset.second_visible = v2.Compose([visible, TRANSFORMS[augment.second_exchange](image)])
 
     def _warn_of_pools(self, aligned: bool) -> None:
         """``random_patch`` depends on the images that its worker has met, whatever the seed."""
@@ -193,21 +227,22 @@ class ModalDataManager(host.ImageDataManager):
             "isn't repeated or resumed exactly"
         )
 
-    def _set_reading(self, pack: str, decoder: str, root: str, interpolation: str) -> None:
-        readers, tested = [self.train_loader.dataset], [loader.dataset for loader in self._test_loaders()]
+    def _set_decoding(self, decoder: str, levels: Range16) -> None:
         if decoder != PILLOW:
             jpeg.check_installed()
-            for dataset in readers + tested:
-                dataset.decoder = decoder
-        if not pack:
-            return
-        packed = Pack(pack, root)
-        if interpolation == PLAIN:
-            readers += tested
-        else:
+        targets = [self.train_loader_t.dataset] if self.train_loader_t is not None else []
+        for dataset in self._all_datasets() + targets:
+            if isinstance(dataset, ModalDataset):
+                dataset.decoder, dataset.range_16bit = decoder, levels
+                if levels == FULL:
+                    # Here, since the workers of a loader would all say so, in every epoch.
+                    warn_of_narrow_ranges(files_of(dataset.data[:: max(1, len(dataset.data) // _PROBES)]))
+
+    def _set_pack(self, packed: Pack, levels: Range16, interpolation: str) -> None:
+        if interpolation != PLAIN:
             logger.info("test images are decoded: they are resized with %s, the pack with %s", PLAIN, interpolation)
-        for dataset in readers:
-            packed.check(files_of(dataset.data), self.height, self.width, interpolation)
+        for dataset in self._all_datasets() if interpolation == PLAIN else [self.train_loader.dataset]:
+            packed.check(files_of(dataset.data), self.height, self.width, interpolation, levels)
             dataset.pack = packed
 
     def _identity_batches(self, batch_size: int, num_instances: int, **process: int) -> IdentitySampler:
@@ -234,6 +269,7 @@ class ModalDataManager(host.ImageDataManager):
             num_identities=batch_size // num_instances,
             num_instances=num_instances // modalities,
             num_modalities=modalities,
+            whole_chunks=dataset.whole_chunks,
             **process,
         )
 
@@ -252,6 +288,9 @@ class ModalDataManager(host.ImageDataManager):
             # workers start: a resumed run would go on with other numbers.
             generator=torch.Generator(),
         )
+
+    def _all_datasets(self) -> list[Any]:
+        return [self.train_loader.dataset, *(loader.dataset for loader in self._test_loaders())]
 
     def _test_loaders(self) -> list[Any]:
         return [loader for pair in self.test_loader.values() for loader in pair.values()]

@@ -9,9 +9,6 @@ from typing import Any
 
 from promptreid import host
 
-INCOMPLETE = ("skip", "keep")
-"""What may become of samples that lack a modality."""
-
 
 def bound_options(
     names: Iterable[str], options: Mapping[str, Any], defaults: Mapping[str, Any]

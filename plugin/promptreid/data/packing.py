@@ -21,6 +21,7 @@ from PIL import Image
 
 from promptreid.data.batch import PathBundle
 from promptreid.data.images import read_image, read_in_turn
+from promptreid.data.sixteen_bit import FULL, Range16
 from promptreid.data.strips import file_of
 from promptreid.files import atomic_path, write_text
 
@@ -49,6 +50,7 @@ class Pack:
         index = _read_index(self.file)
         self.height, self.width = index["height"], index["width"]
         self.interpolation: str = index["interpolation"]
+        self.range_16bit: str = index.get("range_16bit", str(FULL))  # which older packs don't tell
         self._made_with = index["library"]
         base = Path(root).expanduser().absolute()
         self._sources = {os.path.normpath(base / name): source for name, *source in index["files"]}
@@ -75,7 +77,9 @@ class Pack:
             raise ValueError(f"{path} isn't in the pack {self.file}; {REMEDY}")
         return Image.fromarray(self._map()[row])
 
-    def check(self, files: Sequence[str], height: int, width: int, interpolation: str) -> None:
+    def check(
+        self, files: Sequence[str], height: int, width: int, interpolation: str, range_16bit: Range16 = FULL
+    ) -> None:
         """Refuse what isn't exactly these images at this size.
 
         Every file has to be in the pack and as large and as old as when it was packed, or else have the same
@@ -85,12 +89,13 @@ class Pack:
             files: paths of the images that will be read.
             height, width: pixels that the run trains at.
             interpolation: filter with which it would resize.
+            range_16bit: of 16-bit images, with which it would read them.
 
         Raises:
             ValueError: the pack is another one, or older than a file.
             FileNotFoundError: a file is gone.
         """
-        self._check_geometry(height, width, interpolation)
+        self._check_making(height, width, interpolation, range_16bit)
         known: set[tuple[Any, ...]] = set()  # the parts of a strip have one file, which is looked at once
         for path in files:
             source = self._sources.get(os.path.abspath(path))
@@ -101,13 +106,13 @@ class Pack:
                 raise ValueError(f"data.pack {self.file}: {path} has changed since it was packed; {REMEDY}")
             known.add(state)
         for path in files[:: max(1, len(files) // _PROBES)]:
-            if not np.array_equal(np.asarray(self.read(path)), decode(path, height, width, interpolation)):
+            if not np.array_equal(np.asarray(self.read(path)), decode(path, height, width, interpolation, range_16bit)):
                 raise ValueError(
                     f"data.pack {self.file}: {path} decodes to other pixels; the pack was made with Pillow "
                     f"{self._made_with}, here is {PIL.__version__}; {REMEDY}"
                 )
 
-    def _check_geometry(self, height: int, width: int, interpolation: str) -> None:
+    def _check_making(self, height: int, width: int, interpolation: str, range_16bit: Range16) -> None:
         if (self.height, self.width) != (height, width):
             raise ValueError(
                 f"data.pack {self.file} holds images of {self.height} x {self.width}, but data.height and data.width "
@@ -117,6 +122,11 @@ class Pack:
             raise ValueError(
                 f"data.pack {self.file} was resized with {self.interpolation}, but data.augment.interpolation is "
                 f"{interpolation}; {REMEDY}"
+            )
+        if self.range_16bit != str(range_16bit):
+            raise ValueError(
+                f"data.pack {self.file} was made with data.range_16bit {self.range_16bit}, but the run asks for "
+                f"{range_16bit}; {REMEDY}"
             )
 
     def _map(self) -> Pixels:
@@ -138,9 +148,9 @@ def files_of(records: Iterable[tuple[Any, ...]]) -> list[str]:
     return list(found)
 
 
-def decode(path: str, height: int, width: int, interpolation: str) -> Pixels:
+def decode(path: str, height: int, width: int, interpolation: str, range_16bit: Range16 = FULL) -> Pixels:
     """A file as (height, width, 3) uint8, decoded and resized as a chain of transforms does it."""
-    return _resized(read_image(path), height, width, interpolation)
+    return _resized(read_image(path, range_16bit=range_16bit), height, width, interpolation)
 
 
 def _resized(image: Image.Image, height: int, width: int, interpolation: str) -> Pixels:
@@ -155,6 +165,7 @@ def write_pack(
     width: int,
     interpolation: str,
     watch: Callable[[Sequence[str]], Iterable[str]] = iter,
+    range_16bit: Range16 = FULL,
 ) -> None:
     """Decode and resize ``files`` into a pack, which appears whole or not at all.
 
@@ -165,6 +176,7 @@ def write_pack(
         height, width: in pixels.
         interpolation: ``bilinear``, ``bicubic`` or ``lanczos``.
         watch: wraps the files as they are read, such as a progress bar.
+        range_16bit: of 16-bit images.
 
     Raises:
         ValueError: another suffix than ``.npy``, no image, or a file that isn't one.
@@ -180,7 +192,7 @@ def write_pack(
     with atomic_path(target) as temporary:
         pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(files), height, width, 3))
         file_before, details = "", []
-        for row, (path, image) in enumerate(read_in_turn(watch(files))):
+        for row, (path, image) in enumerate(read_in_turn(watch(files), range_16bit)):
             if file_of(path) != file_before:
                 file_before, details = file_of(path), _describe(file_of(path))
             pixels[row] = _resized(image, height, width, interpolation)
@@ -188,7 +200,8 @@ def write_pack(
         pixels.flush()
         _index_of(target).unlink(missing_ok=True)  # from here until the end there is no pack, so never a mixed one
     head = {"version": VERSION, "height": height, "width": width, "interpolation": interpolation}
-    write_text(_index_of(target), json.dumps({**head, "library": PIL.__version__, "files": entries}))
+    made = {"range_16bit": str(range_16bit), "library": PIL.__version__}
+    write_text(_index_of(target), json.dumps({**head, **made, "files": entries}))
 
 
 def _index_of(file: Path) -> Path:

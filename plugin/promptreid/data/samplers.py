@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from promptreid.data.sampling import pool_by_cell
@@ -18,10 +19,9 @@ _NAMED = 20  # skipped identities that the warning lists
 class _PoolSampler(Sampler[list[int]]):
     """What both samplers share: every identity has one pool of indices, or several that are drawn from in step.
 
-    Of each identity every pool gets as many draws as its largest one has entries, and at least K: a pool that has
-    enough each entry at most once, the others with replacement. The draws are cut into chunks of K per pool, and a
-    remainder below K is left out. A batch takes one chunk of each of P identities, drawn from those that still have
-    one, until fewer than P are left.
+    Of each identity every pool gets as many draws as its largest one has entries, and at least K. The draws are cut
+    into chunks of K per pool, and a remainder below K is left out. A batch takes one chunk of each of P identities,
+    drawn from those that still have one, until fewer than P are left.
 
     Batches are a function of (seed, epoch) and nothing else. No state is kept, so a resumed run only has to call
     :meth:`set_epoch`, and no other random state is read or changed. Without ``set_epoch`` every epoch is epoch 0.
@@ -89,13 +89,18 @@ class _PoolSampler(Sampler[list[int]]):
     def _draw_images(self, pools: list[list[int]], rng: np.random.Generator) -> list[list[int]]:
         """The chunks of one identity: K indices of each pool, pool after pool."""
         size = self._size(pools)
-        drawn = np.stack([rng.choice(pool, size, replace=len(pool) < size) for pool in pools])
+        drawn = np.stack([self._draw_pool(pool, size, rng) for pool in pools])
         count = size // self.num_instances
         chunks = drawn[:, : count * self.num_instances].reshape(len(pools), count, self.num_instances)
         whole: list[list[int]] = chunks.swapaxes(0, 1).reshape(count, -1).tolist()
         return whole
 
+    def _draw_pool(self, pool: list[int], size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """So many draws of one pool: each entry at most once, or where it has too few, all with replacement."""
+        return rng.choice(pool, size, replace=len(pool) < size)
+
     def _size(self, pools: list[list[int]]) -> int:
+        """Draws of each pool."""
         return max(self.num_instances, *map(len, pools))
 
 
@@ -140,9 +145,13 @@ class CrossModalSampler(_PoolSampler):
     """A batch sampler: each batch holds P identities, each with K images of every modality.
 
     An epoch is that of MIP's released code. Of each identity every modality gets as many draws as its largest one has
-    images, and at least K: the largest one each image once, the others with replacement. The draws are cut into chunks
-    of K per modality, and a remainder below K is left out. A batch takes one chunk of each of P identities, drawn
-    from those that still have one, until fewer than P are left. Everything else is as in :class:`IdentitySampler`.
+    images, and at least K: each image once, and what is missing then by drawing again, with replacement. The draws,
+    in random order, are cut into chunks of K per modality, and a remainder below K is left out. A batch takes one chunk
+    of each of P identities, drawn from those that still have one, until fewer than P are left. Everything else is as
+    in :class:`IdentitySampler`.
+
+    With ``whole_chunks``, which that code has for RegDB, there is no remainder: every modality gets the next multiple
+    of K. (Where the number of images is a multiple already, that code draws K more all the same; here it doesn't.)
 
     Within a batch the images of an identity stand together, first K of modality 0, then K of modality 1.
     *Identities that lack a modality* are skipped, with one warning that names them.
@@ -156,6 +165,7 @@ class CrossModalSampler(_PoolSampler):
         num_modalities: M; the batch has P x M x K images.
         rank: of this process, from 0.
         world_size: number of processes.
+        whole_chunks: draw again instead of leaving a remainder out.
 
     Raises:
         ValueError: a number out of range, or fewer than P identities with all modalities.
@@ -171,7 +181,9 @@ class CrossModalSampler(_PoolSampler):
         num_modalities: int = 2,
         rank: int = 0,
         world_size: int = 1,
+        whole_chunks: bool = False,
     ) -> None:
+        self.whole_chunks = whole_chunks
         pools = _complete_pools(pids, modality, num_modalities)
         self.skipped = sorted(set(map(int, pids)) - set(pools))
         if self.skipped:
@@ -179,6 +191,15 @@ class CrossModalSampler(_PoolSampler):
             logger.warning("%d identities lack a modality and are never drawn: %s", len(self.skipped), named)
         described = f" with images of all {num_modalities} modalities"
         super().__init__(pools, described, num_identities, num_instances, seed, rank, world_size)
+
+    def _draw_pool(self, pool: list[int], size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        if len(pool) >= size:
+            return super()._draw_pool(pool, size, rng)
+        return rng.permutation(np.concatenate([pool, rng.choice(pool, size - len(pool))]))
+
+    def _size(self, pools: list[list[int]]) -> int:
+        size = super()._size(pools)
+        return -(-size // self.num_instances) * self.num_instances if self.whole_chunks else size
 
 
 def nominal_batches(counts: Iterable[int], batch_size: int, num_instances: int) -> int:

@@ -14,12 +14,19 @@ from typing import Any
 from torchvision.transforms import InterpolationMode, v2
 
 from promptreid.config.keys import did_you_mean
-from promptreid.data.augmentations import ChannelExchange, SeparableBlur, ToFloatTensor
+from promptreid.config.own_keys import EXCHANGES, INTERPOLATIONS
+from promptreid.data.augmentations import (
+    CajErase,
+    CajExchange,
+    CajGrey,
+    ChannelExchange,
+    SeparableBlur,
+    ToFloatTensor,
+)
 
 Transform = Callable[[Any], Any]
 
-INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
-PLAIN = "bilinear"
+PLAIN = INTERPOLATIONS[0]
 """The filter of torchreid's own transforms, with which images are always tested."""
 
 _UNSET = "leave this key unset"
@@ -61,6 +68,7 @@ class Augmentation:
         aligned: the images of a sample are cropped, flipped, erased, ... alike; see :mod:`promptreid.data.aligned`.
             Makes no difference where a sample is one image.
         drop_modality: probability, at least 0 and below 1, with which each modality of a train sample is left out.
+        second_exchange: one of ``EXCHANGES``, for the copy of ``second_visible``.
 
     Raises:
         ValueError: a filter for chains that aren't there, or a probability out of range.
@@ -74,6 +82,7 @@ class Augmentation:
     thermal_infrared: Sequence[str] = ()
     aligned: bool = False
     drop_modality: float = 0.0
+    second_exchange: str = "channel_exchange"
 
     def __post_init__(self) -> None:
         others = self.infrared or self.near_infrared or self.thermal_infrared
@@ -81,6 +90,13 @@ class Augmentation:
             raise ValueError(f"{self._filter()}: set both data.augment.visible and data.augment.infrared, {_OR_NONE}")
         if not 0 <= self.drop_modality < 1:
             raise ValueError(f"data.augment.drop_modality {self.drop_modality} must be at least 0 and below 1")
+        if self.second_exchange not in EXCHANGES:
+            raise ValueError(f"data.augment.second_exchange {self.second_exchange!r} is none of {', '.join(EXCHANGES)}")
+        if self.second_exchange != EXCHANGES[0] and not self.second_visible:
+            raise ValueError(
+                f"data.augment.second_exchange {self.second_exchange} changes nothing without a second copy: set "
+                "data.augment.second_visible True, or leave this key out"
+            )
 
     @property
     def asked(self) -> bool:
@@ -152,9 +168,12 @@ def _blur(_: ImageSettings) -> Transform:
     return SeparableBlur(kernel_size=21, sigma=(0.1, 3.0))
 
 
+_CAJ_FILL = (0.4914, 0.4822, 0.4465)
+"""CAJ fills after normalisation with these values as they stand, although they were means of images in [0, 1]."""
+
+
 def _channel_erase(_: ImageSettings) -> Transform:
-    # CAJ fills after normalisation with these values as they stand, although they were means of images in [0, 1].
-    return v2.RandomErasing(p=0.5, scale=(0.02, 0.4), ratio=(0.3, 1 / 0.3), value=(0.4914, 0.4822, 0.4465))
+    return v2.RandomErasing(p=0.5, scale=(0.02, 0.4), ratio=(0.3, 1 / 0.3), value=_CAJ_FILL)
 
 
 TRANSFORMS: dict[str, Builder] = {
@@ -170,11 +189,14 @@ TRANSFORMS: dict[str, Builder] = {
     "normalize": _normalize,
     "pixel_erase": lambda _: v2.RandomErasing(p=0.5, scale=(0.02, 1 / 3), ratio=(0.3, 1 / 0.3), value="random"),
     "channel_erase": _channel_erase,
+    "caj_exchange": lambda _: CajExchange(),
+    "caj_grey": lambda _: CajGrey(),
+    "caj_erase": lambda _: CajErase(_CAJ_FILL),
 }
 """Every name a chain may have; ``docs/config.md`` says what each one does."""
 
 BEFORE_NORMALIZE = frozenset({"resize", "pad_crop", "jitter", "blur", "jitter_or_blur"})
-AFTER_NORMALIZE = frozenset({"pixel_erase", "channel_erase"})
+AFTER_NORMALIZE = frozenset({"pixel_erase", "channel_erase", "caj_erase"})
 
 
 def build_chain(names: Sequence[str], image: ImageSettings) -> Chain:

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from promptreid.data import strips
 from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import Record
-from promptreid.datasets.integrity import find_bad_images, manifest
+from promptreid.data.images import is_hidden
+from promptreid.datasets.integrity import find_bad_images, manifest, narrow_images
 from promptreid.datasets.published import PUBLISHED, Count, Splits
 from promptreid.datasets.table import NAME, read
 from promptreid.datasets.table_rows import TableError
@@ -46,8 +47,8 @@ class Report:
     Attributes:
         rows: the comparison of the counts; empty when the data set could not be read.
         problems: why it could not be read, or the samples and images that are bad.
-        notes: what would be a problem in a data set that has none of its kind as published; the counts tell whether
-            there is more of it.
+        notes: what would be a problem in a data set that has none of its kind as published (the counts tell whether
+            there is more of it), and 16-bit images that are nearly constant in 8 bit.
         manifest: one hash over all files, see :func:`promptreid.datasets.integrity.manifest`; empty likewise.
     """
 
@@ -99,13 +100,14 @@ def check(
         return Report(problems=[str(error)])
     parts = _parts(splits)
     logger.info("opening %d images in %s", len(parts), folder)
-    bad = find_bad_images([parts[file] for file in sorted(parts)], decode, workers)
+    files = [parts[file] for file in sorted(parts)]
+    bad = find_bad_images(files, decode, workers)
     oddities = [*incomplete_samples(splits), *_identities_in_both(splits, *published.disjoint)]
-    lists = folder.glob(published.lists) if published.lists else ()
+    lists = [path for path in folder.glob(published.lists) if not is_hidden(path.name)] if published.lists else []
     return Report(
         rows=compare(published.counts, splits),
         problems=bad if published.anomalies else [*oddities, *bad],
-        notes=oddities if published.anomalies else [],
+        notes=[*(oddities if published.anomalies else []), *narrow_images(files, decode, workers)],
         manifest=manifest(folder, [*map(Path, parts), *lists], content, workers),
     )
 

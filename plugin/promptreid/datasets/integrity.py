@@ -11,12 +11,14 @@ from typing import TypeVar
 from PIL import Image
 
 from promptreid.data import strips
-from promptreid.data.images import FORMATS, MAX_PIXELS, read_image
+from promptreid.data.images import FORMATS, MAX_PIXELS, levels_16bit, read_image
+from promptreid.data.sixteen_bit import is_narrow, narrow_text
 
 P = TypeVar("P")
 T = TypeVar("T")
 _BATCH = 256  # files per task, so that handing out tasks costs nothing beside the files
 _CHUNK = 1 << 20
+_PROBES = 64  # images whose levels are looked at unless all are to be decoded
 
 
 def find_bad_images(paths: Sequence[str | Path], decode: bool = False, workers: int = 8) -> list[str]:
@@ -29,6 +31,20 @@ def find_bad_images(paths: Sequence[str | Path], decode: bool = False, workers: 
     """
     problems = _map(_decoding_problem if decode else _header_problem, paths, workers)
     return [problem for problem in problems if problem]
+
+
+def narrow_images(paths: Sequence[str | Path], decode: bool = False, workers: int = 8) -> list[str]:
+    """At most one text, of those 16-bit images that use less than a tenth of their levels.
+
+    Args:
+        paths: image files, or parts of strips.
+        decode: look at all of them; otherwise at a few, evenly spread.
+        workers: threads.
+    """
+    chosen = paths if decode else paths[:: max(1, len(paths) // _PROBES)]
+    texts = [text for text in _map(_levels_problem, chosen, workers) if text is not None]
+    narrow = [text for text in texts if text]
+    return [f"{narrow[0]} ({len(narrow)} of the {len(texts)} 16-bit images looked at are such)"] if narrow else []
 
 
 def manifest(folder: Path, paths: Iterable[Path], content: bool = False, workers: int = 8) -> str:
@@ -89,6 +105,17 @@ def _decoding_problem(path: str | Path) -> str:
     except Exception as error:  # as above
         return str(error) if file in str(error) else f"{file}: {error}"
     return ""
+
+
+def _levels_problem(path: str | Path) -> str | None:
+    """None for an image that isn't of 16 bit, or that others report as unreadable."""
+    try:
+        levels = levels_16bit(str(path))
+    except Exception:  # as above
+        return None
+    if levels is None:
+        return None
+    return narrow_text(strips.file_of(str(path)), levels) if is_narrow(levels) else ""
 
 
 def _size(path: Path) -> str:

@@ -6,6 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from promptreid.data.images import SUFFIXES
+from promptreid.datasets.folders import child, is_number, listed, visible
+from promptreid.datasets.text import read_text
+
 
 class Entry(NamedTuple):
     """One line of a list.
@@ -23,33 +27,18 @@ class Entry(NamedTuple):
     label: int
 
 
-def find_folder(root: str | Path, what: str, folders: Sequence[str], wanted: Sequence[str]) -> Path:
-    """The data set's folder: ``root`` itself or the first of ``folders`` in it that has all of ``wanted``.
-
-    Raises:
-        FileNotFoundError: neither has.
-    """
-    base = Path(root).expanduser()
-    for folder in (base, *(base / name for name in folders)):
-        if all((folder / name).exists() for name in wanted):
-            return folder
-    raise FileNotFoundError(
-        f"{what} not found at {base} (looked for {', '.join(wanted)} there and in {', '.join(folders)}); "
-        "set data.root to the folder that holds it"
-    )
-
-
 def read_ids(path: Path) -> list[int]:
     """The ids of a file with comma-separated integers, in file order.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: something else is in it, or an id twice.
+        ValueError: something else is in it, an id twice, or another encoding than UTF-8.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such id list; it comes with the data set")
+    text = read_text(path)
     try:
-        ids = [int(item) for item in path.read_text(encoding="utf-8").replace("\n", ",").split(",") if item.strip()]
+        ids = [int(item) for item in text.replace("\n", ",").split(",") if item.strip()]
     except ValueError as error:
         raise ValueError(f"{path}: expected one line of comma-separated ids ({error})") from None
     if not ids or len(set(ids)) != len(ids):
@@ -60,19 +49,22 @@ def read_ids(path: Path) -> list[int]:
 def read_list(root: Path, name: str, folder: str) -> list[Entry]:
     """The entries of ``root/idx/name``, whose lines read ``folder/<person>/<file> <label>``.
 
+    A file is also found where case, suffix or the padding of the person's number are others on disk.
+
     Raises:
         FileNotFoundError: the list, or an image that it names, is missing.
-        ValueError: a line that reads otherwise, or an image named twice.
+        ValueError: a line that reads otherwise, an image named twice, two files that could be meant, or another
+            encoding than UTF-8.
     """
-    path = root / "idx" / name
+    path = child(child(root, "idx"), name)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such list; it comes with the data set in its folder idx")
-    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    lines = enumerate(read_text(path).splitlines(), start=1)
     entries = [_parse(root, folder, f"{path}:{number}", line) for number, line in lines if line.strip()]
     if not entries:
         raise ValueError(f"{path}: holds no line")
-    _check_files(entries)
-    return entries
+    _check_once(entries)
+    return _located(root, folder, entries)
 
 
 def check_labels(lists: Sequence[Sequence[Entry]]) -> None:
@@ -132,23 +124,53 @@ def _parse(root: Path, folder: str, place: str, line: str) -> Entry:
     return Entry(place, root.joinpath(*parts), int(parts[1]), int(label))
 
 
-def _check_files(entries: list[Entry]) -> None:
+def _check_once(entries: list[Entry]) -> None:
     first: dict[Path, str] = {}
     for entry in entries:
         if first.setdefault(entry.file, entry.place) != entry.place:
             raise ValueError(f"{entry.place}: {entry.file} is named twice, first in {first[entry.file]}")
+
+
+def _located(root: Path, folder: str, entries: list[Entry]) -> list[Entry]:
+    """The entries with their files as they are called on disk."""
+    side = child(root, folder)
+    persons = set(visible(side))
+    folders = {name: _person(side, name, persons) for name in {entry.file.parent.name for entry in entries}}
     # One listing per folder: asking for every file by itself takes minutes on a network file system.
-    present = {folder: _names_in(folder) for folder in {entry.file.parent for entry in entries}}
-    missing = [entry for entry in entries if entry.file.name not in present[entry.file.parent]]
+    present = {path: set(visible(path)) for path in folders.values()}
+    found, missing = [], []
+    for entry in entries:
+        place = folders[entry.file.parent.name]
+        name = _name(place, entry.file.name, present[place])
+        found.append(entry._replace(file=place / name))
+        missing += [] if name in present[place] else [entry]
     if missing:
+        place = folders[missing[0].file.parent.name]
         raise FileNotFoundError(
-            f"{missing[0].place}: {missing[0].file}: no such image file ({len(missing)} of this list are missing); "
-            "is the data set complete?"
+            f"{missing[0].place}: {missing[0].file}: no such image file ({len(missing)} of this list are missing; "
+            f"{place} has {listed(sorted(present[place]))}); is the data set complete?"
         )
+    return found
 
 
-def _names_in(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+def _person(side: Path, name: str, present: set[str]) -> Path:
+    if name in present:
+        return side / name
+    alike = sorted(other for other in present if is_number(other) and int(other) == int(name))
+    if len(alike) > 1:
+        raise ValueError(f"{side / alike[0]} and {side / alike[1]} are both of person {int(name)}: remove one")
+    return side / (alike[0] if alike else name)
+
+
+def _name(folder: Path, name: str, present: set[str]) -> str:
+    """What a file is called on disk: as in the list, or else in another case or format."""
+    if name in present:
+        return name
+    stem = Path(name).stem.casefold()
+    alike = sorted(o for o in present if Path(o).stem.casefold() == stem and Path(o).suffix.lower() in SUFFIXES)
+    if len(alike) > 1:
+        raise ValueError(f"{folder}: {alike[0]} and {alike[1]} could both be the {name} of the list: remove one")
+    return alike[0] if alike else name
 
 
 def _file_of(entry: Entry) -> str:

@@ -21,7 +21,11 @@ from typing import Any
 
 from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import ModalDataset, Record
-from promptreid.datasets import lists
+from promptreid.data.images import SUFFIXES
+from promptreid.datasets import folders, lists
+from promptreid.datasets.completeness import Part, check_complete
+from promptreid.datasets.counts import COUNTS
+from promptreid.datasets.folders import child, visible
 from promptreid.evaluation.protocols import LLCMProtocol
 from promptreid.evaluation.protocols.swapped import both_directions
 
@@ -29,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 CAMERAS = range(1, 10)
 _FOLDERS = {"visible": "vis", "infrared": "nir"}
+_EMPTY = ("test_nir", 3)
+"""The one folder that its authors ship empty."""
 
 
 class LLCM(ModalDataset):
@@ -58,6 +64,16 @@ class LLCM(ModalDataset):
         lists.check_labels(list(train.values()))
         test = read_test(folder, lists.places_of_persons(train["visible"]))
         query, gallery = direction.split("-")
+        counts = COUNTS["llcm"]
+        self.incomplete_note = check_complete(
+            "LLCM",
+            folder,
+            [Part(f"{side} train images", len(train[side]), counts["train", side].images) for side in _FOLDERS],
+            [Part("queries", len(test[query]), counts["test", query].images),
+             Part("gallery images", len(test[gallery]), counts["test", gallery].images)],
+            absent_cameras(folder),
+            mode=kwargs.get("mode", "train"),
+        )  # fmt: skip
         super().__init__(
             train=[_train_record(entry, side) for side, entries in train.items() for entry in entries],
             query=test[query],
@@ -68,7 +84,7 @@ class LLCM(ModalDataset):
 
 def find_folder(root: str | Path) -> Path:
     """The data set's folder at or below ``root``; ``FileNotFoundError`` when it isn't there."""
-    return lists.find_folder(root, "LLCM", ("LLCM", "llcm"), ("idx", "vis", "nir", "test_vis", "test_nir"))
+    return folders.find_folder(root, "LLCM", ("LLCM", "llcm"), ("idx", "vis", "nir", "test_vis", "test_nir"))
 
 
 def read_test(folder: Path, trained: dict[int, str]) -> dict[str, list[Record]]:
@@ -81,18 +97,33 @@ def read_test(folder: Path, trained: dict[int, str]) -> dict[str, list[Record]]:
     Raises:
         ValueError: a test id is trained on too, or has no image.
     """
-    path = folder / "idx" / "test_id.txt"
+    path = child(child(folder, "idx"), "test_id.txt")
     ids = sorted(lists.read_ids(path))
     both = [pid for pid in ids if pid in trained]
     if both:
         raise ValueError(f"{path}: identity {both[0]} is trained on too ({trained[both[0]]})")
-    records = {side: scan(folder / f"test_{name}", ids, side) for side, name in _FOLDERS.items()}
+    places = {side: child(folder, f"test_{name}") for side, name in _FOLDERS.items()}
+    records = {side: scan(place, ids, side) for side, place in places.items()}
     absent = set(ids) - {pid for side in records.values() for _, pid, _ in side}
     if absent:
         raise ValueError(
-            f"{path}: identity {min(absent)} has no image in test_vis or test_nir; is the data set complete?"
+            f"{path}: identity {min(absent)} has no image in test_vis or test_nir ({len(absent)} identities have "
+            f"none), looked for cam1 .. cam9/<identity>/<name> with one of {folders.suffixes()}; {_sample_of(places)}; "
+            "is the data set complete?"
         )
     return records
+
+
+def absent_cameras(folder: Path) -> list[str]:
+    """Folders of cameras that aren't there, other than the one that isn't published either."""
+    sides = [child(folder, f"test_{name}") for name in _FOLDERS.values()]
+    return [f"{side.name}/cam{camera}" for side in sides for camera in CAMERAS
+            if (side.name.lower(), camera) != _EMPTY and not folders.matches(side, f"cam{camera}")]  # fmt: skip
+
+
+def _sample_of(places: dict[str, Path]) -> str:
+    """What the folders of the test images hold, for a message."""
+    return " and ".join(f"{place.name} has {folders.listed(visible(place))}" for place in places.values())
 
 
 def scan(folder: Path, ids: list[int], modality: str) -> list[Record]:
@@ -107,7 +138,7 @@ def scan(folder: Path, ids: list[int], modality: str) -> list[Record]:
     records: list[Record] = []
     for (pid, camera), cell in sorted(cells.items()):
         for path in _children(cell):
-            if path.suffix.lower() == ".jpg":
+            if path.suffix.lower() in SUFFIXES:
                 records.append((PathBundle({modality: str(path)}, camera - 1), pid, camera - 1))
             else:
                 left_out.append(path)
@@ -126,8 +157,10 @@ def _cells(folder: Path, ids: set[int]) -> tuple[dict[tuple[int, int], Path], li
             continue
         camera = _camera("cam", camera_folder.name, str(camera_folder))
         for cell in _children(camera_folder):
-            if re.fullmatch(r"[0-9]{4}", cell.name) and int(cell.name) in ids and cell.is_dir():
-                cells[int(cell.name), camera] = cell
+            if folders.is_number(cell.name) and int(cell.name) in ids and cell.is_dir():
+                other = cells.setdefault((int(cell.name), camera), cell)
+                if other is not cell:
+                    raise ValueError(f"{other} and {cell} are both of identity {int(cell.name)}: remove one")
             else:
                 strangers.append(cell)
     return cells, strangers
@@ -135,18 +168,18 @@ def _cells(folder: Path, ids: set[int]) -> tuple[dict[tuple[int, int], Path], li
 
 def _children(folder: Path) -> list[Path]:
     """What is in a folder, by name, without hidden files."""
-    return sorted(path for path in folder.iterdir() if path.name[0] != ".")
+    return [folder / name for name in visible(folder)]
 
 
 def _train_record(entry: lists.Entry, modality: str) -> Record:
     # The camera is a field of the name; a search through the whole path would also find it in the user's folders.
-    fields = [field for field in entry.file.name.split("_") if field[:1] == "c"]
+    fields = [field for field in entry.file.name.split("_") if field[:1] in ("c", "C")]
     camera = _camera("c", fields[0] if fields else entry.file.name, f"{entry.place}: {entry.file}") - 1
     return PathBundle({modality: str(entry.file)}, camera), entry.label, camera
 
 
 def _camera(prefix: str, name: str, place: str) -> int:
-    found = re.fullmatch(rf"{prefix}([0-9]+)", name)
+    found = re.fullmatch(rf"{prefix}([0-9]+)", name, re.IGNORECASE)
     if not found or int(found[1]) not in CAMERAS:
         raise ValueError(f"{place}: {name!r} is not a camera of LLCM ({prefix}1 .. {prefix}9)")
     return int(found[1])

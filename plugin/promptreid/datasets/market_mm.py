@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from promptreid.data.dataset import Record
-from promptreid.datasets import lists
+from promptreid.datasets import folders
 from promptreid.datasets.pairing import Sample, in_modality_folders, parse_number, parse_stem
 from promptreid.datasets.rgbnt201 import FOLDERS
 from promptreid.datasets.triples import TripleDataset, record_of
@@ -24,6 +24,8 @@ from promptreid.evaluation.protocols import MarketProtocol
 
 CAMERAS = range(1, 7)
 JUNK = -1
+OPTIONAL = ("thermal_infrared",)
+"""Which the maker leaves out where nobody has such images."""
 SPLITS = ("train", "query", "gallery")
 
 _NAME = re.compile(r"(?P<pid>-?[0-9]+)_c(?P<camera>[0-9])s(?P<sequence>[0-9]+)_[0-9]+_[0-9]+")
@@ -43,23 +45,26 @@ class MarketMM(TripleDataset):
         ValueError: another layout, a name that does not parse, what :class:`TripleDataset` refuses.
     """
 
+    family = "market_mm"
     num_cameras = len(CAMERAS)
     protocols = (MarketProtocol("market-mm"),)
     _junk_pids = [0, JUNK]
 
     def __init__(self, root: str = "", incomplete: str = "skip", **kwargs: Any) -> None:
-        super().__init__(read(find_folder(root)), incomplete, **kwargs)
+        folder = find_folder(root)
+        super().__init__(read(folder), incomplete, folder=folder, **kwargs)
 
 
 def find_folder(root: str | Path) -> Path:
     """The data set's folder at or below ``root``; ``FileNotFoundError`` when it isn't there."""
     names = ("Market1501-MM", "Market-1501-RGBNT", "Market-MM", "market1501-mm", "market_mm")
-    return lists.find_folder(root, "Market1501-MM", names, ("train", "gallery"))
+    return folders.find_folder(root, "Market1501-MM", names, ("train", "gallery"))
 
 
 def read(folder: Path) -> dict[str, list[Record]]:
     """All samples of every split without junk, incomplete ones too, with the identities of their names."""
-    records = {split: map(_record, in_modality_folders(folder / split, FOLDERS)) for split in SPLITS}
+    samples = {split: in_modality_folders(folders.child(folder, split), FOLDERS, OPTIONAL) for split in SPLITS}
+    records = {split: map(_record, found) for split, found in samples.items()}
     return {split: [record for record in found if record[1] != JUNK] for split, found in records.items()}
 
 

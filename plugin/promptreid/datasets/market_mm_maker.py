@@ -15,10 +15,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from promptreid.data.images import read_image
-from promptreid.datasets import lists
+from promptreid.data.images import SUFFIXES, is_hidden, read_image
+from promptreid.datasets.folders import child, find_folder
 from promptreid.datasets.market_mm import FOLDERS, JUNK, parse_name
-from promptreid.datasets.pairing import SUFFIXES, Sample, in_strips
+from promptreid.datasets.pairing import Sample, in_strips
 from promptreid.files import atomic_folder
 
 BRIGHTNESS = 0.4
@@ -69,7 +69,7 @@ def make_market_mm(
             that is needed.
     """
     folder = _find_market(source)
-    samples = {split: _samples(folder / name) for split, name in _SPLITS.items()}
+    samples = {split: _samples(child(folder, name)) for split, name in _SPLITS.items()}
     names = [sample.stem for found in samples.values() for sample in found]
     warm = _list_thermal(Path(thermal).expanduser(), names) if thermal is not None else {}
     with atomic_folder(Path(out).expanduser()) as partial, ThreadPoolExecutor(workers) as pool:
@@ -95,7 +95,7 @@ def darken(image: Image.Image) -> Image.Image:
 def _find_market(source: str | Path) -> Path:
     inner = "Market-1501-v15.09.15"
     names = (inner, f"market1501/{inner}", "market1501", "Market-1501", "Market1501")
-    return lists.find_folder(source, "Market-1501", names, tuple(_SPLITS.values()))
+    return find_folder(source, "Market-1501", names, tuple(_SPLITS.values()))
 
 
 def _samples(folder: Path) -> list[Sample]:
@@ -110,7 +110,7 @@ def _list_thermal(folder: Path, wanted: list[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     stems = set(wanted)
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES or path.stem not in stems:
+        if path.suffix.lower() not in SUFFIXES or path.stem not in stems or _in_hidden(path.relative_to(folder)):
             continue
         if path.stem in found:
             raise ValueError(f"{path} and {found[path.stem]} have one name; a sample has one thermal image: remove one")
@@ -120,6 +120,10 @@ def _list_thermal(folder: Path, wanted: list[str]) -> dict[str, Path]:
             f"{folder}: no image has a name of Market-1501, such as {wanted[0]}.jpg; where are the thermal images?"
         )
     return found
+
+
+def _in_hidden(path: Path) -> bool:
+    return any(is_hidden(part) for part in path.parts)
 
 
 def _write(sample: Sample, split: Path, thermal: Path | None) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from promptreid.data.dataset import Record
-from promptreid.datasets import lists
+from promptreid.datasets import folders
 from promptreid.datasets.pairing import Sample, in_identity_folders, parse_number, parse_stem
 from promptreid.datasets.triples import TripleDataset, record_of
 from promptreid.evaluation.protocols import MarketProtocol
@@ -43,30 +43,32 @@ class MSVR310(TripleDataset):
             :class:`TripleDataset` refuses.
     """
 
+    family = "msvr310"
     num_cameras = len(VIEWS)
     protocols = (MarketProtocol("msvr310", exclude="scene"),)
 
     def __init__(self, root: str = "", incomplete: str = "skip", **kwargs: Any) -> None:
-        super().__init__(read(find_folder(root)), incomplete, **kwargs)
+        folder = find_folder(root)
+        super().__init__(read(folder), incomplete, folder=folder, **kwargs)
 
 
 def find_folder(root: str | Path) -> Path:
     """The data set's folder at or below ``root``; ``FileNotFoundError`` when it isn't there."""
     names = ("MSVR310", "msvr310", "dataset_test")  # the last is its authors' own
-    return lists.find_folder(root, "MSVR310", names, (SPLITS["train"], SPLITS["query"]))
+    return folders.find_folder(root, "MSVR310", names, (SPLITS["train"], SPLITS["query"]))
 
 
 def read(folder: Path) -> dict[str, list[Record]]:
     """All samples of every split, incomplete ones too, with the identities of their names."""
     return {
-        split: [_record(sample) for sample in in_identity_folders(folder / name, FOLDERS)]
+        split: [_record(sample) for sample in in_identity_folders(folders.child(folder, name), FOLDERS)]
         for split, name in SPLITS.items()
     }
 
 
 def _record(sample: Sample) -> Record:
     found = parse_stem(_NAME, sample, _FORM)
-    if found["pid"] != sample.owner:
+    if int(found["pid"]) != int(sample.owner):
         raise ValueError(f"{sample.place}: identity {found['pid']} in the folder of {sample.owner}; move the file")
     # Views count from 0 on disk.
     labels = {"scene": int(found["scene"]), "view": parse_number("view", found["view"], VIEWS, sample)}

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from promptreid.data import strips
+from promptreid.data.images import SUFFIXES
+from promptreid.datasets.folders import child, is_number, listed, numbered, suffixes, visible
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = (".jpg", ".png")
-_MODALITY_FOLDERS = ("RGB", "NI", "TI", "vis", "ni", "th")
+_MODALITY_FOLDERS = ("RGB", "NI", "TI", "NIR", "TIR", "vis", "ni", "th")
 
 Paths = dict[str, str | None]
 """Modality -> file or part of a strip; None where it is missing."""
@@ -42,39 +43,49 @@ class Sample(NamedTuple):
         return next(strips.file_of(path) for path in self.paths.values() if path is not None)
 
 
-def in_modality_folders(split: Path, folders: Mapping[str, str]) -> list[Sample]:
+def in_modality_folders(split: Path, folders: Mapping[str, str], optional: Sequence[str] = ()) -> list[Sample]:
     """The samples of ``<split>/<modality>/<name>``, by name.
 
     Args:
         split: folder of one split.
-        folders: modality -> its folder's name. One that is not there has no file of any sample.
+        folders: modality -> its folder's name, in any case.
+        optional: modalities that may be absent altogether, unless another folder lies beside the others'.
 
     Raises:
         FileNotFoundError: no such split.
-        ValueError: another layout, or two files of one name in a folder.
+        ValueError: another layout, two files of one name in a folder, or no image of a modality at all.
     """
     _check_exists(split)
-    names = _pair(str(split), folders)
+    names = _pair(split, folders)
     if not names:
         raise _layout_error(split, f"{{{', '.join(folders.values())}}}/<name>.jpg", folders)
-    return [Sample("", stem, names[stem]) for stem in sorted(names)]
+    samples = [Sample("", stem, names[stem]) for stem in sorted(names)]
+    known = {child(split, name).name for name in folders.values()}
+    strange = [name for name in visible(split) if name not in known and (split / name).is_dir()]
+    _check_modalities(split, split, samples, folders, () if strange else optional)
+    return samples
 
 
 def in_identity_folders(split: Path, folders: Mapping[str, str]) -> list[Sample]:
-    """The samples of ``<split>/<identity>/<modality>/<name>``, by identity, then name; else like the above."""
+    """The samples of ``<split>/<identity>/<modality>/<name>``, by identity, then name; else like the above.
+
+    ``ValueError`` for two folders of one identity, too.
+    """
     _check_exists(split)
     samples: list[Sample] = []
     left_out: list[str] = []
-    for owner in sorted(os.listdir(split)):
-        if not (_is_number(owner) and (split / owner).is_dir()):
-            left_out += [] if owner.startswith(".") else [f"{split}/{owner}"]
+    numbered(split / name for name in visible(split) if is_number(name))
+    for owner in visible(split):
+        if not (is_number(owner) and (split / owner).is_dir()):
+            left_out.append(f"{split}/{owner}")
             continue
-        names = _pair(f"{split}/{owner}", folders)
+        names = _pair(split / owner, folders)
         if not names:
             raise _layout_error(split / owner, f"{{{', '.join(folders.values())}}}/<name>.jpg", folders)
         samples += [Sample(owner, stem, names[stem]) for stem in sorted(names)]
     if not samples:
         raise _layout_error(split, f"<identity>/{{{', '.join(folders.values())}}}/<name>.jpg", folders)
+    _check_modalities(split, split / samples[0].owner, samples, folders, ())
     _log_left_out(left_out)
     return samples
 
@@ -113,24 +124,43 @@ def parse_number(what: str, text: str, allowed: range, sample: Sample) -> int:
     return int(text)
 
 
-def _pair(folder: str, folders: Mapping[str, str]) -> dict[str, Paths]:
-    listed = {
-        modality: _list_by_stem(f"{folder}/{name}") if os.path.isdir(f"{folder}/{name}") else {}
-        for modality, name in folders.items()
-    }
+def _pair(folder: Path, folders: Mapping[str, str]) -> dict[str, Paths]:
+    places = {modality: child(folder, name) for modality, name in folders.items()}
+    listed = {modality: _list_by_stem(str(place)) if place.is_dir() else {} for modality, place in places.items()}
     stems = {stem for names in listed.values() for stem in names}
     return {stem: {modality: names.get(stem) for modality, names in listed.items()} for stem in stems}
+
+
+def _check_modalities(
+    split: Path, folder: Path, samples: Sequence[Sample], folders: Mapping[str, str], optional: Sequence[str]
+) -> None:
+    """Refuse samples of which none has a modality: its folder or files have another name, which isn't "incomplete".
+
+    Args:
+        split: of the samples.
+        folder: one that holds folders of modalities.
+        samples, folders, optional: see :func:`in_modality_folders`.
+    """
+    for modality, name in folders.items():
+        if modality in optional or any(sample.paths[modality] is not None for sample in samples):
+            continue
+        place = child(folder, name)
+        found = f"{name} has {listed(visible(place))}" if place.is_dir() else f"{folder} has {listed(visible(folder))}"
+        raise ValueError(
+            f"{split}: no sample has a {modality} image: looked for {name}/<name> with one of {suffixes()}, but "
+            f"{found}; rename or add what is missing"
+        )
 
 
 def _list_by_stem(folder: str) -> dict[str, str]:
     """Stem -> path of a folder's images; other files are left out, counted and logged, hidden ones just left out."""
     paths: dict[str, str] = {}
     left_out: list[str] = []
-    for name in sorted(os.listdir(folder)):
+    for name in visible(folder):
         stem, suffix = os.path.splitext(name)
         path = f"{folder}/{name}"
         if suffix.lower() not in SUFFIXES:
-            left_out += [] if name.startswith(".") else [path]
+            left_out.append(path)
         elif stem in paths:
             raise ValueError(f"{path} and {paths[stem]} have one name; a sample has one image per modality: remove one")
         else:
@@ -150,10 +180,6 @@ def _check_exists(split: Path) -> None:
         raise FileNotFoundError(f"{split}: no such folder; is the data set complete?")
 
 
-def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdecimal()
-
-
 def _layout_error(folder: Path, expected: str, folders: Mapping[str, str]) -> ValueError:
     found = _describe(folder)
     deeper = next((name for name in folders.values() if (folder / name).is_dir()), "")
@@ -164,10 +190,10 @@ def _layout_error(folder: Path, expected: str, folders: Mapping[str, str]) -> Va
 
 def _describe(folder: Path) -> str:
     """What a folder holds, in words."""
-    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    names = visible(folder)
     images = [name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES]
     modalities = [name for name in names if name in _MODALITY_FOLDERS]
-    identities = [name for name in names if _is_number(name) and (folder / name).is_dir()]
+    identities = [name for name in names if is_number(name) and (folder / name).is_dir()]
     if images:
         return f"image files ({images[0]}, ...)"
     if modalities:

@@ -16,12 +16,17 @@ from typing import Any
 
 from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import ModalDataset, Record
-from promptreid.datasets import lists
+from promptreid.datasets import folders, lists
+from promptreid.datasets.completeness import Part, check_complete
+from promptreid.datasets.counts import COUNTS
 from promptreid.evaluation.protocols import RegDBProtocol
 from promptreid.evaluation.protocols.swapped import both_directions
 
 NUM_SPLITS = 10
 _FOLDERS = {"visible": "Visible", "infrared": "Thermal"}
+
+Half = dict[str, list[lists.Entry]]
+"""The training or the test half of a split, by modality."""
 
 
 class RegDB(ModalDataset):
@@ -43,6 +48,7 @@ class RegDB(ModalDataset):
 
     modalities = ("visible", "infrared")
     num_cameras = 2
+    whole_chunks = True
 
     def __init__(self, root: str = "", direction: str = "visible-infrared", split_id: int = 0, **kwargs: Any) -> None:
         if split_id not in range(NUM_SPLITS):
@@ -55,12 +61,21 @@ class RegDB(ModalDataset):
         train, test = (read_half(folder, half, split_id + 1) for half in ("train", "test"))
         lists.check_disjoint(train["visible"], test["visible"])
         query, gallery = direction.split("-")
+        self.incomplete_note = self._check(folder, train, test, query, gallery, kwargs.get("mode", "train"))
         super().__init__(
             train=[*_records(train, "visible"), *_records(train, "infrared")],
             query=_records(test, query),
             gallery=_records(test, gallery),
             **kwargs,
         )
+
+    def _check(self, folder: Path, train: Half, test: Half, query: str, gallery: str, mode: str) -> str:
+        def part(what: str, half: str, entries: Half, modality: str) -> Part:
+            return Part(what, len(entries[modality]), COUNTS["regdb"][f"{self.split[6:]} {half}", modality].images)
+
+        trained = [part(f"{modality} train images", "train", train, modality) for modality in _FOLDERS]
+        tested = [part("queries", "test", test, query), part("gallery images", "test", test, gallery)]
+        return check_complete("RegDB", folder, trained, tested, mode=mode)
 
     def shares_identities_with(self, split: str) -> bool:
         """Whether training on ``split`` has seen identities that are tested here: on any other split of RegDB."""
@@ -69,10 +84,10 @@ class RegDB(ModalDataset):
 
 def find_folder(root: str | Path) -> Path:
     """The data set's folder at or below ``root``; ``FileNotFoundError`` when it isn't there."""
-    return lists.find_folder(root, "RegDB", ("RegDB", "regdb"), ("idx", *_FOLDERS.values()))
+    return folders.find_folder(root, "RegDB", ("RegDB", "regdb"), ("idx", *_FOLDERS.values()))
 
 
-def read_half(folder: Path, half: str, split: int) -> dict[str, list[lists.Entry]]:
+def read_half(folder: Path, half: str, split: int) -> Half:
     """The lists of one half (``"train"`` or ``"test"``) of a split (1..10), by modality."""
     entries = {
         modality: lists.read_list(folder, f"{half}_{name.lower()}_{split}.txt", name)
@@ -82,6 +97,6 @@ def read_half(folder: Path, half: str, split: int) -> dict[str, list[lists.Entry
     return entries
 
 
-def _records(half: dict[str, list[lists.Entry]], modality: str) -> list[Record]:
+def _records(half: Half, modality: str) -> list[Record]:
     camera = RegDB.modalities.index(modality)
     return [(PathBundle({modality: str(entry.file)}, camera), entry.label, camera) for entry in half[modality]]

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from promptreid.data.dataset import Record
-from promptreid.datasets import lists
+from promptreid.datasets import folders
+from promptreid.datasets.completeness import Part
 from promptreid.datasets.pairing import Sample, in_strips, parse_number, parse_stem
-from promptreid.datasets.triples import MODALITIES, TripleDataset, record_of
+from promptreid.datasets.triples import MODALITIES, Splits, TripleDataset, record_of
 from promptreid.evaluation.protocols import MarketProtocol
 
 CAMERAS = range(1, 9)
@@ -41,10 +42,12 @@ class RGBNT100(TripleDataset):
 
     num_cameras = len(CAMERAS)
     protocols = (MarketProtocol("rgbnt100"),)
+    family = "rgbnt100"
     folder_name = "RGBNT100"
 
     def __init__(self, root: str = "", **kwargs: Any) -> None:
-        super().__init__(read(find_folder(root, self.folder_name), self.modalities), **kwargs)
+        folder = find_folder(root, self.folder_name)
+        super().__init__(read(folder, self.modalities), folder=folder, **kwargs)
 
 
 class RGBN300(RGBNT100):
@@ -53,13 +56,19 @@ class RGBN300(RGBNT100):
     modalities = MODALITIES[:2]
     images_per_sample = 2
     protocols = (MarketProtocol("rgbn300"),)
+    family = "rgbn300"
     folder_name = "RGBN300"
+
+    def _parts(self, splits: Splits, group: str) -> list[Part]:
+        return self._part(
+            "samples in train and gallery", "train + gallery", len(splits["train"]) + len(splits["gallery"])
+        )
 
 
 def find_folder(root: str | Path, name: str = "RGBNT100") -> Path:
     """The folder of a data set's splits at or below ``root``; ``FileNotFoundError`` when it isn't there."""
     places = (f"{name}/rgbir", f"{name.lower()}/rgbir", name, name.lower(), "rgbir")
-    return lists.find_folder(root, name, places, (SPLITS["train"],))
+    return folders.find_folder(root, name, places, (SPLITS["train"],))
 
 
 def read(folder: Path, modalities: tuple[str, ...] = MODALITIES) -> dict[str, list[Record]]:
@@ -70,7 +79,8 @@ def read(folder: Path, modalities: tuple[str, ...] = MODALITIES) -> dict[str, li
         modalities: the parts of a strip, from left to right.
     """
     return {
-        split: [_record(sample) for sample in in_strips(folder / name, modalities)] for split, name in SPLITS.items()
+        split: [_record(sample) for sample in in_strips(folders.child(folder, name), modalities)]
+        for split, name in SPLITS.items()
     }
 
 

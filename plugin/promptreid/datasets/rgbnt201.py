@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from promptreid.data.dataset import Record
-from promptreid.datasets import lists
+from promptreid.datasets import folders
+from promptreid.datasets.completeness import Part
 from promptreid.datasets.pairing import Sample, in_modality_folders, parse_number, parse_stem
-from promptreid.datasets.triples import TripleDataset, complete, record_of
+from promptreid.datasets.triples import TRAIN, Splits, TripleDataset, complete, record_of
 from promptreid.evaluation.protocols import MarketProtocol
 
 FOLDERS = {"visible": "RGB", "near_infrared": "NI", "thermal_infrared": "TI"}
@@ -46,10 +47,12 @@ class RGBNT201(TripleDataset):
         ValueError: another layout, a name that does not parse, what :class:`TripleDataset` refuses.
     """
 
+    family = "rgbnt201"
     num_cameras = len(CAMERAS)
 
     def __init__(self, root: str = "", dev: bool = False, incomplete: str = "skip", **kwargs: Any) -> None:
-        found = read(find_folder(root))
+        folder = find_folder(root)
+        found = read(folder)
         self.split = DEV if dev else ALL
         self.protocols = (MarketProtocol("rgbnt201-dev" if dev else "rgbnt201"),)
         splits = {"train": found["train"], "query": found["test"], "gallery": found["test"]}
@@ -59,7 +62,13 @@ class RGBNT201(TripleDataset):
             validated = [record for record in found["train"] if record[1] in chosen]
             fitted = [record for record in found["train"] if record[1] not in chosen]
             splits = {"train": fitted, "query": validated, "gallery": validated}
-        super().__init__(splits, incomplete, **kwargs)
+        super().__init__(splits, incomplete, folder=folder, **kwargs)
+
+    def _parts(self, splits: Splits, group: str) -> list[Part]:
+        if self.split == DEV:
+            return self._part("samples of train_171", "train", len(splits["train"]) + len(splits["query"]))
+        parts = self._part("test samples", "test", len(splits["query"]))
+        return [*self._part(TRAIN, "train", len(splits["train"])), *parts]
 
     def shares_identities_with(self, split: str) -> bool:
         """Whether a model trained on ``split`` has seen identities that are tested here.
@@ -71,13 +80,13 @@ class RGBNT201(TripleDataset):
 
 def find_folder(root: str | Path) -> Path:
     """The data set's folder at or below ``root``; ``FileNotFoundError`` when it isn't there."""
-    return lists.find_folder(root, "RGBNT201", ("RGBNT201", "rgbnt201"), ("train_171",))
+    return folders.find_folder(root, "RGBNT201", ("RGBNT201", "rgbnt201"), ("train_171",))
 
 
 def read(folder: Path) -> dict[str, list[Record]]:
     """All samples of ``train`` and ``test``, incomplete ones too, with the identities of their names."""
     return {
-        split: [_record(sample) for sample in in_modality_folders(folder / name, FOLDERS)]
+        split: [_record(sample) for sample in in_modality_folders(folders.child(folder, name), FOLDERS)]
         for split, name in (("train", "train_171"), ("test", "test"))
     }
 

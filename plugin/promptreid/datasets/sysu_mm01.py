@@ -13,12 +13,17 @@ identities (3803); the gallery *pool* are all their visible images, from which e
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import ModalDataset, Record
-from promptreid.data.images import list_images
+from promptreid.data.images import SUFFIXES
+from promptreid.datasets import folders
+from promptreid.datasets.completeness import Part, check_complete
+from promptreid.datasets.counts import COUNTS
+from promptreid.datasets.folders import child, visible
 from promptreid.datasets.lists import read_ids
 from promptreid.evaluation.protocols import SYSUProtocol, SYSUReleaseProtocol, load_rand_perm_cam
 
@@ -26,8 +31,10 @@ logger = logging.getLogger(__name__)
 
 VISIBLE_CAMERAS = (1, 2, 4, 5)
 INFRARED_CAMERAS = (3, 6)
+CAMERAS = range(1, 7)
 PERMUTATIONS = "rand_perm_cam.mat"
-FOLDERS = ("SYSU-MM01", "sysu_mm01", "sysu-mm01", "SYSU_MM01")
+FOLDERS = ("SYSU-MM01", "sysu_mm01")
+_LISTS = ("train_id.txt", "val_id.txt", "test_id.txt")
 
 
 class SYSUMM01(ModalDataset):
@@ -41,7 +48,8 @@ class SYSUMM01(ModalDataset):
 
     Raises:
         FileNotFoundError: the folder or an id list is missing.
-        ValueError: an id list or permutation file that does not parse, an identity without images of a modality.
+        ValueError: an id list or permutation file that does not parse, an identity without images, or without images of
+            a modality in training, two places where the data set could be.
     """
 
     modalities = ("visible", "infrared")
@@ -49,29 +57,27 @@ class SYSUMM01(ModalDataset):
 
     def __init__(self, root: str = "", search: str = "all", shots: int = 1, **kwargs: Any) -> None:
         folder = find_folder(root)
-        lists = folder / "exp"
-        train_ids = sorted(read_ids(lists / "train_id.txt") + read_ids(lists / "val_id.txt"))
-        test_ids = sorted(read_ids(lists / "test_id.txt"))
+        lists = child(folder, "exp")
+        named, validated, tested = (read_ids(child(lists, name)) for name in _LISTS)
+        train_ids, test_ids = sorted(named + validated), sorted(tested)
         overlap = set(train_ids) & set(test_ids)
         if overlap:
             raise ValueError(f"{lists}: ids {sorted(overlap)[:5]} are both trained and tested on")
         settings = _settings(search, shots)
         self.protocols = tuple(SYSUProtocol(mode, shots) for mode, shots in settings)
         self.named_protocols = tuple(SYSUReleaseProtocol(mode, shots) for mode, shots in settings)
-        self._add_official_protocols(lists / PERMUTATIONS, settings)
-        train = scan(folder, train_ids, range(1, 7))
-        absent = set(train_ids) - {pid for _, pid, _ in train}
-        if absent:
-            raise ValueError(
-                f"{folder}: no image of identity {min(absent)}, which exp/train_id.txt or val_id.txt names"
-            )
+        self._add_official_protocols(child(lists, PERMUTATIONS), settings)
+        train = scan(folder, train_ids, CAMERAS)
+        _check_found(folder, train_ids, train, "exp/train_id.txt or val_id.txt")
+        query, pool = scan(folder, test_ids, INFRARED_CAMERAS), scan(folder, test_ids, VISIBLE_CAMERAS)
+        _check_found(folder, test_ids, query + pool, "exp/test_id.txt")
         labels = {pid: label for label, pid in enumerate(train_ids)}
         gallery_cameras = VISIBLE_CAMERAS if search == "all" else VISIBLE_CAMERAS[:2]
+        gallery = [record for record in pool if record[2] + 1 in gallery_cameras]
+        mode = kwargs.get("mode", "train")
+        self.incomplete_note = _check_complete(folder, train, query, gallery, gallery_cameras, mode)
         super().__init__(
-            train=[(path, labels[pid], camid) for path, pid, camid in train],
-            query=scan(folder, test_ids, INFRARED_CAMERAS),
-            gallery=scan(folder, test_ids, gallery_cameras),
-            **kwargs,
+            train=[(path, labels[pid], camid) for path, pid, camid in train], query=query, gallery=gallery, **kwargs
         )
 
     def _add_official_protocols(self, path: Path, settings: list[tuple[str, int]]) -> None:
@@ -91,33 +97,94 @@ def find_folder(root: str) -> Path:
     Raises:
         FileNotFoundError: none of the usual places has it.
     """
-    base = Path(root).expanduser()
-    candidates = [base, *(base / name for name in FOLDERS)]
-    for folder in candidates:
-        if (folder / "exp").is_dir() or (folder / "cam1").is_dir():
-            return folder
-    raise FileNotFoundError(
-        f"SYSU-MM01 not found at {base} (looked for cam1 .. cam6 and exp there and in {', '.join(FOLDERS)}); "
-        "set data.root to the folder that holds it, or render a synthetic one with tools/make_synthetic.py"
+    places = folders.candidates(Path(root).expanduser(), FOLDERS)
+    arrays = next(filter(None, map(_arrays, places)), "")
+    remedy = f". {arrays}" if arrays else ", or render a synthetic one with tools/make_synthetic.py"
+    return folders.find(root, "SYSU-MM01", FOLDERS, _lacks, remedy)
+
+
+def _lacks(folder: Path) -> list[str]:
+    """Nothing, where a camera or the list of test identities is."""
+    cameras = any(folders.matches(folder, f"cam{camera}") for camera in CAMERAS)
+    return [] if cameras or folders.matches(child(folder, "exp"), _LISTS[2]) else ["cam1 .. cam6", "exp"]
+
+
+def scan(folder: Path, ids: list[int], cameras: Iterable[int]) -> list[Record]:
+    """Records of all images of ``ids`` in ``cameras`` (1-based), by id, then camera, then frame.
+
+    Numbers of identities and frames may be padded or not.
+
+    Raises:
+        ValueError: two folders of one identity or two images of one frame.
+    """
+    records: list[Record] = []
+    skipped: list[Path] = []
+    chosen = {camera: _cells(child(folder, f"cam{camera}")) for camera in cameras}
+    for pid in ids:
+        for camera, cells in chosen.items():
+            modality = "infrared" if camera in INFRARED_CAMERAS else "visible"
+            frames, others = _frames(cells[pid]) if pid in cells else ({}, [])
+            skipped += others
+            for frame in sorted(frames):
+                records.append((PathBundle({modality: str(frames[frame])}, camera - 1), pid, camera - 1))
+    if skipped:
+        logger.warning("%d images left out, their names are not numbers: %s ...", len(skipped), skipped[0])
+    return records
+
+
+def _cells(camera: Path) -> dict[int, Path]:
+    """The folders of the identities that a camera has filmed."""
+    return folders.numbered(camera / name for name in visible(camera) if not Path(name).suffix)[0]
+
+
+def _frames(cell: Path) -> tuple[dict[int, Path], list[Path]]:
+    return folders.numbered(cell / name for name in visible(cell) if Path(name).suffix.lower() in SUFFIXES)
+
+
+def _check_found(folder: Path, ids: list[int], records: list[Record], source: str) -> None:
+    """Refuse lists of identities of which no image is there."""
+    absent = sorted(set(ids) - {pid for _, pid, _ in records})
+    if absent:
+        others = f" and of {len(absent) - 1} others" if absent[1:] else ""
+        raise ValueError(
+            f"{folder}: no image of identity {absent[0]}{others}, which {source} names: looked for cam1 .. cam6/"
+            f"{absent[0]:04d}/<frame> with one of {folders.suffixes()}, found {_found(folder)}. "
+            f"{_arrays(folder) or 'Is the data set complete?'}"
+        )
+
+
+def _found(folder: Path) -> str:
+    """What a folder holds in the place of images, down to the first that is of no identity."""
+    cameras = [place for camera in CAMERAS for place in folders.matches(folder, f"cam{camera}")]
+    if not cameras:
+        return folders.listed(visible(folder))
+    return ", ".join(f"{place.name} with {folders.listed(visible(place))}" for place in cameras)
+
+
+def _arrays(folder: Path) -> str:
+    """What to say of the arrays that the field's preprocessing scripts write, where they are in place of images."""
+    arrays = [name for name in visible(folder) if name.startswith("train_") and name.endswith("resized_img.npy")]
+    if not arrays:
+        return ""
+    return (
+        f"{', '.join(arrays)} of a preprocessing script hold training images alone, resized and without cameras: the "
+        "protocols need the original images; unpack the archive's cam1 .. cam6 and exp beside them"
     )
 
 
-def scan(folder: Path, ids: list[int], cameras: Any) -> list[Record]:
-    """Records of all images of ``ids`` in ``cameras`` (1-based), by id, then camera, then frame."""
-    records: list[Record] = []
-    skipped: list[Path] = []
-    for pid in ids:
-        for camera in cameras:
-            cell = folder / f"cam{camera}" / f"{pid:04d}"
-            for path in list_images(cell) if cell.is_dir() else ():
-                if path.stem.isdigit() and len(path.stem) == 4:
-                    modality = "infrared" if camera in INFRARED_CAMERAS else "visible"
-                    records.append((PathBundle({modality: str(path)}, camera - 1), pid, camera - 1))
-                else:
-                    skipped.append(path)
-    if skipped:
-        logger.warning("%d images left out, their names are not four digits: %s ...", len(skipped), skipped[0])
-    return records
+def _check_complete(
+    folder: Path, train: list[Record], query: list[Record], gallery: list[Record], cameras: tuple[int, ...], mode: str
+) -> str:
+    counts = COUNTS["sysu_mm01"]
+    return check_complete(
+        "SYSU-MM01",
+        folder,
+        [Part("train images", len(train), counts["train + val", "all"].images)],
+        [Part("queries", len(query), counts["query", "all"].images),
+         Part("gallery images", len(gallery), sum(counts["gallery", f"cam{camera}"].images for camera in cameras))],
+        [f"cam{camera}" for camera in CAMERAS if not folders.matches(folder, f"cam{camera}")],
+        mode,
+    )  # fmt: skip
 
 
 def _settings(search: str, shots: int) -> list[tuple[str, int]]:

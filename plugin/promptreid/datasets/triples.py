@@ -11,11 +11,15 @@ from typing import Any
 from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import ModalDataset, Record
 from promptreid.data.options import INCOMPLETE
+from promptreid.datasets.completeness import Part, check_complete
+from promptreid.datasets.counts import COUNTS
 from promptreid.datasets.pairing import Sample
 
 logger = logging.getLogger(__name__)
 
 MODALITIES = ("visible", "near_infrared", "thermal_infrared")
+TRAIN = "train samples"
+_WORDS = {"train": TRAIN, "query": "queries", "gallery": "gallery samples"}
 _SHOWN = 10  # identities in a message
 
 Splits = Mapping[str, Sequence[Record]]
@@ -33,6 +37,7 @@ class TripleDataset(ModalDataset):
     Args:
         splits: all samples on disk, incomplete ones with None for what they lack.
         incomplete: ``"skip"`` samples that lack a modality, or ``"keep"`` them, marked as not present.
+        folder: where they are, for messages; without it they aren't compared with what is published.
         kwargs: torchreid's own.
 
     Raises:
@@ -45,10 +50,12 @@ class TripleDataset(ModalDataset):
     images_per_sample = 3
     options = frozenset({"incomplete"})
     """Arguments that a configuration may set, as ``data.<argument>``."""
+    family = ""
+    """Key of the published counts; without, nothing is published."""
     publishes_overlap = False
     """Identities that are both trained and tested are the published state: a warning instead of an error."""
 
-    def __init__(self, splits: Splits, incomplete: str = "skip", **kwargs: Any) -> None:
+    def __init__(self, splits: Splits, incomplete: str = "skip", folder: Path | None = None, **kwargs: Any) -> None:
         name = type(self).__name__
         chosen, lacking = usable_samples(splits, incomplete, name)
         shared = self._shared_identities(chosen, name)
@@ -60,6 +67,12 @@ class TripleDataset(ModalDataset):
             if alone:
                 logger.info("%s: %d of %d queries have no match from another %s and don't count", name, alone,
                             len(chosen["query"]), self.protocols[0].exclude)  # fmt: skip
+        if folder is not None:
+            parts = self._parts(chosen, "complete" if incomplete == "skip" else "all")
+            train = [part for part in parts if part.what == TRAIN]
+            test = [part for part in parts if part.what != TRAIN]
+            mode = kwargs.get("mode", "train")
+            self.incomplete_note = check_complete(name, folder, train, test, mode=mode)
         super().__init__(
             train=relabelled(chosen["train"]),
             query=list(chosen["query"]),
@@ -74,6 +87,16 @@ class TripleDataset(ModalDataset):
         for record in self.train:
             once.setdefault((record[1], Path(record[0]).name), record)
         self.train = list(once.values())
+
+    def _parts(self, splits: Splits, group: str) -> list[Part]:
+        """What is to be compared with the published counts, of samples that are complete or of all (``group``)."""
+        return [part for split, records in splits.items() for part in
+                self._part(_WORDS[split], split, len(records), group)]  # fmt: skip
+
+    def _part(self, what: str, split: str, found: int, group: str = "complete") -> list[Part]:
+        counts = COUNTS.get(self.family, {})
+        published = counts.get((split, group)) or counts.get((split, "all"))
+        return [Part(what, found, published.images)] if published else []
 
     def _shared_identities(self, splits: Splits, name: str) -> list[int]:
         both = shared_identities(splits["train"], [*splits["query"], *splits["gallery"]])

@@ -17,14 +17,16 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from promptreid.data.dataset import Record
-from promptreid.datasets import lists
+from promptreid.datasets import folders
+from promptreid.datasets.completeness import Part
 from promptreid.datasets.msvr310 import FOLDERS
 from promptreid.datasets.pairing import Sample, in_identity_folders, parse_number, parse_stem
-from promptreid.datasets.triples import TripleDataset, record_of
+from promptreid.datasets.triples import TRAIN, Splits, TripleDataset, missing_modalities, record_of
 from promptreid.evaluation.protocols import MarketProtocol
 
 logger = logging.getLogger(__name__)
@@ -48,27 +50,45 @@ class WMVEID863(TripleDataset):
         ValueError: another layout, no name of a split parses, an unknown view, what :class:`TripleDataset` refuses.
     """
 
+    family = "wmveid863"
     num_cameras = len(VIEWS)
     protocols = (MarketProtocol("wmveid863"),)
     publishes_overlap = True
 
     def __init__(self, root: str = "", incomplete: str = "skip", **kwargs: Any) -> None:
-        super().__init__(read(find_folder(root)), incomplete, **kwargs)
+        folder = find_folder(root)
+        super().__init__(read(folder), incomplete, folder=folder, **kwargs)
+
+    def _parts(self, splits: Splits, group: str) -> list[Part]:
+        test = len(distinct([*splits["query"], *splits["gallery"]]))
+        parts = self._part("distinct test samples", "test", test, group)
+        return [*self._part(TRAIN, "train", len(splits["train"]), group), *parts]
 
 
 def find_folder(root: str | Path) -> Path:
     """The data set's folder at or below ``root``; ``FileNotFoundError`` when it isn't there."""
     names = ("WMVEID863", "WMVeID863", "wmveid863", "MSVWild863", "Flare", "flare")
-    return lists.find_folder(root, "WMVEID863", names, ("train", "query"))
+    return folders.find_folder(root, "WMVEID863", names, ("train", "query"))
 
 
 def read(folder: Path) -> dict[str, list[Record]]:
     """All samples of every split, incomplete ones too, with the identities of their folders."""
-    gallery = "gallery" if (folder / "gallery").is_dir() else "test"
+    gallery = "gallery" if folders.matches(folder, "gallery") else "test"
     return {
-        split: _read_split(folder / name)
+        split: _read_split(folders.child(folder, name))
         for split, name in (("train", "train"), ("query", "query"), ("gallery", gallery))
     }
+
+
+def distinct(records: Sequence[Record]) -> list[Record]:
+    """The records of distinct names, the one with the most modalities of each.
+
+    Whether the queries are copies of gallery samples is not known, and only distinct names were counted.
+    """
+    samples: dict[tuple[int, str], Record] = {}
+    for record in sorted(records, key=lambda record: len(missing_modalities(record[0]))):
+        samples.setdefault((record[1], Path(record[0]).stem), record)
+    return list(samples.values())
 
 
 def _read_split(split: Path) -> list[Record]:

@@ -128,7 +128,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
         return "source" if name in self.datamanager.sources else "target"
 
     def _log_scores(self, name: str, scores: dict[str, float]) -> None:
-        where = {"epoch": self.origin.epoch, "dataset": name, "selection": self.origin.label(name)}
+        where = {"epoch": self.origin.epoch, "dataset": name, "selection": self._label(name)}
         where |= {"final": True} if self._final else {}
         for result in self.results.get(name, ()):
             self._write_metrics({**where, "protocol": result.protocol, **_scalars(result)})
@@ -140,6 +140,11 @@ class EvaluatingEngine(host.ImageTripletEngine):
     def origin(self) -> Origin:
         """Where the weights come from that are tested now."""
         return self._origin or Origin(self.position.epoch)
+
+    def _label(self, name: str) -> str:
+        """Which weights are tested, and what of the published test set isn't there."""
+        note = getattr(self.test_loader[name]["query"].dataset, "incomplete_note", "")
+        return f"{self.origin.label(name)}, {note}" if note else self.origin.label(name)
 
     def _averaged_weights(self) -> AbstractContextManager[None]:
         """The model's own weights are tested; a training may have others."""
@@ -198,7 +203,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
         if self.evaluation.flip:
             logger.info("descriptors are means over a sample and its mirror image (test.flip)")
         for result in results:
-            logger.info("[%s] %s", self.origin.label(dataset_name), result.line())
+            logger.info("[%s] %s", self._label(dataset_name), result.line())
             if self.chance:
                 logger.info("  chance: R1 %.2f %%, mAP %.2f %%", 100 * result.chance.rank1, 100 * result.chance.mAP)
             self._write_scalars(f"Test/{dataset_name}/{_tag(result)}", _scalars(result), self.epoch)
@@ -308,7 +313,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
             "epoch": self.origin.epoch,
             "max_epoch": self.max_epoch,
             "final": self._final,
-            "selection": self.origin.label(dataset_name),
+            "selection": self._label(dataset_name),
             **({"flip": True} if self.evaluation.flip else {}),
         }
         self.files.save_results(dataset_name, self.results[dataset_name], about)
