@@ -119,7 +119,7 @@ class ModalBatch(dict[str, Any]):
             raise ValueError(
                 f"this model takes one image per sample, and these have {self['modality'].shape[-1]}: choose one of "
                 "torchreid's models for each image (three_osnet_x1_0, three_osnet_x0_25, three_mlfn, three_hacnn) or "
-                "a model of promptreid (shared_vit_..., dmpt_...)"
+                "a model of promptreid that takes several, such as shared_vit_base_patch16"
             )
         return self["images"].squeeze(-4)
 

@@ -12,12 +12,13 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from promptreid import host
+from promptreid.config.own_keys import INCOMPLETE
 from promptreid.data import jpeg
 from promptreid.data.aligned import POOLED, named_steps
 from promptreid.data.cameras import map_test_cameras
 from promptreid.data.dataset import ModalDataset
 from promptreid.data.images import DECODERS, PILLOW, warn_of_narrow_ranges
-from promptreid.data.options import INCOMPLETE, bound_options
+from promptreid.data.options import bound_options
 from promptreid.data.packing import Pack, files_of
 from promptreid.data.samplers import CrossModalSampler, IdentitySampler
 from promptreid.data.seeding import DrawnBatches, SeededBatches, SeededDataset

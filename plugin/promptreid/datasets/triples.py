@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from promptreid.config.own_keys import INCOMPLETE
 from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import ModalDataset, Record
-from promptreid.data.options import INCOMPLETE
 from promptreid.datasets.completeness import Part, check_complete
 from promptreid.datasets.counts import COUNTS
 from promptreid.datasets.pairing import Sample
