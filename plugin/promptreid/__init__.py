@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from promptreid.evaluation.protocols import register_protocol
     from promptreid.losses.registry import LOSSES
     from promptreid.methods.base import METHODS, MODELS, DataFacts, Method, register_method
+    from promptreid.models.plain_images import plain_images_are
     from promptreid.registration import register_all, register_dataset, register_loss
 
 __version__: str
@@ -37,6 +38,7 @@ __all__ = [
     "Range",
     "compat",
     "host",
+    "plain_images_are",
     "register_all",
     "register_dataset",
     "register_loss",
@@ -56,6 +58,7 @@ _HOMES = {
     "ModalDataset": "promptreid.data.dataset",
     "PathBundle": "promptreid.data.batch",
     "Range": "promptreid.config.schema",
+    "plain_images_are": "promptreid.models.plain_images",
     "register_all": "promptreid.registration",
     "register_dataset": "promptreid.registration",
     "register_loss": "promptreid.registration",

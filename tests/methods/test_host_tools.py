@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from dmpt_models import tiny_dmpt, triples
-from promptreid.models.registry import MODELS
 from torch import Tensor
 
 from promptreid import ModalBatch, host
+from promptreid.methods.base import MODELS
 from promptreid.methods.baselines.torchreid_backbones import HOST_MODELS
 
 VIT = {"depth": 2, "embed_dim": 32, "num_heads": 2, "patch_size": 8, "img_size": (64, 32)}

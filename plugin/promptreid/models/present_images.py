@@ -9,13 +9,14 @@ wherever rows meet, so that the outcome is the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from promptreid.models.inputs import UNKNOWN_CAMERA, assert_in_program, being_traced, unpack
+from promptreid.models.plain_images import modality_of_plain_images
 
 NO_IMAGE = -100
 """Label of a row that stands for a missing image; ``F.cross_entropy`` passes over it."""
@@ -67,22 +68,27 @@ class Slots(NamedTuple):
         return images if self.places is None else images[self.places]
 
 
-def slots_of(inputs: Tensor | Mapping[str, Tensor], modalities: int, images_per_sample: int) -> Slots:
+def slots_of(inputs: Tensor | Mapping[str, Tensor], modalities: Sequence[str] | int, images_per_sample: int) -> Slots:
     """Bring any accepted input into one form; see :func:`~promptreid.models.inputs.unpack`.
 
     Args:
-        inputs: A mapping, or images alone, of M = ``images_per_sample``; or images alone, (B, 3, H, W), which are the
-            first of each sample, and the others are missing.
-        modalities: How many modalities the model knows.
+        inputs: A mapping, or images alone, of M = ``images_per_sample``; or images alone, (B, 3, H, W), one of each
+            sample, of the first modality or of that of
+            :func:`~promptreid.models.plain_images.plain_images_are`; others are missing.
+        modalities: Names of the modalities that the model knows, or how many they are.
         images_per_sample: M, the slots that the model was built for.
 
     Raises:
         TypeError: As :func:`~promptreid.models.inputs.unpack`.
         ValueError: As there, and when samples have another number of slots, or none of its images.
     """
-    images, modality, camera, present = unpack(inputs, modalities)
-    if isinstance(inputs, Tensor) and inputs.ndim == 4 and images_per_sample > 1:
-        return _first_slots(inputs, images_per_sample)
+    names = [str(number) for number in range(modalities)] if isinstance(modalities, int) else list(modalities)
+    images, modality, camera, present = unpack(inputs, len(names))
+    if isinstance(inputs, Tensor) and inputs.ndim == 4:
+        kind = modality_of_plain_images(names)
+        if images_per_sample > 1:
+            return _single_slots(inputs, images_per_sample, kind)
+        modality = modality + kind
     if images.shape[1] != images_per_sample:
         raise ValueError(
             f"this model takes {_images(images_per_sample)} per sample, got {images.shape[1]} (images "
@@ -104,12 +110,12 @@ def slots_of(inputs: Tensor | Mapping[str, Tensor], modalities: int, images_per_
     return Slots(images, modality, camera, present, index)
 
 
-def _first_slots(images: Tensor, slots: int) -> Slots:
-    """Slots of samples that have the first of their images alone, (B, 3, H, W): which rows there are is known."""
+def _single_slots(images: Tensor, slots: int, kind: int) -> Slots:
+    """Slots of samples that have the image of one slot alone, (B, 3, H, W): which rows there are is known."""
     number = torch.arange(images.shape[0], device=images.device)
-    first = torch.zeros_like(number)
-    present = (torch.arange(slots, device=images.device) == 0).expand(images.shape[0], slots)
-    return Slots(images, first, torch.full_like(number, UNKNOWN_CAMERA), present, number * slots)
+    modality = torch.full_like(number, kind)
+    present = (torch.arange(slots, device=images.device) == kind).expand(images.shape[0], slots)
+    return Slots(images, modality, torch.full_like(number, UNKNOWN_CAMERA), present, number * slots + kind)
 
 
 def size_of(images: Tensor) -> tuple[int, int]:

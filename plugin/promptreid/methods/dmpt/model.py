@@ -130,7 +130,7 @@ class DMPT(KnowsModalities, nn.Module):
 
     def outputs(self, inputs: Tensor | Mapping[str, Tensor]) -> PromptOutput:
         """Everything at once, in training or evaluation mode."""
-        slots = slots_of(inputs, len(self.modalities), self.images_per_sample)
+        slots = slots_of(inputs, self.modalities, self.images_per_sample)
         features, bound = self.features(slots)
         heads = self._heads(slots.join(features), slots)
         normalised = self._normalised(heads, slots)
@@ -148,7 +148,7 @@ class DMPT(KnowsModalities, nn.Module):
 
     def descriptor(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
         """What retrieval compares, (B, M D_out); a missing modality adds nothing to inner products."""
-        slots = slots_of(inputs, len(self.modalities), self.images_per_sample)
+        slots = slots_of(inputs, self.modalities, self.images_per_sample)
         joined = slots.join(self.features(slots)[0])
         if self.options.after_bn:
             joined = torch.cat(self._normalised(self._heads(joined, slots), slots), dim=1)
@@ -160,7 +160,7 @@ class DMPT(KnowsModalities, nn.Module):
 
         The maps of a sample's images are side by side; zeros where one is missing.
         """
-        slots = slots_of(inputs, len(self.modalities), self.images_per_sample)
+        slots = slots_of(inputs, self.modalities, self.images_per_sample)
         rows, columns = self.tower.grid_of(size_of(slots.images))
         tokens, _ = self._encode(*self._entered(slots), slots, read=1 + rows * columns)
         return maps_of(tokens[:, 1:], (rows, columns), slots)

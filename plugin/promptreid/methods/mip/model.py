@@ -153,14 +153,14 @@ class MIP(KnowsModalities, nn.Module):
             return self.descriptor(inputs)
         if self.loss == "prompt":
             return self.outputs(inputs)
-        slots = slots_of(inputs, len(self.modalities), self.images_per_sample)
+        slots = slots_of(inputs, self.modalities, self.images_per_sample)
         features = self._joined(slots)[0]
         logits = self.classify(features, slots.modality)
         return only(logits) if self.loss == "softmax" else (only(logits), only(features))
 
     def outputs(self, inputs: Tensor | Mapping[str, Tensor]) -> PromptOutput:
         """Everything at once, in training or evaluation mode."""
-        slots = slots_of(inputs, len(self.modalities), self.images_per_sample)
+        slots = slots_of(inputs, self.modalities, self.images_per_sample)
         features, prompts = self._joined(slots)
         return PromptOutput(
             logits=self.classify(features, slots.modality),
@@ -173,7 +173,7 @@ class MIP(KnowsModalities, nn.Module):
 
     def descriptor(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
         """What retrieval compares: (B, 5 M D) with four local heads, the 5 D of the first image first."""
-        slots = slots_of(inputs, len(self.modalities), self.images_per_sample)
+        slots = slots_of(inputs, self.modalities, self.images_per_sample)
         features, _ = self.features(slots.images, slots.modality, slots.camera)
         if self.options.after_bn:
             features = self._after_bn(features, slots)
@@ -185,7 +185,7 @@ class MIP(KnowsModalities, nn.Module):
 
         The maps of a sample's images are side by side; zeros where one is missing.
         """
-        slots = slots_of(inputs, len(self.modalities), self.images_per_sample)
+        slots = slots_of(inputs, self.modalities, self.images_per_sample)
         tokens, _ = self._trunk(slots.images, slots.modality, slots.camera)
         tokens = self.apply_block(self.head.b1.block, tokens, [], 1)
         return maps_of(tokens[:, 1:], self.backbone.grid_of(size_of(slots.images)), slots)
