@@ -226,3 +226,13 @@ def test_where_nothing_is_trained_training_keys_may_contradict(changes: dict[str
         validate(config(changes))
     validate(config(changes, {"test.evaluate": True}))
     validate(config(changes), training=False)
+
+
+FOUND = {"sysu": "sysu_mm01, sysu_mm01_indoor", "qqq": "llcm, market1501, regdb, sysu_mm01, sysu_mm01_indoor"}
+
+
+@pytest.mark.parametrize("name", sorted(FOUND))
+def test_a_name_that_is_near_to_none_brings_the_choices(name: str):
+    known = ["sysu_mm01_indoor", "sysu_mm01", "regdb", "llcm", "market1501"]
+    with pytest.raises(ValueError, match=rf"data\.sources: '{name}' isn't registered; there are {FOUND[name]}$"):
+        validate(config({"data.sources": [name]}), datasets=known)

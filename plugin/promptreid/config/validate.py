@@ -58,7 +58,14 @@ def _names(flat: dict[str, Any], models: Collection[str] | None, datasets: Colle
     for key, known in {"model.name": models, "data.sources": datasets, "data.targets": datasets}.items():
         for value in _each(flat[key]):
             if known is not None and value not in known:
-                yield f"{key}: {value!r} isn't registered{did_you_mean(value, known)}"
+                yield f"{key}: {value!r} isn't registered{_choices(value, known)}"
+
+
+def _choices(value: str, known: Collection[str]) -> str:
+    """The nearest name, or else those that hold the value, or else all."""
+    near = did_you_mean(value, known)
+    holding = [name for name in known if value and value.lower() in name]
+    return near or f"; there are {', '.join(sorted(holding or known))}"
 
 
 def _ranges(flat: dict[str, Any]) -> Iterator[str]:
