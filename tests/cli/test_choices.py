@@ -27,7 +27,7 @@ def test_names() -> None:
     assert tuple(TABLES) == choices.TABLES
     assert tuple(DATA) == choices.MIP_RELEASES
     assert tuple(MINI) == choices.TOWERS
-    assert tuple(SUFFIXES) == choices.FEATURE_SUFFIXES
+    assert (*SUFFIXES, ".mat") == choices.FEATURE_SUFFIXES
     assert METRICS == choices.METRICS
     assert (INTERPOLATIONS, PLAIN) == (choices.INTERPOLATIONS, choices.PLAIN)
 

@@ -30,7 +30,7 @@ PAIRS = {
 
 def test_every_argument_of_ours_is_given_and_no_other():
     taken = set(inspect.signature(ModalDataManager.__init__).parameters) - {"self", "kwargs"}
-    assert set(modal_datamanager_kwargs(default_config())) == taken - {"augment", "rank", "world_size"}
+    assert set(modal_datamanager_kwargs(default_config())) == taken - {"augment", "rank", "world_size", "trained"}
     assert Augmentation(**augmentation_kwargs(default_config())).asked is False
     chains = {"infrared": ["blur"], "near_infrared": ["jitter"], "thermal_infrared": ["pad_crop"]}
     others = {"aligned": True, "drop_modality": 0.25, "second_visible": True}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import python
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,12 +21,8 @@ SMALL = [
 
 
 def train(plugin: str, *options: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "tools" / "train_net.py", "--config-file", EXAMPLES / "own.yaml", *SMALL,
-               "plugins", f"['{EXAMPLES / plugin}']", *options]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=120, check=False, env=environment
-    )
+    words = ("--config-file", EXAMPLES / "own.yaml", *SMALL, "plugins", f"['{EXAMPLES / plugin}']", *options)
+    return python(ROOT / "tools" / "train_net.py", *words)
 
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.py")), ids=lambda file: file.name)
@@ -67,14 +62,11 @@ def test_own_loss(small_root: Path, tmp_path: Path) -> None:
 
 
 def test_a_table_runs_the_own_method(small_root: Path, tmp_path: Path) -> None:
-    from promptreid.runs.tables.definitions import find_table
-    from promptreid.runs.tables.run_table import run_table
-
-    table = find_table(str(EXAMPLES / "own_table.yaml"))
-    assert [row.name for row in table.rows] == ["plain ViT", "low-rank"]
-    opts = [*SMALL, "data.width", "32", "train.max_epoch", "1", "train.stepsize", "[1]", "data.root", str(small_root)]
-    result = run_table(table, ROOT / "configs", tmp_path, seeds=1, opts=opts)
-    assert "low-rank" in result.markdown()
+    done = python("-m", "promptreid", "table", EXAMPLES / "own_table.yaml", "--seeds", 1, "--out", tmp_path,
+                  "--root", small_root, *SMALL, "data.width", 32, "train.max_epoch", 1,
+                  "train.stepsize", "[1]")  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "plain ViT" in done.stdout and "low-rank" in done.stdout
     written = (tmp_path / "runs" / "own" / "low_rank" / "seed-1" / "config.yaml").read_text()
     assert "rank: 8" in written and str(EXAMPLES / "own_method.py") in written
 

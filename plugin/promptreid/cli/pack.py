@@ -28,7 +28,12 @@ def arguments(parser: Parser) -> None:
         "--range-16bit", choices=RANGES_16BIT, default=RANGES_16BIT[0], help="data.range_16bit; default: %(default)s"
     )
     parser.add_argument(
-        "--limits-16bit", nargs=2, type=int, default=(), metavar=("LOW", "HIGH"), help="of --range-16bit fixed"
+        "--limits-16bit",
+        nargs=2,
+        type=int,
+        default=(),
+        metavar=("LOW", "HIGH"),
+        help="levels of --range-16bit fixed; default: none",
     )
 
 

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 def data_record(datamanager: Any) -> dict[str, Any]:
     """What a model's shape and its camera table owe to the training data: Python primitives for a checkpoint."""
-    dataset = datamanager.train_loader.dataset
+    dataset = getattr(datamanager.train_loader, "dataset", None)
     return {
         "identities": int(datamanager.num_train_pids),
         "cameras": int(getattr(dataset, "num_cameras", 0) or datamanager.num_train_cams),

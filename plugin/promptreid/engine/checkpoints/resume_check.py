@@ -11,6 +11,7 @@ from torch import Tensor
 from promptreid.config.keys import flatten
 from promptreid.config.renamed import up_to_date
 from promptreid.config.sections import all_keys, model_nodes
+from promptreid.models.records import is_record
 
 # Keys that may differ on resuming: where things are, how fast they go, what is printed. The others change the numbers.
 _FREE = {
@@ -80,8 +81,11 @@ def _shapes_descriptors(key: str) -> bool:
 
 
 def tensor_differences(own: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """One line for each tensor of a model that a state dict lacks, has in another shape, or has too many."""
-    lines = [f"{name} is missing" for name in own if name not in given]
+    """One line for each tensor of a model that a state dict lacks, has in another shape, or has too many.
+
+    State dicts of release 0.1 have no records, which are passed over.
+    """
+    lines = [f"{name} is missing" for name in own if name not in given and not is_record(name)]
     lines += [f"{name} is in no part of the model" for name in given if name not in own]
     for name, value in own.items():
         other = given.get(name)

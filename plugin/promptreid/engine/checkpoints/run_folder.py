@@ -52,6 +52,7 @@ class RunFolder:
         self.log = path / "log.txt"
         self.metrics = MetricsLog(path / "metrics.jsonl")
         self.nonfinite = path / "nonfinite-batch.json"
+        self.sweep = path / "sweep.json"
         self.models = path / "model"
         self.weights = self.models / "model.safetensors"
         self.best_weights = self.models / "best.safetensors"
@@ -86,6 +87,11 @@ class RunFolder:
     def holds_run(self) -> bool:
         """Whether a training or a test has written here."""
         return self.config.exists() or bool(checkpoint.checkpoints(self.models))
+
+    def holds_sweep(self) -> bool:
+        """Whether trainings with a key at several values are in here, or what came of them."""
+        values = [RunFolder(path) for path in self.path.glob("*=*") if path.is_dir()]
+        return self.sweep.exists() or any(value.holds_run() or value.parts() for value in values)
 
     def owns(self, source: Path) -> bool:
         """Whether a checkpoint, or a run's folder, is in here."""
@@ -211,7 +217,7 @@ class RunFolder:
 
     def _is_overwritable(self) -> bool:
         """Whether this is a run, several, or what one that died at its start has left; others have config.yaml, too."""
-        if any(folder.holds_run() for folder in self.parts()):
+        if any(folder.holds_run() for folder in self.parts()) or self.holds_sweep():
             return True
         if self.holds_run() and (self.log.exists() or self.models.is_dir()):
             return True
