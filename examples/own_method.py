@@ -10,8 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-import promptreid
-from promptreid import Key, Method, Range
+from promptreid import Key, Method, Range, register_method
 from promptreid.models.backbones.vit_by_name import VIT_TINY, create_body
 from promptreid.models.frozen import Frozen
 from promptreid.models.heads import BNNeck, identity_classifier
@@ -44,9 +43,8 @@ class LowRankViT(nn.Module):
         return logits if self.loss == "softmax" else (logits, features)
 
 
-def build(num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True, *, rank: int = 4,
-          modalities: tuple[str, ...] = ("visible",), images_per_sample: int = 1, strict_pretrained: bool = False,
-          image_size: tuple[int, int] = (256, 128)) -> LowRankViT:  # fmt: skip
+def build(num_classes, loss="softmax", pretrained=True, use_gpu=True, *, rank=4, modalities=("visible",),
+          images_per_sample=1, strict_pretrained=False, image_size=(256, 128)) -> LowRankViT:  # fmt: skip
     vit = create_body(VIT_TINY, 0.0, pretrained, strict=strict_pretrained, vit={"img_size": image_size})
     return LowRankViT(vit, num_classes, loss, rank, len(modalities), images_per_sample)
 
@@ -55,5 +53,8 @@ class LowRank(Method):
     name, title, models, model_types = "low_rank", "Low-rank adaptation", {"low_rank_vit_tiny": build}, (LowRankViT,)
     keys = (Key("rank", 4, "of the update of each attention's projections", range=Range(1)),)
 
+    def checkpoint_is_whole(self, cfg: Any) -> bool:
+        return False  # the frozen tower is in none
 
-promptreid.register_method(LowRank())
+
+register_method(LowRank())
