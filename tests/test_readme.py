@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from command_line import python
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,6 +27,14 @@ def test_every_file_it_names_exists() -> None:
     named = re.findall(r"(?:tools|configs|docs)/[\w/]+\.(?:py|yaml|md)", README)
     assert len(named) > 5
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_every_module_that_a_page_names_exists(page: Path) -> None:
+    """Paths below ``plugin/promptreid``, ``tests``, ``benchmarks``, ..., with or without the folders above them."""
+    named = re.findall(r"`((?:[\w.]+/)+\w+\.py)`", page.read_text())
+    places = (ROOT, ROOT / "plugin", ROOT / "plugin" / "promptreid")
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []
 
 
 def test_every_model_it_names_is_registered() -> None:

@@ -107,7 +107,7 @@ def test_ctrl_c_is_exit_code_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         raise KeyboardInterrupt
 
     monkeypatch.setattr("promptreid.runs.run.run", interrupted)
-    assert promptreid("train") == 130
+    assert promptreid("train", "mip/quickstart") == 130
     assert capsys.readouterr() == ("", "")
 
 
@@ -116,7 +116,7 @@ def test_an_error_that_is_not_the_users_keeps_its_traceback(monkeypatch: pytest.
     with pytest.raises(ZeroDivisionError):
         from promptreid.cli import main
 
-        main(["train"])
+        main(["train", "mip/quickstart"])
 
 
 def test_python_runs_the_package_and_a_tool_runs_its_verb(tmp_path: Path) -> None:

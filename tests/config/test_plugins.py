@@ -49,7 +49,7 @@ from torch import nn
 import promptreid
 from promptreid import Key, Method, Range
 
-def build(num_classes, loss="softmax", pretrained=True, use_gpu=True, *, width=2):
+def build(num_classes, loss="softmax", pretrained=True, use_gpu=True, *, width=2, mode="a"):
     return nn.Linear(width, num_classes)
 
 class Toy(Method):
@@ -176,7 +176,7 @@ def test_a_builder_that_torchreid_could_not_call() -> None:
     def bad(classes: int) -> nn.Module:
         return nn.Linear(2, classes)
 
-    with pytest.raises(ValueError, match="builder of 'given_small' cannot be called with num_classes, loss"):
+    with pytest.raises(ValueError, match=r"builder of 'given_small' cannot be called as build\(num_classes"):
         promptreid.register_method(method(name="given", models={"given_small": bad}))
     assert "given" not in promptreid.METHODS and "given_small" not in promptreid.MODELS
 
@@ -192,7 +192,7 @@ def test_names_that_are_taken() -> None:
 
 
 def test_registering_again_changes_nothing() -> None:
-    own = method(name="given", models={"given_small": good}, keys=(Key("width", 1, "a width", range=Range(1)),))
+    own = method(name="given", keys=(Key("width", 1, "a width", range=Range(1)),))
     assert promptreid.register_method(own) is promptreid.register_method(own)
     assert "given.width" in all_keys()
 
@@ -259,3 +259,41 @@ def test_no_word_about_keys_that_are_read(changes: dict[str, Any], caplog: pytes
     with caplog.at_level(logging.WARNING):
         validate(load_config(overrides=changes))
     assert not caplog.text
+
+
+def test_a_builder_that_does_not_take_its_own_keys() -> None:
+    keys = (Key("rank", 1, "a rank", range=Range(1)),)
+    with pytest.raises(ValueError, match=r"cannot be called as build\(num_classes.*rank\): got an unexpected.*'rank'"):
+        promptreid.register_method(method(name="given", models={"given_small": good}, keys=keys))
+
+
+def test_a_builder_that_wants_more_than_it_gets() -> None:
+    def more(num_classes: int, loss: str, pretrained: bool, use_gpu: bool, width: int) -> nn.Module:
+        return nn.Linear(width, num_classes)
+
+    with pytest.raises(ValueError, match="missing a required argument: 'width'"):
+        promptreid.register_method(method(name="given", models={"given_small": more}))
+
+
+def test_a_plugin_that_exits_is_named(tmp_path: Path) -> None:
+    plugin = write(tmp_path / "leaves.py", "import sys\nsys.exit(3)\n")
+    with pytest.raises(ValueError, match=r"plugins: .*leaves\.py could not be loaded: SystemExit: 3"):
+        load_config(overrides={"plugins": [str(plugin)]})
+
+
+def test_a_file_that_a_plugin_misses_is_told_as_the_plugins(tmp_path: Path) -> None:
+    plugin = write(tmp_path / "opens.py", "open('nofile.txt')\n")
+    with pytest.raises(ValueError, match=r"plugins: .*opens\.py could not be loaded: FileNotFoundError: .*nofile"):
+        load_config(overrides={"plugins": [str(plugin)]})
+
+
+def test_two_packages_with_an_entry_point_of_one_name_are_both_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in ("one", "two"):
+        write(tmp_path / f"my_package_{number}.py", PLUGIN.format(name=f"toy_{number}"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    points = [EntryPoint("reid", f"my_package_{number}", plugins.GROUP) for number in ("one", "two")]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+    cfg = load_config()
+    assert (cfg.toy_one.width, cfg.toy_two.width) == (2, 2)

@@ -75,7 +75,7 @@ def test_ordinary_settings_are_valid(values: dict[str, Any]):
         ({"data.workers": -1}, "data.workers -1 is out of range: it must be at least 0"),
         ({"train.stepsize": []}, "train.stepsize is empty"),
         ({"data.sources": []}, "data.sources is empty"),
-        ({"data.type": "video"}, "tools/run_host.py"),
+        ({"data.type": "video"}, "promptreid host"),
         ({"data.k_tfm": 2}, "data.k_tfm 2"),
         ({"data.augment.visible": ["random_flip", "random_gray"]}, "data.augment.visible: unknown name 'random_gray'; "
          "did you mean 'random_grey'?"),

@@ -107,7 +107,7 @@ def test_a_foreign_pack_is_refused(root: Path, changes: dict[str, Any], message:
         check(pack, root, **changes)
     assert message in str(caught.value)
     assert "data.pack" in str(caught.value)
-    assert "tools/pack_dataset.py" in str(caught.value)
+    assert "promptreid pack" in str(caught.value)
 
 
 def test_a_changed_file_is_refused(root: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_file_outside_the_pack_is_not_read(root: Path) -> None:
 def test_a_missing_part_is_named(root: Path, missing: str) -> None:
     file = packed(root)
     file.with_name(missing).unlink()
-    with pytest.raises(FileNotFoundError, match=rf"data\.pack: .*{missing} doesn't exist; make it again with tools/"):
+    with pytest.raises(FileNotFoundError, match=rf"data\.pack: .*{missing} doesn't exist; make it again with promptreid pack"):
         Pack(file, root)
 
 

@@ -100,8 +100,9 @@ def read_configuration(
         path = find_configuration(target)
         if is_run_folder(target):
             overrides["data.save_dir"] = target
-    if required and path is None:
-        raise ValueError("no configuration: give the name of one, a YAML file or a run's folder")
+    asked = pairs or any(value is not None for value in (given or {}).values())
+    if path is None and (required or not asked):
+        raise ValueError("no configuration: give the name of one, a YAML file or a run's folder (--help says more)")
     return load_config(path, pairs, {key: value for key, value in overrides.items() if value is not None})
 
 

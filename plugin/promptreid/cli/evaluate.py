@@ -139,6 +139,12 @@ def _names_features(args: argparse.Namespace) -> bool:
 
 
 def _score_file(args: argparse.Namespace) -> None:
+    path = Path(args.target)
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file of features: {path}")
+    run_folder = path.resolve().parent.parent
+    if path.resolve().parent.name == "model" and (run_folder / "config.yaml").is_file():
+        raise ValueError(f"{path} holds weights, not features: promptreid evaluate {run_folder} tests them")
     if not args.protocol:
         raise ValueError(f"{args.target} is a file of features: the following arguments are required: --protocol")
     if args.opts or args.config_file or args.root:

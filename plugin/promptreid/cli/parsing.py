@@ -71,6 +71,7 @@ class Parser(argparse.ArgumentParser):
         return self.parse_intermixed_args(words) if self.takes_pairs else self.parse_args(words)
 
     def error(self, message: str) -> NoReturn:
+        message = message.removesuffix(", KEY VALUE")  # argparse counts pairs, of which there may be none
         self.exit(2, f"error: {message} ({self.prog} --help says more)\n")
 
     def _end_lists(self, argv: Sequence[str]) -> list[str]:

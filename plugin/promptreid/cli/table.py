@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> None:
     from promptreid.runs.tables.definitions import find_table
     from promptreid.runs.tables.run_table import run_table
 
-    result = run_table(find_table(args.table), shipped_folder(), args.out, args.seeds, pairs, args.overwrite)
+    table = find_table(args.table)
+    result = run_table(table, shipped_folder(), args.out, args.seeds, pairs, args.overwrite)
     print(result.markdown())
-    print(f"written to {args.out / args.table}: table.csv, table.md, table.json, table.png")
+    print(f"written to {args.out / table.name}: table.csv, table.md, table.json, table.png")

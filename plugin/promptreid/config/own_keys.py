@@ -146,7 +146,7 @@ DATA = Section(
             " those of each image, `fixed` those of the next key", choices=RANGES_16BIT),
         Key("data.limits_16bit", [], "lowest and highest level of `fixed`, such as `[7000, 9500]`", kind=int,
             range=Range(0, 65535), needs="data.range_16bit=fixed"),
-        Key("data.pack", "", "file of `tools/pack_dataset.py`; not set: images are decoded"),
+        Key("data.pack", "", "file of `promptreid pack`; not set: images are decoded"),
         Key("data.table", "", "CSV or Parquet file of the data set `table`, one's own images"
             " ([datasets.md](datasets.md))"),
         Key("data.incomplete", "skip", "samples that lack a modality: `skip` them or `keep` them with that modality"

@@ -43,12 +43,12 @@ def load_plugins(named: Sequence[str] = ()) -> None:
     """
     load_builtin()
     for point in entry_points(group=GROUP):
-        if point.name in _tried:
+        if point.value in _tried:
             continue
-        _tried.add(point.name)
+        _tried.add(point.value)
         try:
             point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             logger.warning(
                 "plugin %r (%s) could not be loaded and is left out: %s: %s",
                 point.name, point.value, type(error).__name__, error,
@@ -79,21 +79,19 @@ def _absolute(name: str, folder: Path) -> str:
 
 
 def _load(name: str) -> None:
+    if is_file(name) and not Path(name).is_file():
+        raise FileNotFoundError(
+            f"plugins: no file {name}; a relative path is looked for beside the configuration that names it, then in "
+            "the working folder"
+        )
     try:
         _load_file(Path(name)) if is_file(name) else importlib.import_module(name)
-    except FileNotFoundError:
-        raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise ValueError(f"plugins: {name} could not be loaded: {reason}") from error
 
 
 def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"plugins: no file {path}; a relative path is looked for beside the configuration that names it, then in "
-            "the working folder"
-        )
     name = _PREFIX + path.stem
     present = sys.modules.get(name)
     if present is not None:

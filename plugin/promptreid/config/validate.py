@@ -82,7 +82,7 @@ def _ranges(flat: dict[str, Any]) -> Iterator[str]:
 
 def _data(flat: dict[str, Any]) -> Iterator[str]:
     if flat["data.type"] != "image":
-        yield "data.type video: only images are trained here; torchreid's own launcher does videos (tools/run_host.py)"
+        yield "data.type video: only images are trained here; torchreid's own launcher does videos (promptreid host)"
     if flat["data.k_tfm"] != 1:
         yield f"data.k_tfm {flat['data.k_tfm']}: torchreid's engines take one augmented copy per image, so it must be 1"
     for key in ("data.norm_mean", "data.norm_std", "data.synthetic.size"):

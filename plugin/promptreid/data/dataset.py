@@ -134,7 +134,7 @@ class ModalDataset(host.ImageDataset):
         With :attr:`second_visible` a batch grows: after its own samples come the second copies of its visible
         ones, in their order and with their identities and cameras. K + K images per identity so become 2 K + K.
 
-        A :class:`~promptreid.data.samplers.SeededBatch` is augmented from its own seed.
+        A :class:`~promptreid.data.seeding.SeededBatch` is augmented from its own seed.
         """
         seed = getattr(indices, "seed", None)
         if self.mode == "train" and self.images_per_sample == 1 and self.balance_batches:

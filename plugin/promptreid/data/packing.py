@@ -26,7 +26,7 @@ from promptreid.data.strips import file_of
 from promptreid.files import atomic_path, write_text
 
 VERSION = 1
-REMEDY = "make it again with tools/pack_dataset.py, or leave data.pack empty"
+REMEDY = "make it again with promptreid pack, or leave data.pack empty"
 _KEYS = {"height", "width", "interpolation", "library", "files"}
 _PROBES = 8  # images that are decoded and compared when a pack is put to use
 

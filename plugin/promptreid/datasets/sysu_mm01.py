@@ -99,7 +99,7 @@ def find_folder(root: str) -> Path:
     """
     places = folders.candidates(Path(root).expanduser(), FOLDERS)
     arrays = next(filter(None, map(_arrays, places)), "")
-    remedy = f". {arrays}" if arrays else ", or render a synthetic one with tools/make_synthetic.py"
+    remedy = f". {arrays}" if arrays else ", or render a synthetic one with promptreid render"
     return folders.find(root, "SYSU-MM01", FOLDERS, _lacks, remedy)
 
 

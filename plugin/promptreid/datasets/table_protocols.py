@@ -15,7 +15,7 @@ from promptreid.evaluation.protocols.base import DIRECTIONS
 
 _OFFICIAL = (
     "it needs SYSU-MM01's rand_perm_cam.mat, which a table has no column for: score the features with "
-    "tools/extract_features.py and tools/evaluate.py --permutations"
+    "promptreid extract and promptreid evaluate --permutations"
 )
 
 

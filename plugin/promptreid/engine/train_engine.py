@@ -61,7 +61,7 @@ class PromptEngine(EvaluatingEngine):
     Args:
         datamanager, model, optimizer, scheduler, use_gpu, margin, weight_t, weight_x, label_smooth: torchreid's own.
         criterion: a loss on the model's ``PromptOutput`` that returns the total and a dict of its parts, such as
-            ``promptreid.losses.MIPLoss``. Without one, torchreid's own losses are used.
+            ``promptreid.losses.identity_triplet.IdentityTripletLoss``. Without one, torchreid's own losses are used.
         loss: what the model was built for where there is no criterion: ``triplet`` (it returns logits and features) or
             ``softmax`` (logits), as torchreid's two engines expect.
         protocols: names of the data set's protocols to test, or the first words of several; its standard ones when

@@ -239,12 +239,18 @@ def _needs(prefix: str, key: Key, siblings: Sequence[Key]) -> str:
 
 
 def _check_builder(method: Method, name: str, builder: Builder) -> None:
+    signature = inspect.signature(builder)
+    own: dict[str, Any] = {}
+    if type(method).arguments is Method.arguments:
+        facts = {*DataFacts.__dataclass_fields__, "strict_pretrained"} & signature.parameters.keys()
+        own = dict.fromkeys([*facts, *(key.name for key in method.keys if "." not in key.name)])
     try:
-        inspect.signature(builder).bind_partial(**_HOST_ARGUMENTS)
+        signature.bind(**_HOST_ARGUMENTS, **own)
     except TypeError as error:
+        wanted = ", ".join([*_HOST_ARGUMENTS, *own])
         raise ValueError(
-            f"{_where(method)}: the builder of {name!r} cannot be called with num_classes, loss, pretrained and "
-            f"use_gpu as torchreid does ({error}); give it these four parameters"
+            f"{_where(method)}: the builder of {name!r} cannot be called as build({wanted}): {error}; give it these "
+            "parameters, and defaults to others"
         ) from None
 
 

@@ -104,7 +104,7 @@ def find_protocols(wanted: str, permutations: Permutations | None = None) -> lis
     if "-to-" in wanted.rpartition(" ")[2]:
         raise ValueError(
             f"protocol {wanted!r}: a file of features does not say which part of a descriptor is of which modality; "
-            "name the protocol in test.protocols, or for tools/evaluate_missing.py"
+            "name the protocol in test.protocols, or for promptreid missing"
         )
     if wanted.split(" ")[0] == _OFFICIAL and permutations is None:
         raise ValueError(f"protocol {wanted!r}: it needs SYSU-MM01's rand_perm_cam.mat")
