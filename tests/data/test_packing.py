@@ -142,7 +142,9 @@ def test_a_file_outside_the_pack_is_not_read(root: Path) -> None:
 def test_a_missing_part_is_named(root: Path, missing: str) -> None:
     file = packed(root)
     file.with_name(missing).unlink()
-    with pytest.raises(FileNotFoundError, match=rf"data\.pack: .*{missing} doesn't exist; make it again with promptreid "):
+    with pytest.raises(
+        FileNotFoundError, match=rf"data\.pack: .*{missing} doesn't exist; make it again with promptreid "
+    ):
         Pack(file, root)
 
 
