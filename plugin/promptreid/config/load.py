@@ -31,12 +31,13 @@ def load_config(
     chain has to lie under the nearest folder called ``configs`` above the first one, or else in the first one's own
     folder: a configuration from elsewhere can't pull in other files of this machine.
 
+    Plugins are imported first: what the key ``plugins`` names, which runs as a program, and what installed packages
+    declare.
+
     Args:
         path: a ``.yaml`` or ``.yml`` file. Nothing else is taken: yacs would run a ``.py`` file.
         opts: ``KEY VALUE KEY VALUE ...``, as a command line has them.
         overrides: values by dotted key, such as ``{"data.root": "/data"}``.
-
-    Plugins are imported first: what the key ``plugins`` names, and what installed packages declare.
 
     Returns:
         A frozen tree. Types are checked, values aren't: see :func:`~promptreid.config.validate.validate`.
