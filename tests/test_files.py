@@ -306,12 +306,16 @@ from pathlib import Path
 from files import FolderLock
 lock = FolderLock(Path(sys.argv[1]))
 lock.acquire()
+ready, told = os.pipe()
 child = os.fork() if sys.argv[2] == "forks" else None
 if child != 0:
+    if child:
+        os.read(ready, 1)  # it has dropped the lock
     print(child or "", flush=True)
     sys.stdin.readline()
     lock.release()
 else:
+    os.write(told, b".")
     os.close(0), os.close(1)
     time.sleep(60)
 """
