@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 from torch import Tensor
 
@@ -17,6 +18,8 @@ import promptreid  # noqa: F401  (before torch and torchvision: a CPU build of t
 
 sys.path.append(str(Path(__file__).parent / "helpers"))
 torch.set_num_threads(1)
+settings.register_profile("suite", deadline=None)  # a busy machine is no failure
+settings.load_profile("suite")
 
 TINY_VIT = {"depth": 4, "embed_dim": 32, "num_heads": 2, "patch_size": 8, "img_size": (64, 32)}
 PEOPLE, CAMERAS = 7, 6
