@@ -58,16 +58,26 @@ _MODELS: dict[str, Any] = vars(models)["__model_factory"]
 _ours: dict[tuple[str, str], Any] = {}
 
 
-def _claim(kind: str, name: str, value: Any, taken: Any) -> bool:
-    """Remember that ``value`` is ours; False when this very object is registered already."""
+def check_free(kind: str, name: str, value: Any) -> bool:
+    """Whether ``value`` is yet to be registered as a ``"dataset"`` or ``"model"``; False when this very object is.
+
+    Raises:
+        ValueError: another one has this name, or it is none.
+    """
     if not name.isidentifier() or name != name.lower():
         raise ValueError(f"{kind} name {name!r}: use lower-case letters, digits and underscores")
     if _ours.get((kind, name)) is value:
         return False
-    if name in taken:
+    if name in {"dataset": _DATASETS, "model": _MODELS}[kind]:
         raise ValueError(f"torchreid already has a {kind} named {name!r}; choose another name, nothing is overwritten")
-    _ours[kind, name] = value
     return True
+
+
+def _claim(kind: str, name: str, value: Any) -> bool:
+    """Remember that ``value`` is ours; False when this very object is registered already."""
+    free = check_free(kind, name, value)
+    _ours[kind, name] = value
+    return free
 
 
 def register_dataset(name: str, factory: Callable[..., Any]) -> None:
@@ -80,7 +90,7 @@ def register_dataset(name: str, factory: Callable[..., Any]) -> None:
     Raises:
         ValueError: another dataset has this name.
     """
-    if _claim("dataset", name, factory, _DATASETS):
+    if _claim("dataset", name, factory):
         data.register_image_dataset(name, factory)
 
 
@@ -96,7 +106,7 @@ def register_model(name: str, builder: Callable[..., torch.nn.Module]) -> None:
     Raises:
         ValueError: another model has this name.
     """
-    if _claim("model", name, builder, _MODELS):
+    if _claim("model", name, builder):
         _MODELS[name] = builder
 
 

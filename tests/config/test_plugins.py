@@ -172,6 +172,10 @@ def good(num_classes: int, loss: str = "softmax", pretrained: bool = True, use_g
     return nn.Linear(2, num_classes)
 
 
+def wide(num_classes: int, loss: str, pretrained: bool, use_gpu: bool, width: int) -> nn.Module:
+    return nn.Linear(width, num_classes)
+
+
 def test_a_builder_that_torchreid_could_not_call() -> None:
     def bad(classes: int) -> nn.Module:
         return nn.Linear(2, classes)
@@ -183,7 +187,9 @@ def test_a_builder_that_torchreid_could_not_call() -> None:
 
 def test_names_that_are_taken() -> None:
     with pytest.raises(ValueError, match="torchreid already has a model named 'resnet50'"):
-        promptreid.register_method(method(name="given", models={"resnet50": good}))
+        own = (Key("width", 1, "a width", range=Range(1)),)
+        promptreid.register_method(method(name="given", models={"resnet50": wide}, keys=own))
+    assert "given.width" not in all_keys()
     with pytest.raises(ValueError, match=r"the configuration has 'train\.lr' from torchreid already"):
         promptreid.register_method(method(name="train", keys=(Key("lr", 1.0, "a rate"),)))
     with pytest.raises(ValueError, match="use lower-case letters"):
@@ -268,11 +274,8 @@ def test_a_builder_that_does_not_take_its_own_keys() -> None:
 
 
 def test_a_builder_that_wants_more_than_it_gets() -> None:
-    def more(num_classes: int, loss: str, pretrained: bool, use_gpu: bool, width: int) -> nn.Module:
-        return nn.Linear(width, num_classes)
-
     with pytest.raises(ValueError, match="missing a required argument: 'width'"):
-        promptreid.register_method(method(name="given", models={"given_small": more}))
+        promptreid.register_method(method(name="given", models={"given_small": wide}))
 
 
 def test_a_plugin_that_exits_is_named(tmp_path: Path) -> None:

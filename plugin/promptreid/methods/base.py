@@ -76,8 +76,8 @@ class Method:
         reads: beginnings of shared keys that it reads besides, such as ``backbone.``.
         renamed: full names of keys in earlier releases; each with its name of today and its default of then.
         models: by name, what torchreid's ``build_model`` calls with ``num_classes``, ``loss``, ``pretrained`` and
-            ``use_gpu``. Models take a ``ModalBatch`` and return what ``DESIGN`` of the package calls a
-            ``PromptOutput`` in training with ``loss="prompt"``; see ``docs/extending.md``.
+            ``use_gpu``. Models take a ``ModalBatch`` and return, in training with ``loss="prompt"``, a
+            :class:`~promptreid.models.outputs.PromptOutput`; see ``docs/extending.md``.
         model_types: classes of its models, so that an engine finds the method of a model that it is given.
         losses: losses of its own by name, which ``torchreid.losses`` then has under their class names.
     """
@@ -193,8 +193,9 @@ def register_method(method: Method) -> Method:
         raise ValueError(f"two methods are called {method.name!r}: {_where(present)} and {_where(method)}; rename one")
     if not method.name.isidentifier() or method.name != method.name.lower():
         raise ValueError(f"{_where(method)}: name {method.name!r}: use lower-case letters, digits and underscores")
-    for name, builder in method.models.items():
+    for name, builder in method.models.items():  # all of it is checked first: what fails leaves nothing behind
         _check_builder(method, name, builder)
+        host.check_free("model", name, builder)
     register_section(_section(method))
     for name, builder in method.models.items():
         host.register_model(name, builder)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from faults import Faults
 
 from promptreid import files
 from promptreid.engine.checkpoints import files as checkpoint
@@ -94,46 +92,6 @@ def test_a_broken_header_says_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.safetensors").write_bytes(content)
     assert checkpoint.about_weights(tmp_path / "w.safetensors") == {}
     assert checkpoint.about_weights(tmp_path / "none.pth") == {}
-
-
-class Faults:
-    """Fails at the n-th of the calls with which a checkpoint is written: before it, or after half of a write."""
-
-    def __init__(self, at: int, fail: Callable[[], None]) -> None:
-        self.at, self.fail, self.count = at, fail, 0
-
-    def hit(self) -> None:
-        self.count += 1
-        if self.count == self.at:
-            self.fail()
-
-    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **settings: Any) -> Any:
-            self.hit()
-            return function(*arguments, **settings)
-
-        return call
-
-    def install(self, patch: pytest.MonkeyPatch) -> None:
-        faults = self
-
-        class File(io.FileIO):
-            def write(self, data: Any) -> int:
-                faults.hit()
-                whole = bytes(data)
-                super().write(whole[: len(whole) // 2])
-                faults.hit()
-                return len(whole) // 2 + super().write(whole[len(whole) // 2 :])
-
-            def close(self) -> None:
-                faults.hit()
-                super().close()
-
-        opened = self.around(lambda path, mode: io.BufferedWriter(File(path, "w"), 512))
-        patch.setattr(files, "open", opened, raising=False)
-        for name in ("fsync", "replace", "open"):
-            patch.setattr(files.os, name, self.around(getattr(os, name)))
-        patch.setattr(Path, "unlink", self.around(Path.unlink))
 
 
 def disk_full() -> None:
