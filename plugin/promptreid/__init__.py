@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from promptreid.methods.base import METHODS, MODELS, DataFacts, Method, register_method
     from promptreid.models.plain_images import plain_images_are
     from promptreid.registration import register_all, register_dataset, register_loss
+    from promptreid.retrieval.embedder import Embedder
+    from promptreid.retrieval.embeddings import Embeddings
+    from promptreid.retrieval.loading import load
+    from promptreid.retrieval.objects import ReIDObject
 
 __version__: str
 __all__ = [
@@ -30,14 +34,18 @@ __all__ = [
     "METHODS",
     "MODELS",
     "DataFacts",
+    "Embedder",
+    "Embeddings",
     "Key",
     "Method",
     "ModalBatch",
     "ModalDataset",
     "PathBundle",
     "Range",
+    "ReIDObject",
     "compat",
     "host",
+    "load",
     "plain_images_are",
     "register_all",
     "register_dataset",
@@ -64,6 +72,10 @@ _HOMES = {
     "register_loss": "promptreid.registration",
     "register_method": "promptreid.methods.base",
     "register_protocol": "promptreid.evaluation.protocols",
+    "load": "promptreid.retrieval.loading",
+    "Embedder": "promptreid.retrieval.embedder",
+    "Embeddings": "promptreid.retrieval.embeddings",
+    "ReIDObject": "promptreid.retrieval.objects",
 }
 """The public names, and the modules that define them: imported when a name is first asked for."""
 

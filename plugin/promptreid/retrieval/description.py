@@ -50,7 +50,7 @@ class ModelDescription:
     cameras: int = 0
     camera_rows: tuple[tuple[str, int], ...] = ()
     range_16bit: str = "full"
-    limits_16bit: tuple[float, ...] = ()
+    limits_16bit: tuple[int, ...] = ()
     protocol: str = ""
     config: str = ""
 

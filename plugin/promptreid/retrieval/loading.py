@@ -1,0 +1,206 @@
+"""From a folder or file with a trained model to an :class:`~promptreid.retrieval.embedder.Embedder`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import yaml  # type: ignore[import-untyped]
+from torch import Tensor, nn
+
+from promptreid import host
+from promptreid.config import load_config
+from promptreid.config.keys import flatten
+from promptreid.engine.checkpoints import files as checkpoint
+from promptreid.engine.checkpoints.provenance import state_of_header
+from promptreid.engine.checkpoints.run_folder import RunFolder
+from promptreid.models.weights import load_matching, read_state_dict, strip_module
+from promptreid.retrieval.description import ModelDescription
+from promptreid.retrieval.embedder import Embedder
+from promptreid.retrieval.torch_backend import TorchBackend, camera_rows_of
+from promptreid.runs.build import build_model
+
+_LEFT_OUT = (
+    "data.root", "data.save_dir", "data.pack", "data.table", "model.load_weights", "model.resume", "plugins",
+)  # fmt: skip
+"""Keys that say where things are on the machine of the training."""
+
+
+def load(
+    source: str | Path,
+    *,
+    config: str | Path | None = None,
+    device: str | None = None,
+    dtype: str = "float32",
+    batch_size: int = 64,
+    workers: int = 2,
+) -> Embedder:
+    """A trained model that embeds images.
+
+    Args:
+        source: a run's folder, a checkpoint, or a file of weights.
+        config: the training's configuration, where the file does not hold it.
+        device: ``"cuda"``, ``"cpu"``, ...; a GPU where there is one when omitted.
+        dtype: ``"float32"`` or ``"bfloat16"``.
+        batch_size: objects in a call of the model.
+        workers: threads that read images.
+
+    Raises:
+        FileNotFoundError: no such folder or file, or a frozen tower's weights are not there.
+        ValueError: no trained model, or one that cannot be built as it was trained.
+    """
+    model, description = load_model(Path(source), config)
+    return Embedder(description, TorchBackend(model, device, dtype), batch_size, workers)
+
+
+def load_model(source: Path, config: str | Path | None = None) -> tuple[nn.Module, ModelDescription]:
+    """A trained model in evaluation mode, and what its vectors are; as :func:`load`."""
+    path = weights_of(source)
+    state = _read(path)
+    cfg = _configuration(state, source, config)
+    data = _data_behind(state, cfg, path)
+    facts = SimpleNamespace(trained=data, num_train_pids=data["identities"])
+    model = build_model(cfg, facts, use_gpu=False, weights_follow=True)
+    optional = getattr(model, "training_only", ("classifier.",))
+    load_matching(model, strip_module(state["state_dict"]), path, True, optional)
+    return model.eval(), describe(model, cfg, data)
+
+
+def weights_of(source: Path) -> Path:
+    """The file with the weights that a source is tested with: of a run's folder, the selected ones or the last.
+
+    Raises:
+        FileNotFoundError: no such source, or a folder without weights.
+    """
+    if source.is_file():
+        return source
+    if not source.is_dir():
+        raise FileNotFoundError(f"{source}: no such run, checkpoint or file of weights")
+    folder = RunFolder(source)
+    if folder.best_weights.is_file():
+        return folder.best_weights
+    if folder.weights.is_file():
+        return folder.weights
+    found = checkpoint.checkpoints(folder.models)
+    if not found:
+        parts = ", ".join(str(part.path.relative_to(source)) for part in folder.parts()[:3])
+        remedy = f"name one of its trainings, such as {parts}" if parts else "train there first"
+        raise FileNotFoundError(f"{source}: no weights in this folder; {remedy}")
+    return found[0]
+
+
+def describe(model: nn.Module, cfg: Any, data: Mapping[str, Any]) -> ModelDescription:
+    """What the vectors of a model are.
+
+    Args:
+        model: with its weights.
+        cfg: what it was trained with.
+        data: the checkpoint's record of its training data.
+    """
+    model.eval()
+    size, slots = (cfg.data.height, cfg.data.width), int(data["images_per_sample"])
+    slices_of = getattr(model, "modality_slices", None)
+    slices = None if slices_of is None else slices_of(slots)
+    shared = slices is None and slots == 1
+    settings = {
+        "modalities": tuple(data["modalities"]),
+        "images_per_sample": slots,
+        "height": size[0],
+        "width": size[1],
+        "mean": tuple(map(float, cfg.data.norm_mean)),
+        "std": tuple(map(float, cfg.data.norm_std)),
+        "metric": cfg.test.dist_metric,
+        "normalize": bool(cfg.test.normalize_feature),
+        "flip": bool(cfg.test.flip),
+        "range_16bit": cfg.data.range_16bit,
+        "limits_16bit": tuple(map(int, cfg.data.limits_16bit)),
+    }
+    with torch.inference_mode():
+        width = model(torch.zeros(1, slots, 3, *size) if slots > 1 else torch.zeros(1, 3, *size)).shape[1]
+    parts = None if slices is None or shared else tuple((part.start, part.stop) for part in slices)
+    return ModelDescription(
+        name=cfg.model.name,
+        model_id=_digest(model, settings),
+        width_of_vector=width,
+        parts=parts,
+        cameras=camera_rows_of(model),
+        camera_rows=tuple(sorted((str(name), int(row)) for name, row in data["camera_rows"].items())),
+        protocol=", ".join(cfg.test.protocols),
+        config=_without_paths(cfg),
+        **settings,
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The weights, with what the file says of their training."""
+    if checkpoint.PATTERN.fullmatch(path.name):
+        state = checkpoint.load(path)
+        return {**state, "state_dict": state.get("ema", state["state_dict"])}
+    about = checkpoint.about_weights(path)
+    return {"state_dict": read_state_dict(path), **state_of_header(about)}
+
+
+def _configuration(state: Mapping[str, Any], source: Path, config: str | Path | None) -> Any:
+    """The configuration of the training: the given one, the run's, or that in the file."""
+    if config is not None:
+        return load_config(Path(config))
+    if source.is_dir() and RunFolder(source).config.is_file():
+        return load_config(RunFolder(source).config)
+    text = str(state.get("config", ""))
+    if not text:
+        raise ValueError(
+            f"{source}: the file does not hold the training's configuration; give it with config=, such as the "
+            "config.yaml of the run"
+        )
+    leaves = flatten(yaml.safe_load(text) or {})
+    # Plugins that a file of weights names are not imported: they would run as programs.
+    return load_config(None, overrides={key: value for key, value in leaves.items() if key not in _LEFT_OUT})
+
+
+def _data_behind(state: Mapping[str, Any], cfg: Any, path: Path) -> dict[str, Any]:
+    """The record of the training data; of files from before there was one, what their data set's class says."""
+    data = state.get("data")
+    if isinstance(data, dict) and "identities" in data:
+        return data
+    try:
+        dataset: Any = host.dataset_factory(cfg.data.sources[0])
+    except (KeyError, IndexError, ValueError):
+        raise ValueError(f"{path} does not say what it was trained on; train it again, or name data.sources") from None
+    return {
+        "identities": _classes(state["state_dict"]),
+        "cameras": max(1, int(getattr(dataset, "num_cameras", 0))),
+        "camera_rows": {},
+        "modalities": list(getattr(dataset, "modalities", ("visible",))),
+        "images_per_sample": int(getattr(dataset, "images_per_sample", 1)),
+    }
+
+
+def _classes(state: Mapping[str, Tensor]) -> int:
+    """The rows of the first classifier."""
+    heads = (value for name, value in state.items() if "classifier" in name and name.endswith("weight"))
+    return next((int(value.shape[0]) for value in heads if value.ndim == 2), 1)
+
+
+def _digest(model: nn.Module, settings: Mapping[str, Any]) -> str:
+    """The sha256 of all that a vector depends on: weights, the digests of frozen ones, and how images come in."""
+    unused = tuple(getattr(model, "training_only", ("classifier.",)))
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name, value in sorted(model.state_dict().items()):
+        if name.startswith(unused) or not isinstance(value, Tensor):
+            continue
+        plain = value.detach().cpu().contiguous()
+        digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _without_paths(cfg: Any) -> str:
+    """The configuration for others to read: nothing of the machine that it was trained on."""
+    leaves = flatten(yaml.safe_load(cfg.dump()))
+    own = {key: value for key, value in leaves.items() if key not in _LEFT_OUT}
+    return json.dumps(own, sort_keys=True)
