@@ -19,6 +19,7 @@ VERBS = {
     "evaluate": "evaluate",
     "missing": "missing",
     "extract": "extract",
+    "search": "search",
     "sweep": "sweep",
     "table": "table",
     "diagnose": "diagnose",

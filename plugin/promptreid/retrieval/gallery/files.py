@@ -28,10 +28,15 @@ _COLUMNS = ("vectors", "present", "ids", "paths", "cameras", "times")
 _STORE = "store."
 
 
-def save(path: Path, index: GalleryIndex) -> None:
-    """Write an index, as :meth:`GalleryIndex.save`."""
+def check_index_path(path: Path) -> None:
+    """Raise ``ValueError`` now rather than when the work is done, if no index can be written there for its suffix."""
     if path.suffix != SUFFIX:
         raise ValueError(f"{path}: files of galleries end in {SUFFIX}")
+
+
+def save(path: Path, index: GalleryIndex) -> None:
+    """Write an index, as :meth:`GalleryIndex.save`."""
+    check_index_path(path)
     about = {
         "model": index.model.to_json(),
         "kind": index.kind,
