@@ -12,6 +12,7 @@ from torch import nn
 
 from promptreid import DATASETS, host
 from promptreid.config import load_config
+from promptreid.datasets import one_band
 from promptreid.datasets.as_triples import SUFFIX
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.synthetic import write_tree
@@ -27,6 +28,7 @@ MARKET = {
 #: torchreid's own data sets are alike for us: one stands for all of them
 BUILT = [name for name in DATASETS if not name.endswith(SUFFIX) or name == f"market1501{SUFFIX}"]
 BUILT.remove("table")  # has tests of its own
+BUILT = [name for name in BUILT if not name.endswith(one_band.SUFFIX)]  # likewise
 
 
 class PatchColours(nn.Module):

@@ -29,6 +29,8 @@ _LEFT_OUT = (
     "data.root", "data.save_dir", "data.pack", "data.table", "model.load_weights", "model.resume", "plugins",
 )  # fmt: skip
 """Keys that say where things are on the machine of the training."""
+_UNIT = 1e-5
+"""A model whose vectors' lengths differ less than this from 1 brings them to unit length itself."""
 
 
 def load(
@@ -121,12 +123,13 @@ def describe(model: nn.Module, cfg: Any, data: Mapping[str, Any]) -> ModelDescri
         "limits_16bit": tuple(map(int, cfg.data.limits_16bit)),
     }
     with torch.inference_mode():
-        width = model(torch.zeros(1, slots, 3, *size) if slots > 1 else torch.zeros(1, 3, *size)).shape[1]
+        probe = model(torch.rand(1, slots, 3, *size) if slots > 1 else torch.rand(1, 3, *size))[0]
+    settings["normalize"] = settings["normalize"] or abs(float(probe.norm()) - 1) < _UNIT
     parts = None if slices is None or shared else tuple((part.start, part.stop) for part in slices)
     return ModelDescription(
         name=cfg.model.name,
         model_id=_digest(model, settings),
-        width_of_vector=width,
+        width_of_vector=len(probe),
         parts=parts,
         cameras=camera_rows_of(model),
         camera_rows=tuple(sorted((str(name), int(row)) for name, row in data["camera_rows"].items())),
