@@ -19,6 +19,7 @@ VERBS = {
     "evaluate": "evaluate",
     "missing": "missing",
     "extract": "extract",
+    "embed": "embed",
     "sweep": "sweep",
     "table": "table",
     "diagnose": "diagnose",

@@ -325,3 +325,9 @@ def test_parameters_without_gradient_are_looked_for_where_there_may_be_some(
     engine.forward_backward(next(iter(engine.train_loader)))
     without = [name for name, value in engine.model.named_parameters() if value.grad is None]
     assert not (uses_all and without)
+
+
+def test_processes_share_the_parts_of_an_embedding(of: Callable[[str, int], list[Any]]) -> None:
+    ((count, alone),) = of("embedding", 1)
+    assert count > 10
+    assert of("embedding", 2) == [(count, alone)] * 2
