@@ -19,6 +19,7 @@ VERBS = {
     "evaluate": "evaluate",
     "missing": "missing",
     "extract": "extract",
+    "export": "export",
     "sweep": "sweep",
     "table": "table",
     "diagnose": "diagnose",

@@ -22,6 +22,7 @@ from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.models.weights import load_matching, read_state_dict, strip_module
 from promptreid.retrieval.description import ModelDescription
 from promptreid.retrieval.embedder import Embedder
+from promptreid.retrieval.export.formats import kind_of, opened
 from promptreid.retrieval.torch_backend import TorchBackend, camera_rows_of
 from promptreid.runs.build import build_model
 
@@ -43,7 +44,8 @@ def load(
     """A trained model that embeds images.
 
     Args:
-        source: a run's folder, a checkpoint, or a file of weights.
+        source: a run's folder, a checkpoint, a file of weights, or a file that ``promptreid export`` wrote (``.onnx``,
+            ``.xml``, ``.torchscript``, ``.pt2``).
         config: the training's configuration, where the file does not hold it.
         device: ``"cuda"``, ``"cpu"``, ...; a GPU where there is one when omitted.
         dtype: ``"float32"`` or ``"bfloat16"``.
@@ -54,7 +56,10 @@ def load(
         FileNotFoundError: no such folder or file, or a frozen tower's weights are not there.
         ValueError: no trained model, or one that cannot be built as it was trained.
     """
-    model, description = load_model(Path(source), config)
+    path = Path(source)
+    if kind_of(path) is not None and path.is_file():
+        return Embedder(*opened(path, device, dtype), batch_size, workers)
+    model, description = load_model(path, config)
     return Embedder(description, TorchBackend(model, device, dtype), batch_size, workers)
 
 
@@ -69,6 +74,11 @@ def load_model(source: Path, config: str | Path | None = None) -> tuple[nn.Modul
     optional = getattr(model, "training_only", ("classifier.",))
     load_matching(model, strip_module(state["state_dict"]), path, True, optional)
     return model.eval(), describe(model, cfg, data)
+
+
+def configuration_of(source: Path, config: str | Path | None = None) -> Any:
+    """The configuration that a source of a model was trained with; see :func:`load`."""
+    return _configuration(_read(weights_of(source)), source, config)
 
 
 def weights_of(source: Path) -> Path:
