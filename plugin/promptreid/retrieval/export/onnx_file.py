@@ -66,6 +66,7 @@ def write(
         from onnxruntime.transformers.float16 import convert_float_to_float16
 
         content = convert_float_to_float16(content, keep_io_types=True)
+    _strip(content.graph)
     onnx.helper.set_model_props(content, about.texts())
     onnx.save(content, path)
 
@@ -123,11 +124,18 @@ def _export(program: Program, example: tuple[Tensor, ...], names: Sequence[str],
         exported.save(path)
 
 
+def _strip(graph: Any) -> None:
+    """Take out what the exporter notes of each node: source lines, with the paths of this machine."""
+    for part in (graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
+        part.doc_string = ""
+        del part.metadata_props[:]
+
+
 def _quantise(plain: Path, quantised: Path, names: Sequence[str], images: Sequence[ModalBatch]) -> None:
     """Weights and activations of matrix products and convolutions in 8 bits, by the ranges seen on the images."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):
         def __init__(self) -> None:
             self.waiting: Iterator[dict[str, np.ndarray]] = iter([arrays_of(batch, names) for batch in images])
 

@@ -26,7 +26,7 @@ class Program(nn.Module):
 
     def __init__(self, model: nn.Module, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.model, self.dtype = model.to(dtype).eval(), dtype
+        self.model, self.dtype = model.to(dtype), dtype
 
     def forward(self, images: Tensor, modality: Tensor, present: Tensor, camera: Tensor | None = None) -> Tensor:
         """Descriptors (B, D) float32.
@@ -65,7 +65,7 @@ def program_of(model: nn.Module, name: str, example: tuple[Tensor, ...], dtype: 
     Raises:
         ValueError: the model takes no samples with modalities, as torchreid's own models do not.
     """
-    program = Program(model, dtype)
+    program = Program(model, dtype).eval()
     try:
         with torch.no_grad():
             program(*example)
