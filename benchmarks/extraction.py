@@ -4,8 +4,8 @@ MIP and DMPT with a ViT-B/16, random weights, 256 x 128, batches of 8 images (of
 
     python benchmarks/extraction.py [--models mip dmpt] [--batch 8] [--repeats 5] [--threads 2]
 
-int8 is calibrated on drawn images, so its speed is measured and not its accuracy. The backends take turns, so that a busy
-machine slows all of them down alike.
+int8 is calibrated on drawn images, so its speed is measured and not its accuracy. The backends take turns, so that a
+busy machine slows all of them down alike.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def mip() -> tuple[nn.Module, ModelDescription]:
 
 
 def dmpt() -> tuple[nn.Module, ModelDescription]:
-    model = build_dmpt(171, pretrained=False).eval()
+    model = build_dmpt(171, pretrained=False, image_size=SIZE).eval()
     return model, described(model, "dmpt", ("visible", "near_infrared", "thermal_infrared"), 3, 0)
 
 
