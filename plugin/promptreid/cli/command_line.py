@@ -20,6 +20,7 @@ VERBS = {
     "missing": "missing",
     "extract": "extract",
     "embed": "embed",
+    "export": "export",
     "sweep": "sweep",
     "table": "table",
     "diagnose": "diagnose",

@@ -22,6 +22,8 @@ from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.models.weights import load_matching, read_state_dict, strip_module
 from promptreid.retrieval.bundles import bundle_of, fetch
 from promptreid.retrieval.description import ModelDescription
+from promptreid.retrieval.embedder import Embedder
+from promptreid.retrieval.export.formats import kind_of, opened
 from promptreid.retrieval.torch_backend import TorchBackend, camera_rows_of
 from promptreid.retrieval.trained import TrainedEmbedder, results_beside
 from promptreid.runs.build import build_model
@@ -44,11 +46,12 @@ def load(
     batch_size: int = 64,
     workers: int = 2,
     allow_download: bool = False,
-) -> TrainedEmbedder:
+) -> Embedder:
     """A trained model that embeds images.
 
     Args:
-        source: a run's folder, a checkpoint, a file of weights, a folder that
+        source: a run's folder, a checkpoint, a file of weights, a file that ``promptreid export`` wrote (``.onnx``,
+            ``.xml``, ``.torchscript``, ``.pt2``), a folder that
             :meth:`~promptreid.retrieval.trained.TrainedEmbedder.save_pretrained` wrote, or the name of such a
             repository of the Hugging Face hub, ``owner/name``.
         config: the training's configuration, where the file does not hold it.
@@ -60,14 +63,26 @@ def load(
         workers: threads that read images.
         allow_download: let a repository's files be downloaded; without it they have to be in the cache.
 
+    Returns:
+        of what PyTorch runs a :class:`~promptreid.retrieval.trained.TrainedEmbedder`, whose weights can be saved.
+
     Raises:
         FileNotFoundError: no such folder or file, or a frozen tower's weights are not there.
         ValueError: no trained model, or one that cannot be built as it was trained.
     """
     place = fetch(source, allow_download)
+    if kind_of(place) is not None and place.is_file():
+        return Embedder(*opened(place, device, dtype), batch_size, workers)
     model, description, data = load_parts(place, config, tower)
     backend = TorchBackend(model, device, dtype)
     return TrainedEmbedder(description, backend, data, results_beside(place), batch_size=batch_size, workers=workers)
+
+
+def load_model(
+    source: Path, config: str | Path | None = None, tower: str | Path | None = None
+) -> tuple[nn.Module, ModelDescription]:
+    """A trained model in evaluation mode, and what its vectors are; as :func:`load`."""
+    return load_parts(source, config, tower)[:2]
 
 
 def load_parts(
@@ -87,6 +102,11 @@ def load_parts(
     optional = getattr(model, "training_only", ("classifier.",))
     load_matching(model, strip_module(state["state_dict"]), path, True, optional)
     return model.eval(), describe(model, cfg, data), data
+
+
+def configuration_of(source: Path, config: str | Path | None = None) -> Any:
+    """The configuration that a source of a model was trained with; see :func:`load`."""
+    return _configuration(_read(weights_of(source)), source, config)
 
 
 def weights_of(source: Path) -> Path:
