@@ -10,6 +10,7 @@ import pytest
 from triple_sets import Pairs, Plain, Triples, register, write_triples
 
 from promptreid import host
+from promptreid.data.dataset import ModalDataset, NoRecords
 from promptreid.data.manager import ModalDataManager
 from promptreid.data.options import bound_options
 
@@ -22,7 +23,8 @@ def built(name: str, root: Path) -> Any:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    register(monkeypatch, triples=Triples, kept_triples=partial(partial(Triples, incomplete="keep")), pairs=Pairs)
+    kept = partial(partial(Triples, incomplete="keep"))
+    register(monkeypatch, triples=Triples, kept_triples=kept, pairs=Pairs, tested=TrainsOnDemand)
     monkeypatch.setitem(host._DATASETS, "plain", Plain)
     return write_triples(tmp_path)
 
@@ -72,3 +74,36 @@ def test_the_data_manager_passes_it_on(root: Path, names: dict[str, Any]) -> Non
 def test_what_cannot_be_is_refused(root: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ModalDataManager(root=str(root), height=16, width=8, use_gpu=False, workers=0, **changes)
+
+
+class TrainsOnDemand(Triples):
+    """Leaves its train list empty where it is asked to."""
+
+    options = frozenset({"test_only"})
+
+    def __init__(self, root: str = "", test_only: bool = False, **kwargs: Any) -> None:
+        super().__init__(root, **kwargs)
+        if test_only:
+            ModalDataset.__init__(self, NoRecords(), self.query, self.gallery, **kwargs)
+
+
+TRAINED = {"identities": 4, "cameras": 2, "camera_rows": {}, "modalities": list(Triples.modalities),
+           "images_per_sample": 3}  # fmt: skip
+
+
+@pytest.mark.parametrize(("targets", "train"), [(["tested"], 0), (["tested", "triples"], 30), (["triples"], 30)])
+def test_a_test_of_trained_weights_asks_for_no_train_list(root: Path, targets: list[str], train: int) -> None:
+    """Of those that can do without: the others are built as ever, and the loader of an empty list has no batch."""
+    settings: dict[str, Any] = {"root": str(root), "height": 16, "width": 8, "use_gpu": False, "workers": 0}
+    settings |= {"sources": ["elsewhere"], "targets": targets, "batch_size_train": 15, "num_instances": 3}
+    sampler = {"train_sampler": "RandomIdentitySampler", "load_train_targets": True, "combineall": True}
+    data = ModalDataManager(**settings, **sampler, trained=TRAINED)
+    assert len(data.train_loader.dataset.data) == train
+    assert [len(batch["pid"]) for batch in data.train_loader] == [15] * (train // 15)
+    data.set_epoch(3)
+    assert (len(data.train_loader), data.train_loader_t) == (train // 15, None)
+    assert (data.sources, data.num_train_pids, data.num_train_cams) == (["elsewhere"], 4, 2)
+    for loaders in data.test_loader.values():
+        assert [len(loader.dataset) for loader in loaders.values()] == [30, 30]
+    trained = ModalDataManager(**settings | {"sources": targets})
+    assert len(trained.train_loader.dataset.data) == 30 * len(targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import nn
 
 from promptreid import DATASETS, host
 from promptreid.config import load_config
+from promptreid.datasets import one_band
 from promptreid.datasets.as_triples import SUFFIX
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.synthetic import write_tree
@@ -27,6 +29,7 @@ MARKET = {
 #: torchreid's own data sets are alike for us: one stands for all of them
 BUILT = [name for name in DATASETS if not name.endswith(SUFFIX) or name == f"market1501{SUFFIX}"]
 BUILT.remove("table")  # has tests of its own
+BUILT = [name for name in BUILT if not name.endswith(one_band.SUFFIX)]  # likewise
 
 
 class PatchColours(nn.Module):
@@ -68,6 +71,33 @@ def write(name: str, root: Path) -> Path:
     else:
         write_small(kind, root, patches(STRIPS.get(kind, (16, 8))))
     return root
+
+
+def remove_train(name: str, root: Path) -> None:
+    """Take away all that a data set which :func:`write` wrote has for training alone (RegDB: in its first split)."""
+    kind = kind_of(name)
+    if kind == "sysu_mm01":
+        folder = root / CROSS_MODAL[kind]
+        for ids in (folder / "exp" / "train_id.txt", folder / "exp" / "val_id.txt"):
+            for pid in ids.read_text().split(","):
+                for cell in folder.glob(f"cam*/{int(pid):04d}"):
+                    shutil.rmtree(cell)
+            ids.unlink()
+    elif kind == "regdb":
+        folder = root / CROSS_MODAL[kind]
+        for side in ("visible", "thermal"):
+            for line in (folder / "idx" / f"train_{side}_1.txt").read_text().splitlines():
+                (folder / line.split()[0]).unlink()
+        for ids in folder.glob("idx/train_*"):
+            ids.unlink()
+    elif kind == "llcm":
+        for place in root.glob("LLCM/*/train_*"):
+            place.unlink()
+        for side in ("vis", "nir"):
+            shutil.rmtree(root / "LLCM" / side)
+    else:
+        for place in [*root.rglob("test" if name.endswith("_dev") else "*train*")]:
+            shutil.rmtree(place)
 
 
 def config_of(name: str, root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Any:

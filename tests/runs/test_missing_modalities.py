@@ -191,6 +191,22 @@ def test_samples_with_nothing_left_are_counted(registered: None, root: Path, tmp
         assert results[name].num_valid == 20 - count
 
 
+def test_results_say_what_of_the_published_set_is_not_there(
+    registered: None, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ToyTriples, "incomplete_note", "20 of 99 queries")
+    with caplog.at_level("INFO"):
+        table = evaluate_missing(config(root, tmp_path, "toy_multistream"), [(["RGB"], ["RGB"]), (["TIR"], ["NIR"])])
+    lines = [line for line in caplog.messages if line.startswith("toy-triples: ")]
+    assert len(lines) == 2 and all(line.endswith("; 20 of 99 queries") for line in lines)
+    assert all(one.note.endswith("; 20 of 99 queries") for one in table.results.values())
+    assert table.text().splitlines()[0] == "toy-triples, 20 of 99 queries"
+    assert table.markdown().startswith("| toy-triples, 20 of 99 queries | mAP |")
+    (written,) = tmp_path.glob("missing-*.json")
+    notes = [one["note"] for one in json.loads(written.read_text())["conditions"]]
+    assert notes == [one.note for one in table.results.values()]
+
+
 def test_what_is_written(registered: None, root: Path, tmp_path: Path) -> None:
     table = evaluate_missing(config(root, tmp_path, "toy_multistream"))
     stem = tmp_path / "missing-toy_triples"

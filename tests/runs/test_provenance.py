@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from every_data_set import remove_train
 from small_runs import newest, small_config
 
 from promptreid.config import load_config
@@ -169,3 +171,31 @@ def test_extraction_needs_them_no_more(trained: Path, root: Path, tmp_path: Path
         overrides={"data.targets": ["llcm"], "data.root": str(tmp_path), "model.load_weights": str(trained)},
     )
     assert len(extract(cfg).features) > 0
+
+
+def test_nor_those_of_its_target_that_are_trained_on(trained: Path, root: Path, tmp_path: Path) -> None:
+    """Elsewhere there are the tested images of one set alone: scores and features are those of the whole data."""
+    from promptreid.retrieval.extraction import extract
+
+    target = "sysu_mm01"
+    shutil.copytree(root / FOLDERS[target], tmp_path / "left" / FOLDERS[target])
+    remove_train(target, tmp_path / "left")
+    scores, features = [], []
+    for place in (root, tmp_path / "left"):
+        changes = {"data.targets": [target], "data.root": str(place), "model.load_weights": str(trained),
+                   "data.save_dir": str(tmp_path / place.name)}  # fmt: skip
+        scores.append([result.as_dict() for result in evaluate(trained, **changes)[target]])
+        features.append(extract(load_config(trained / "config.yaml", overrides=changes)).features)
+    assert scores[0] == scores[1] != []
+    assert (features[0] == features[1]).all() and len(features[0]) > 0
+
+
+def test_weights_that_say_nothing_of_their_data_need_them_as_before(trained: Path, root: Path, tmp_path: Path) -> None:
+    old = tmp_path / "model.pth.tar-1"
+    torch.save({key: value for key, value in newest(trained).items() if key != "data"}, old)
+    (tmp_path / FOLDERS["sysu_mm01"]).symlink_to(root / FOLDERS["sysu_mm01"])
+    shutil.copytree(root / FOLDERS["regdb"], tmp_path / FOLDERS["regdb"])
+    remove_train("regdb", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"train_visible_1\.txt: no such list"):
+        evaluate(trained, **{"data.root": str(tmp_path), "data.targets": ["regdb"], "model.load_weights": str(old),
+                             "data.save_dir": str(tmp_path / "t")})  # fmt: skip

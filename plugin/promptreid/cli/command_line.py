@@ -19,6 +19,8 @@ VERBS = {
     "evaluate": "evaluate",
     "missing": "missing",
     "extract": "extract",
+    "embed": "embed",
+    "export": "export",
     "search": "search",
     "sweep": "sweep",
     "table": "table",

@@ -63,7 +63,8 @@ class ModalDataManager(host.ImageDataManager):
             :class:`promptreid.data.sixteen_bit.Range16`.
         rank, world_size: this process among those that train together.
         trained: what a checkpoint says of its training data
-            (:func:`~promptreid.engine.checkpoints.provenance.data_record`). The sources are not read then: for tests.
+            (:func:`~promptreid.engine.checkpoints.provenance.data_record`). The sources are not read then, and of the
+            targets no training images where a data set has the option ``test_only``: for tests.
         kwargs: torchreid's own.
 
     Raises:
@@ -98,6 +99,7 @@ class ModalDataManager(host.ImageDataManager):
             # The sources need not be there; something has to stand for them, and it is never drawn from.
             sources = kwargs.get("sources")
             kwargs |= {"sources": kwargs.get("targets"), "train_sampler": "SequentialSampler", "combineall": False}
+            kwargs["load_train_targets"] = False  # which torchreid refuses for what is a source as well
             augment, world_size = None, 1
         sampler = kwargs.get("train_sampler", "RandomSampler")
         ours = sampler in (CROSS_MODAL, IDENTITY)
@@ -115,8 +117,9 @@ class ModalDataManager(host.ImageDataManager):
                 "of an image; set it to 1"
             )
         # A table that somebody registered under another name has its file already.
-        options = {"incomplete": incomplete} | ({"table": table} if table else {})
-        bound = bound_options(_names(kwargs), options, {"incomplete": INCOMPLETE[0], "table": ""})
+        options: dict[str, Any] = {"incomplete": incomplete} | ({"table": table} if table else {})
+        options |= {"test_only": True} if trained else {}
+        bound = bound_options(_names(kwargs), options, {"incomplete": INCOMPLETE[0], "table": "", "test_only": True})
         with bound, host.no_downloads():
             # torchreid refuses a sampler that it doesn't know; its stand-in is replaced before anything is drawn.
             super().__init__(**{**kwargs, "train_sampler": "SequentialSampler" if ours else sampler})

@@ -35,7 +35,10 @@ def bound_options(
 
 
 def _options_of(factory: Any) -> frozenset[str]:
+    """What it takes, and what a data set takes that it is built around."""
+    options: frozenset[str] = frozenset()
     while isinstance(factory, partial):
+        if "whole" in factory.keywords:
+            options |= _options_of(factory.keywords["whole"])
         factory = factory.func
-    options: frozenset[str] = getattr(factory, "options", frozenset())
-    return options
+    return options | getattr(factory, "options", frozenset())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 from promptreid import host
 from promptreid.data.batch import PathBundle
-from promptreid.data.dataset import DatasetFactory, ModalDataset, Record
+from promptreid.data.dataset import DatasetFactory, ModalDataset, NoRecords, Record
 from promptreid.datasets.triples import MODALITIES, relabelled
 from promptreid.evaluation.protocols import MarketProtocol
 
@@ -21,6 +22,7 @@ class AsTriples(ModalDataset):
 
     Args:
         host_name: torchreid's name of the data set, such as ``"market1501"``.
+        test_only: go without the folder of the training images, where it isn't there; lists of them are still read.
         kwargs: torchreid's own, with those of that data set.
 
     Raises:
@@ -29,9 +31,10 @@ class AsTriples(ModalDataset):
 
     modalities = MODALITIES
     images_per_sample = 3
+    options = frozenset({"test_only"})
 
-    def __init__(self, host_name: str, **kwargs: Any) -> None:
-        with host.no_downloads():
+    def __init__(self, host_name: str, test_only: bool = False, **kwargs: Any) -> None:
+        with host.no_downloads(), host.train_not_needed() if test_only else nullcontext():
             base = host.host_dataset(host_name)(**{**kwargs, "combineall": False, "verbose": False})
         self.camera_space = f"{host_name} as triples"
         self.protocols = (MarketProtocol(f"{host_name}-as-triples"),)
@@ -39,7 +42,7 @@ class AsTriples(ModalDataset):
         self.num_cameras = 1 + max(record[2] for record in [*base.train, *base.query, *base.gallery])
         super().__init__(
             # Sets that are for testing alone give torchreid training identities with gaps.
-            train=relabelled(_tripled(base.train)),
+            train=NoRecords() if test_only else relabelled(_tripled(base.train)),
             query=_tripled(base.query),
             gallery=_tripled(base.gallery),
             **kwargs,

@@ -11,7 +11,9 @@ from promptreid.data.images import SUFFIXES, is_hidden
 _SHOWN = 4  # names in a message
 
 
-def find_folder(root: str | Path, what: str, names: Sequence[str], wanted: Sequence[str]) -> Path:
+def find_folder(
+    root: str | Path, what: str, names: Sequence[str], wanted: Sequence[str], tested: Sequence[str] = ()
+) -> Path:
     """The data set's folder: the one that has all of ``wanted``, in any case.
 
     It may be ``root`` itself, one of ``names`` in it, or one of ``names`` in one of those, as archives that were
@@ -22,12 +24,22 @@ def find_folder(root: str | Path, what: str, names: Sequence[str], wanted: Seque
         what: the data set's name.
         names: of its folder, with "/" between several; any case will do.
         wanted: files or folders in it.
+        tested: what will do for a test, where no folder has all of ``wanted``; without, nothing less will.
 
     Raises:
         FileNotFoundError: none has.
         ValueError: several have.
     """
-    return find(root, what, names, lambda folder: [name for name in wanted if matches(folder, name) == []])
+
+    def lacks(parts: Sequence[str]) -> Callable[[Path], list[str]]:
+        return lambda folder: [name for name in parts if matches(folder, name) == []]
+
+    try:
+        return find(root, what, names, lacks(wanted))
+    except FileNotFoundError:
+        if not tested:
+            raise
+    return find(root, what, names, lacks(tested))
 
 
 def find(

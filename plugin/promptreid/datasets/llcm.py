@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from promptreid.data.batch import PathBundle
-from promptreid.data.dataset import ModalDataset, Record
+from promptreid.data.dataset import ModalDataset, NoRecords, Record
 from promptreid.data.images import SUFFIXES
 from promptreid.datasets import folders, lists
 from promptreid.datasets.completeness import Part, check_complete
@@ -45,6 +45,7 @@ class LLCM(ModalDataset):
         direction: ``"infrared-visible"`` (infrared queries; the first columns of the paper's table) or
             ``"visible-infrared"``. Both directions are tested; this one is the headline.
         variant: ``"llcm-paper"`` or ``"llcm-readme-2023"``, see :class:`LLCMProtocol`.
+        test_only: leave training images and lists unread; they need not be there.
         kwargs: torchreid's own.
 
     Raises:
@@ -54,37 +55,51 @@ class LLCM(ModalDataset):
 
     modalities = ("visible", "infrared")
     num_cameras = len(CAMERAS)
+    options = frozenset({"test_only"})
 
     def __init__(
-        self, root: str = "", direction: str = "infrared-visible", variant: str = "llcm-paper", **kwargs: Any
+        self,
+        root: str = "",
+        direction: str = "infrared-visible",
+        variant: str = "llcm-paper",
+        test_only: bool = False,
+        **kwargs: Any,
     ) -> None:
         self.protocols = both_directions(partial(LLCMProtocol, variant=variant), direction)
-        folder = find_folder(root)
-        train = {side: lists.read_list(folder, f"train_{name}.txt", name) for side, name in _FOLDERS.items()}
-        lists.check_labels(list(train.values()))
-        test = read_test(folder, lists.places_of_persons(train["visible"]))
+        folder = find_folder(root, test_only)
+        train = {} if test_only else read_train(folder)
+        test = read_test(folder, lists.places_of_persons(train.get("visible", [])))
         query, gallery = direction.split("-")
         counts = COUNTS["llcm"]
         self.incomplete_note = check_complete(
             "LLCM",
             folder,
-            [Part(f"{side} train images", len(train[side]), counts["train", side].images) for side in _FOLDERS],
+            [Part(f"{side} train images", len(train[side]), counts["train", side].images) for side in train],
             [Part("queries", len(test[query]), counts["test", query].images),
              Part("gallery images", len(test[gallery]), counts["test", gallery].images)],
             absent_cameras(folder),
             mode=kwargs.get("mode", "train"),
         )  # fmt: skip
         super().__init__(
-            train=[_train_record(entry, side) for side, entries in train.items() for entry in entries],
+            train=[_train_record(entry, side) for side, entries in train.items() for entry in entries] or NoRecords(),
             query=test[query],
             gallery=test[gallery],
             **kwargs,
         )
 
 
-def find_folder(root: str | Path) -> Path:
+def find_folder(root: str | Path, test_only: bool = False) -> Path:
     """The data set's folder at or below ``root``; ``FileNotFoundError`` when it isn't there."""
-    return folders.find_folder(root, "LLCM", ("LLCM", "llcm"), ("idx", "vis", "nir", "test_vis", "test_nir"))
+    tested = ("idx", "test_vis", "test_nir")
+    wanted = (*tested, *_FOLDERS.values())
+    return folders.find_folder(root, "LLCM", ("LLCM", "llcm"), wanted, tested if test_only else ())
+
+
+def read_train(folder: Path) -> dict[str, list[lists.Entry]]:
+    """The lists of the training images, by modality."""
+    train = {side: lists.read_list(folder, f"train_{name}.txt", name) for side, name in _FOLDERS.items()}
+    lists.check_labels(list(train.values()))
+    return train
 
 
 def read_test(folder: Path, trained: dict[int, str]) -> dict[str, list[Record]]:

@@ -19,7 +19,7 @@ from promptreid.data.dataset import Record
 from promptreid.datasets import folders
 from promptreid.datasets.pairing import Sample, in_modality_folders, parse_number, parse_stem
 from promptreid.datasets.rgbnt201 import FOLDERS
-from promptreid.datasets.triples import TripleDataset, record_of
+from promptreid.datasets.triples import TripleDataset, folders_to_read, record_of
 from promptreid.evaluation.protocols import MarketProtocol
 
 CAMERAS = range(1, 7)
@@ -38,6 +38,7 @@ class MarketMM(TripleDataset):
     Args:
         root: the folder that holds ``Market1501-MM``, or that folder itself.
         incomplete: ``"skip"`` or ``"keep"`` samples that lack a modality; ``"keep"`` reads a set without ``TI``.
+        test_only: leave the training images unread; they need not be there.
         kwargs: torchreid's own.
 
     Raises:
@@ -50,20 +51,22 @@ class MarketMM(TripleDataset):
     protocols = (MarketProtocol("market-mm"),)
     _junk_pids = [0, JUNK]
 
-    def __init__(self, root: str = "", incomplete: str = "skip", **kwargs: Any) -> None:
-        folder = find_folder(root)
-        super().__init__(read(folder), incomplete, folder=folder, **kwargs)
+    def __init__(self, root: str = "", incomplete: str = "skip", test_only: bool = False, **kwargs: Any) -> None:
+        folder = find_folder(root, test_only)
+        super().__init__(read(folder, test_only), incomplete, folder=folder, test_only=test_only, **kwargs)
 
 
-def find_folder(root: str | Path) -> Path:
+def find_folder(root: str | Path, test_only: bool = False) -> Path:
     """The data set's folder at or below ``root``; ``FileNotFoundError`` when it isn't there."""
     names = ("Market1501-MM", "Market-1501-RGBNT", "Market-MM", "market1501-mm", "market_mm")
-    return folders.find_folder(root, "Market1501-MM", names, ("train", "gallery"))
+    tested = ("query", "gallery") if test_only else ()
+    return folders.find_folder(root, "Market1501-MM", names, ("train", "gallery"), tested)
 
 
-def read(folder: Path) -> dict[str, list[Record]]:
-    """All samples of every split without junk, incomplete ones too, with the identities of their names."""
-    samples = {split: in_modality_folders(folders.child(folder, split), FOLDERS, OPTIONAL) for split in SPLITS}
+def read(folder: Path, test_only: bool = False) -> dict[str, list[Record]]:
+    """All samples of every split, or of those that are tested, without junk, incomplete ones too, by their names."""
+    splits = folders_to_read(dict(zip(SPLITS, SPLITS, strict=True)), test_only)
+    samples = {split: in_modality_folders(folders.child(folder, split), FOLDERS, OPTIONAL) for split in splits}
     records = {split: map(_record, found) for split, found in samples.items()}
     return {split: [record for record in found if record[1] != JUNK] for split, found in records.items()}
 

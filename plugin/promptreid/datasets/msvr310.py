@@ -18,7 +18,7 @@ from typing import Any
 from promptreid.data.dataset import Record
 from promptreid.datasets import folders
 from promptreid.datasets.pairing import Sample, in_identity_folders, parse_number, parse_stem
-from promptreid.datasets.triples import TripleDataset, record_of
+from promptreid.datasets.triples import TripleDataset, folders_to_read, record_of
 from promptreid.evaluation.protocols import MarketProtocol
 
 FOLDERS = {"visible": "vis", "near_infrared": "ni", "thermal_infrared": "th"}
@@ -35,6 +35,7 @@ class MSVR310(TripleDataset):
     Args:
         root: the folder that holds ``MSVR310``, or that folder itself.
         incomplete: ``"skip"`` or ``"keep"`` samples that lack a modality.
+        test_only: leave the training images unread; they need not be there.
         kwargs: torchreid's own.
 
     Raises:
@@ -47,22 +48,23 @@ class MSVR310(TripleDataset):
     num_cameras = len(VIEWS)
     protocols = (MarketProtocol("msvr310", exclude="scene"),)
 
-    def __init__(self, root: str = "", incomplete: str = "skip", **kwargs: Any) -> None:
-        folder = find_folder(root)
-        super().__init__(read(folder), incomplete, folder=folder, **kwargs)
+    def __init__(self, root: str = "", incomplete: str = "skip", test_only: bool = False, **kwargs: Any) -> None:
+        folder = find_folder(root, test_only)
+        super().__init__(read(folder, test_only), incomplete, folder=folder, test_only=test_only, **kwargs)
 
 
-def find_folder(root: str | Path) -> Path:
+def find_folder(root: str | Path, test_only: bool = False) -> Path:
     """The data set's folder at or below ``root``; ``FileNotFoundError`` when it isn't there."""
     names = ("MSVR310", "msvr310", "dataset_test")  # the last is its authors' own
-    return folders.find_folder(root, "MSVR310", names, (SPLITS["train"], SPLITS["query"]))
+    wanted, tested = (SPLITS["train"], SPLITS["query"]), (SPLITS["query"], SPLITS["gallery"])
+    return folders.find_folder(root, "MSVR310", names, wanted, tested if test_only else ())
 
 
-def read(folder: Path) -> dict[str, list[Record]]:
-    """All samples of every split, incomplete ones too, with the identities of their names."""
+def read(folder: Path, test_only: bool = False) -> dict[str, list[Record]]:
+    """All samples of every split, or of those that are tested, incomplete ones too, with their names' identities."""
     return {
         split: [_record(sample) for sample in in_identity_folders(folders.child(folder, name), FOLDERS)]
-        for split, name in SPLITS.items()
+        for split, name in folders_to_read(SPLITS, test_only).items()
     }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from promptreid.data.batch import PathBundle
-from promptreid.data.dataset import ModalDataset, Record
+from promptreid.data.dataset import ModalDataset, NoRecords, Record
 from promptreid.datasets import folders, lists
 from promptreid.datasets.completeness import Part, check_complete
 from promptreid.datasets.counts import COUNTS
@@ -39,6 +39,7 @@ class RegDB(ModalDataset):
         direction: ``"visible-infrared"`` (visible queries) or ``"infrared-visible"``. Both directions are tested; this
             one is the headline, and the one that torchreid's own engine tests.
         split_id: 0..9, the split less one.
+        test_only: leave training images and lists unread; they need not be there.
         kwargs: torchreid's own.
 
     Raises:
@@ -49,8 +50,16 @@ class RegDB(ModalDataset):
     modalities = ("visible", "infrared")
     num_cameras = 2
     whole_chunks = True
+    options = frozenset({"test_only"})
 
-    def __init__(self, root: str = "", direction: str = "visible-infrared", split_id: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        root: str = "",
+        direction: str = "visible-infrared",
+        split_id: int = 0,
+        test_only: bool = False,
+        **kwargs: Any,
+    ) -> None:
         if split_id not in range(NUM_SPLITS):
             raise ValueError(
                 f"RegDB: data.split_id {split_id!r} must be 0..{NUM_SPLITS - 1}, for split 1..{NUM_SPLITS}"
@@ -58,12 +67,13 @@ class RegDB(ModalDataset):
         self.split = f"regdb split {split_id + 1}"
         self.protocols = both_directions(partial(RegDBProtocol, split=split_id + 1), direction)
         folder = find_folder(root)
-        train, test = (read_half(folder, half, split_id + 1) for half in ("train", "test"))
-        lists.check_disjoint(train["visible"], test["visible"])
+        train = {} if test_only else read_half(folder, "train", split_id + 1)
+        test = read_half(folder, "test", split_id + 1)
+        lists.check_disjoint(train.get("visible", []), test["visible"])
         query, gallery = direction.split("-")
         self.incomplete_note = self._check(folder, train, test, query, gallery, kwargs.get("mode", "train"))
         super().__init__(
-            train=[*_records(train, "visible"), *_records(train, "infrared")],
+            train=[record for modality in train for record in _records(train, modality)] if train else NoRecords(),
             query=_records(test, query),
             gallery=_records(test, gallery),
             **kwargs,
@@ -73,7 +83,7 @@ class RegDB(ModalDataset):
         def part(what: str, half: str, entries: Half, modality: str) -> Part:
             return Part(what, len(entries[modality]), COUNTS["regdb"][f"{self.split[6:]} {half}", modality].images)
 
-        trained = [part(f"{modality} train images", "train", train, modality) for modality in _FOLDERS]
+        trained = [part(f"{modality} train images", "train", train, modality) for modality in train]
         tested = [part("queries", "test", test, query), part("gallery images", "test", test, gallery)]
         return check_complete("RegDB", folder, trained, tested, mode=mode)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from promptreid.data.dataset import DatasetFactory
-from promptreid.datasets import as_triples
+from promptreid.datasets import as_triples, one_band
 from promptreid.datasets.llcm import LLCM
 from promptreid.datasets.market_mm import MarketMM
 from promptreid.datasets.msvr310 import MSVR310
@@ -15,6 +15,17 @@ from promptreid.datasets.rgbnt201 import RGBNT201
 from promptreid.datasets.sysu_mm01 import SYSUMM01
 from promptreid.datasets.table import Table
 from promptreid.datasets.wmveid863 import WMVEID863
+
+TRIPLES: dict[str, DatasetFactory] = {
+    "rgbnt201": RGBNT201,
+    "rgbnt201_dev": partial(RGBNT201, dev=True),
+    "rgbnt100": RGBNT100,
+    "rgbn300": RGBN300,
+    "msvr310": MSVR310,
+    "wmveid863": WMVEID863,
+    "market_mm": MarketMM,
+}
+"""Those whose samples have several images."""
 
 DATASETS: dict[str, DatasetFactory] = {
     "sysu_mm01": SYSUMM01,
@@ -29,13 +40,8 @@ DATASETS: dict[str, DatasetFactory] = {
     "llcm_i2v": partial(LLCM, direction="infrared-visible"),
     "llcm_v2i": partial(LLCM, direction="visible-infrared"),
     "llcm_v2i_readme_2023": partial(LLCM, direction="visible-infrared", variant="llcm-readme-2023"),
-    "rgbnt201": RGBNT201,
-    "rgbnt201_dev": partial(RGBNT201, dev=True),
-    "rgbnt100": RGBNT100,
-    "rgbn300": RGBN300,
-    "msvr310": MSVR310,
-    "wmveid863": WMVEID863,
-    "market_mm": MarketMM,
+    **TRIPLES,
+    **one_band.variants(TRIPLES),
     "table": Table,
     **as_triples.factories(),
 }

@@ -18,7 +18,7 @@ from promptreid.data.dataset import Record
 from promptreid.datasets import folders
 from promptreid.datasets.completeness import Part
 from promptreid.datasets.pairing import Sample, in_strips, parse_number, parse_stem
-from promptreid.datasets.triples import MODALITIES, Splits, TripleDataset, record_of
+from promptreid.datasets.triples import MODALITIES, Splits, TripleDataset, folders_to_read, record_of
 from promptreid.evaluation.protocols import MarketProtocol
 
 CAMERAS = range(1, 9)
@@ -33,6 +33,7 @@ class RGBNT100(TripleDataset):
 
     Args:
         root: the folder that holds ``RGBNT100/rgbir``, or one of these two.
+        test_only: leave the training images unread; they need not be there.
         kwargs: torchreid's own.
 
     Raises:
@@ -45,9 +46,10 @@ class RGBNT100(TripleDataset):
     family = "rgbnt100"
     folder_name = "RGBNT100"
 
-    def __init__(self, root: str = "", **kwargs: Any) -> None:
-        folder = find_folder(root, self.folder_name)
-        super().__init__(read(folder, self.modalities), folder=folder, **kwargs)
+    def __init__(self, root: str = "", test_only: bool = False, **kwargs: Any) -> None:
+        folder = find_folder(root, self.folder_name, test_only)
+        splits = read(folder, self.modalities, test_only)
+        super().__init__(splits, folder=folder, test_only=test_only, **kwargs)
 
 
 class RGBN300(RGBNT100):
@@ -60,27 +62,31 @@ class RGBN300(RGBNT100):
     folder_name = "RGBN300"
 
     def _parts(self, splits: Splits, group: str) -> list[Part]:
+        if not splits["train"]:
+            return []  # of the gallery alone nothing is published
         return self._part(
             "samples in train and gallery", "train + gallery", len(splits["train"]) + len(splits["gallery"])
         )
 
 
-def find_folder(root: str | Path, name: str = "RGBNT100") -> Path:
+def find_folder(root: str | Path, name: str = "RGBNT100", test_only: bool = False) -> Path:
     """The folder of a data set's splits at or below ``root``; ``FileNotFoundError`` when it isn't there."""
     places = (f"{name}/rgbir", f"{name.lower()}/rgbir", name, name.lower(), "rgbir")
-    return folders.find_folder(root, name, places, (SPLITS["train"],))
+    tested = (SPLITS["query"], SPLITS["gallery"]) if test_only else ()
+    return folders.find_folder(root, name, places, (SPLITS["train"],), tested)
 
 
-def read(folder: Path, modalities: tuple[str, ...] = MODALITIES) -> dict[str, list[Record]]:
+def read(folder: Path, modalities: tuple[str, ...] = MODALITIES, test_only: bool = False) -> dict[str, list[Record]]:
     """All samples of every split, with the identities of their names.
 
     Args:
         folder: the one of the splits.
         modalities: the parts of a strip, from left to right.
+        test_only: leave the training's out.
     """
     return {
         split: [_record(sample) for sample in in_strips(folders.child(folder, name), modalities)]
-        for split, name in SPLITS.items()
+        for split, name in folders_to_read(SPLITS, test_only).items()
     }
 
 

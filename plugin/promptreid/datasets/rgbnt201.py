@@ -24,6 +24,7 @@ from promptreid.datasets.triples import TRAIN, Splits, TripleDataset, complete, 
 from promptreid.evaluation.protocols import MarketProtocol
 
 FOLDERS = {"visible": "RGB", "near_infrared": "NI", "thermal_infrared": "TI"}
+SPLITS = {"train": "train_171", "test": "test"}
 CAMERAS = range(1, 5)
 ALL, DEV = "rgbnt201 all", "rgbnt201 dev"
 DEV_SHARE = (30, 51)
@@ -40,6 +41,8 @@ class RGBNT201(TripleDataset):
         root: the folder that holds ``RGBNT201``, or that folder itself.
         dev: validate on a part of the training identities (:func:`split_for_development`) instead of testing.
         incomplete: ``"skip"`` or ``"keep"`` samples that lack a modality.
+        test_only: leave unread what is not tested; it need not be there. With ``dev`` that is ``test``, since the split
+            comes from all of ``train_171``.
         kwargs: torchreid's own.
 
     Raises:
@@ -50,19 +53,23 @@ class RGBNT201(TripleDataset):
     family = "rgbnt201"
     num_cameras = len(CAMERAS)
 
-    def __init__(self, root: str = "", dev: bool = False, incomplete: str = "skip", **kwargs: Any) -> None:
-        folder = find_folder(root)
-        found = read(folder)
+    def __init__(
+        self, root: str = "", dev: bool = False, incomplete: str = "skip", test_only: bool = False, **kwargs: Any
+    ) -> None:
+        folder = find_folder(root, test_only and not dev)
+        # Nothing of the test set is tested by the development split.
+        found = read(folder, (("train",) if dev else ("test",)) if test_only else tuple(SPLITS))
         self.split = DEV if dev else ALL
         self.protocols = (MarketProtocol("rgbnt201-dev" if dev else "rgbnt201"),)
-        splits = {"train": found["train"], "query": found["test"], "gallery": found["test"]}
         if dev:
             usable = found["train"] if incomplete == "keep" else complete(found["train"])
             chosen = set(split_for_development(usable))
             validated = [record for record in found["train"] if record[1] in chosen]
             fitted = [record for record in found["train"] if record[1] not in chosen]
             splits = {"train": fitted, "query": validated, "gallery": validated}
-        super().__init__(splits, incomplete, folder=folder, **kwargs)
+        else:
+            splits = {"train": found.get("train", []), "query": found["test"], "gallery": found["test"]}
+        super().__init__(splits, incomplete, folder=folder, test_only=test_only, **kwargs)
 
     def _parts(self, splits: Splits, group: str) -> list[Part]:
         if self.split == DEV:
@@ -78,16 +85,17 @@ class RGBNT201(TripleDataset):
         return (self.split, split) == (DEV, ALL)
 
 
-def find_folder(root: str | Path) -> Path:
+def find_folder(root: str | Path, test_only: bool = False) -> Path:
     """The data set's folder at or below ``root``; ``FileNotFoundError`` when it isn't there."""
-    return folders.find_folder(root, "RGBNT201", ("RGBNT201", "rgbnt201"), ("train_171",))
+    tested = (SPLITS["test"],) if test_only else ()
+    return folders.find_folder(root, "RGBNT201", ("RGBNT201", "rgbnt201"), (SPLITS["train"],), tested)
 
 
-def read(folder: Path) -> dict[str, list[Record]]:
+def read(folder: Path, splits: Sequence[str] = ("train", "test")) -> dict[str, list[Record]]:
     """All samples of ``train`` and ``test``, incomplete ones too, with the identities of their names."""
     return {
-        split: [_record(sample) for sample in in_modality_folders(folders.child(folder, name), FOLDERS)]
-        for split, name in (("train", "train_171"), ("test", "test"))
+        split: [_record(sample) for sample in in_modality_folders(folders.child(folder, SPLITS[split]), FOLDERS)]
+        for split in splits
     }
 
 

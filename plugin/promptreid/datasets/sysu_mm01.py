@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from promptreid.data.batch import PathBundle
-from promptreid.data.dataset import ModalDataset, Record
+from promptreid.data.dataset import ModalDataset, NoRecords, Record
 from promptreid.data.images import SUFFIXES
 from promptreid.datasets import folders
 from promptreid.datasets.completeness import Part, check_complete
@@ -34,7 +34,7 @@ INFRARED_CAMERAS = (3, 6)
 CAMERAS = range(1, 7)
 PERMUTATIONS = "rand_perm_cam.mat"
 FOLDERS = ("SYSU-MM01", "sysu_mm01")
-_LISTS = ("train_id.txt", "val_id.txt", "test_id.txt")
+_TRAINED, _TESTED = ("train_id.txt", "val_id.txt"), "test_id.txt"
 
 
 class SYSUMM01(ModalDataset):
@@ -44,6 +44,7 @@ class SYSUMM01(ModalDataset):
         root: the folder that holds ``SYSU-MM01``, or that folder itself.
         search: ``"all"`` (gallery cameras 1, 2, 4, 5) or ``"indoor"`` (1, 2); the first protocol of the data set.
         shots: 1 or 10 gallery images per identity and camera; likewise.
+        test_only: leave training images and lists unread; they need not be there.
         kwargs: torchreid's own.
 
     Raises:
@@ -54,12 +55,16 @@ class SYSUMM01(ModalDataset):
 
     modalities = ("visible", "infrared")
     num_cameras = 6
+    options = frozenset({"test_only"})
 
-    def __init__(self, root: str = "", search: str = "all", shots: int = 1, **kwargs: Any) -> None:
+    def __init__(
+        self, root: str = "", search: str = "all", shots: int = 1, test_only: bool = False, **kwargs: Any
+    ) -> None:
         folder = find_folder(root)
         lists = child(folder, "exp")
-        named, validated, tested = (read_ids(child(lists, name)) for name in _LISTS)
-        train_ids, test_ids = sorted(named + validated), sorted(tested)
+        trained = () if test_only else _TRAINED
+        train_ids = sorted(pid for name in trained for pid in read_ids(child(lists, name)))
+        test_ids = sorted(read_ids(child(lists, _TESTED)))
         overlap = set(train_ids) & set(test_ids)
         if overlap:
             raise ValueError(f"{lists}: ids {sorted(overlap)[:5]} are both trained and tested on")
@@ -74,11 +79,11 @@ class SYSUMM01(ModalDataset):
         labels = {pid: label for label, pid in enumerate(train_ids)}
         gallery_cameras = VISIBLE_CAMERAS if search == "all" else VISIBLE_CAMERAS[:2]
         gallery = [record for record in pool if record[2] + 1 in gallery_cameras]
+        found = None if test_only else len(train)
         mode = kwargs.get("mode", "train")
-        self.incomplete_note = _check_complete(folder, train, query, gallery, gallery_cameras, mode)
-        super().__init__(
-            train=[(path, labels[pid], camid) for path, pid, camid in train], query=query, gallery=gallery, **kwargs
-        )
+        self.incomplete_note = _check_complete(folder, found, query, gallery, gallery_cameras, mode)
+        records = [(path, labels[pid], camid) for path, pid, camid in train]
+        super().__init__(train=NoRecords() if test_only else records, query=query, gallery=gallery, **kwargs)
 
     def _add_official_protocols(self, path: Path, settings: list[tuple[str, int]]) -> None:
         """The galleries of the data set's authors, where their file of permutations is at hand."""
@@ -106,7 +111,7 @@ def find_folder(root: str) -> Path:
 def _lacks(folder: Path) -> list[str]:
     """Nothing, where a camera or the list of test identities is."""
     cameras = any(folders.matches(folder, f"cam{camera}") for camera in CAMERAS)
-    return [] if cameras or folders.matches(child(folder, "exp"), _LISTS[2]) else ["cam1 .. cam6", "exp"]
+    return [] if cameras or folders.matches(child(folder, "exp"), _TESTED) else ["cam1 .. cam6", "exp"]
 
 
 def scan(folder: Path, ids: list[int], cameras: Iterable[int]) -> list[Record]:
@@ -173,13 +178,13 @@ def _arrays(folder: Path) -> str:
 
 
 def _check_complete(
-    folder: Path, train: list[Record], query: list[Record], gallery: list[Record], cameras: tuple[int, ...], mode: str
+    folder: Path, train: int | None, query: list[Record], gallery: list[Record], cameras: tuple[int, ...], mode: str
 ) -> str:
     counts = COUNTS["sysu_mm01"]
     return check_complete(
         "SYSU-MM01",
         folder,
-        [Part("train images", len(train), counts["train + val", "all"].images)],
+        [] if train is None else [Part("train images", train, counts["train + val", "all"].images)],
         [Part("queries", len(query), counts["query", "all"].images),
          Part("gallery images", len(gallery), sum(counts["gallery", f"cam{camera}"].images for camera in cameras))],
         [f"cam{camera}" for camera in CAMERAS if not folders.matches(folder, f"cam{camera}")],

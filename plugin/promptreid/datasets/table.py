@@ -32,6 +32,7 @@ class Table(ModalDataset):
         root: not used; paths are relative to the table's folder.
         table: the file.
         incomplete: ``"skip"`` or ``"keep"`` samples that lack a modality.
+        test_only: leave the train rows out; their images need not be there.
         kwargs: torchreid's own.
 
     Raises:
@@ -40,19 +41,22 @@ class Table(ModalDataset):
         ValueError: no file is named, it can't be read, or it lacks rows for what it is used for.
     """
 
-    options = frozenset({"table", "incomplete"})
+    options = frozenset({"table", "incomplete", "test_only"})
     train: list[Record]
 
-    def __init__(self, root: str = "", table: str = "", incomplete: str = "skip", **kwargs: Any) -> None:
+    def __init__(
+        self, root: str = "", table: str = "", incomplete: str = "skip", test_only: bool = False, **kwargs: Any
+    ) -> None:
         if not table:
             raise ValueError(
                 f"data.table is empty, but data.sources or data.targets names the data set {NAME!r}: set data.table to "
                 "the CSV or Parquet file of its images"
             )
-        splits, self.modalities, self.num_cameras = read(table)
+        splits, self.modalities, self.num_cameras = read(table, test_only)
         self.images_per_sample = _images_per_sample(splits)
+        splits |= {"train": []} if test_only else {}
         chosen, lacking = usable_samples(splits, incomplete, table)
-        _check_use(chosen, kwargs.get("mode", "train"), table)
+        _check_use(chosen, "query" if test_only else kwargs.get("mode", "train"), table)
         if kwargs.get("mode", "train") == "train":
             log_incomplete(lacking, incomplete, table)
             _warn_of_strangers(chosen, table)
@@ -81,8 +85,12 @@ class Table(ModalDataset):
         self.train = list(once.values())
 
 
-def read(table: str | Path) -> tuple[Splits, tuple[str, ...], int]:
+def read(table: str | Path, test_only: bool = False) -> tuple[Splits, tuple[str, ...], int]:
     """The samples of a table, incomplete ones too, with identities as numbers.
+
+    Args:
+        table: the file.
+        test_only: images that are trained on alone may be missing.
 
     Returns:
         records of ``train``, ``query`` and ``gallery`` in the order of the rows, the modalities, and the size of the
@@ -91,7 +99,7 @@ def read(table: str | Path) -> tuple[Splits, tuple[str, ...], int]:
     Raises:
         FileNotFoundError, TableError, ValueError: as :func:`~promptreid.datasets.table_rows.read_rows`.
     """
-    rows = read_rows(table)
+    rows = read_rows(table, test_only)
     pids = numbers(row.pid for row in rows)
     cameras = numbers((row.camid for row in rows), MOST_CAMERAS)
     scenes = numbers(row.scene for row in rows if row.scene)

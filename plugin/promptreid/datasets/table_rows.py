@@ -66,8 +66,12 @@ class Row:
     splits: tuple[str, ...]
 
 
-def read_rows(file: str | Path) -> list[Row]:
+def read_rows(file: str | Path, test_only: bool = False) -> list[Row]:
     """The samples of a ``.csv`` or ``.parquet`` file, in its order.
+
+    Args:
+        file: the table.
+        test_only: images that are trained on alone may be missing.
 
     Raises:
         FileNotFoundError: no such file.
@@ -89,7 +93,8 @@ def read_rows(file: str | Path) -> list[Row]:
     found = [row for row in rows if row is not None]
     # What somebody lacks can be told only when every row is understood.
     lacking = [] if problems else list(_without_modality(found))
-    problems += [*_missing_files(found), *_repeated(found), *_in_both(found), *lacking]
+    needed = [row for row in found if row.splits != ("train",)] if test_only else found
+    problems += [*_missing_files(needed), *_repeated(found), *_in_both(found), *lacking]
     if problems:
         raise TableError(path, sorted(problems, key=_line_of))
     return found

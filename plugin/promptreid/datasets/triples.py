@@ -10,7 +10,7 @@ from typing import Any
 
 from promptreid.config.own_keys import INCOMPLETE
 from promptreid.data.batch import PathBundle
-from promptreid.data.dataset import ModalDataset, Record
+from promptreid.data.dataset import ModalDataset, NoRecords, Record
 from promptreid.datasets.completeness import Part, check_complete
 from promptreid.datasets.counts import COUNTS
 from promptreid.datasets.pairing import Sample
@@ -35,9 +35,11 @@ class TripleDataset(ModalDataset):
     unmodified evaluator prints the protocol's numbers. The true camera is ``PathBundle.camera``.
 
     Args:
-        splits: all samples on disk, incomplete ones with None for what they lack.
+        splits: all samples on disk, incomplete ones with None for what they lack; for a test, ``"train"`` may be left
+            out.
         incomplete: ``"skip"`` samples that lack a modality, or ``"keep"`` them, marked as not present.
         folder: where they are, for messages; without it they aren't compared with what is published.
+        test_only: nothing is trained, so the train list is empty and isn't compared either.
         kwargs: torchreid's own.
 
     Raises:
@@ -48,16 +50,23 @@ class TripleDataset(ModalDataset):
     train: list[Record]
     modalities: tuple[str, ...] = MODALITIES
     images_per_sample = 3
-    options = frozenset({"incomplete"})
+    options = frozenset({"incomplete", "test_only"})
     """Arguments that a configuration may set, as ``data.<argument>``."""
     family = ""
     """Key of the published counts; without, nothing is published."""
     publishes_overlap = False
     """Identities that are both trained and tested are the published state: a warning instead of an error."""
 
-    def __init__(self, splits: Splits, incomplete: str = "skip", folder: Path | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        splits: Splits,
+        incomplete: str = "skip",
+        folder: Path | None = None,
+        test_only: bool = False,
+        **kwargs: Any,
+    ) -> None:
         name = type(self).__name__
-        chosen, lacking = usable_samples(splits, incomplete, name)
+        chosen, lacking = usable_samples({"train": [], **splits}, incomplete, name)
         shared = self._shared_identities(chosen, name)
         alone = _without_match(chosen["query"], chosen["gallery"], name, self.protocols[0].exclude)
         if kwargs.get("mode", "train") == "train":  # torchreid builds every data set three times
@@ -69,12 +78,12 @@ class TripleDataset(ModalDataset):
                             len(chosen["query"]), self.protocols[0].exclude)  # fmt: skip
         if folder is not None:
             parts = self._parts(chosen, "complete" if incomplete == "skip" else "all")
-            train = [part for part in parts if part.what == TRAIN]
+            train = [part for part in parts if part.what == TRAIN and not test_only]
             test = [part for part in parts if part.what != TRAIN]
             mode = kwargs.get("mode", "train")
             self.incomplete_note = check_complete(name, folder, train, test, mode=mode)
         super().__init__(
-            train=relabelled(chosen["train"]),
+            train=NoRecords() if test_only else relabelled(chosen["train"]),
             query=list(chosen["query"]),
             gallery=list(chosen["gallery"]),
             **kwargs,
@@ -104,6 +113,11 @@ class TripleDataset(ModalDataset):
             raise ValueError(f"{name}: identities {both[:_SHOWN]} are both trained and tested on; a test of them would "
                              "be far too good: take them out of one of the two")  # fmt: skip
         return both
+
+
+def folders_to_read(names: Mapping[str, str], test_only: bool) -> dict[str, str]:
+    """Those of the folders' ``names``, by split, that are needed: for a test, not the training's."""
+    return {split: name for split, name in names.items() if split != "train" or not test_only}
 
 
 def record_of(

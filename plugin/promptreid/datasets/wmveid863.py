@@ -26,7 +26,14 @@ from promptreid.datasets import folders
 from promptreid.datasets.completeness import Part
 from promptreid.datasets.msvr310 import FOLDERS
 from promptreid.datasets.pairing import Sample, in_identity_folders, parse_number, parse_stem
-from promptreid.datasets.triples import TRAIN, Splits, TripleDataset, missing_modalities, record_of
+from promptreid.datasets.triples import (
+    TRAIN,
+    Splits,
+    TripleDataset,
+    folders_to_read,
+    missing_modalities,
+    record_of,
+)
 from promptreid.evaluation.protocols import MarketProtocol
 
 logger = logging.getLogger(__name__)
@@ -43,6 +50,7 @@ class WMVEID863(TripleDataset):
     Args:
         root: the folder that holds ``WMVEID863``, or that folder itself.
         incomplete: ``"skip"`` or ``"keep"`` samples that lack a modality.
+        test_only: leave the training images unread; they need not be there.
         kwargs: torchreid's own.
 
     Raises:
@@ -55,9 +63,9 @@ class WMVEID863(TripleDataset):
     protocols = (MarketProtocol("wmveid863"),)
     publishes_overlap = True
 
-    def __init__(self, root: str = "", incomplete: str = "skip", **kwargs: Any) -> None:
-        folder = find_folder(root)
-        super().__init__(read(folder), incomplete, folder=folder, **kwargs)
+    def __init__(self, root: str = "", incomplete: str = "skip", test_only: bool = False, **kwargs: Any) -> None:
+        folder = find_folder(root, test_only)
+        super().__init__(read(folder, test_only), incomplete, folder=folder, test_only=test_only, **kwargs)
 
     def _parts(self, splits: Splits, group: str) -> list[Part]:
         test = len(distinct([*splits["query"], *splits["gallery"]]))
@@ -65,19 +73,17 @@ class WMVEID863(TripleDataset):
         return [*self._part(TRAIN, "train", len(splits["train"]), group), *parts]
 
 
-def find_folder(root: str | Path) -> Path:
+def find_folder(root: str | Path, test_only: bool = False) -> Path:
     """The data set's folder at or below ``root``; ``FileNotFoundError`` when it isn't there."""
     names = ("WMVEID863", "WMVeID863", "wmveid863", "MSVWild863", "Flare", "flare")
-    return folders.find_folder(root, "WMVEID863", names, ("train", "query"))
+    return folders.find_folder(root, "WMVEID863", names, ("train", "query"), ("query",) if test_only else ())
 
 
-def read(folder: Path) -> dict[str, list[Record]]:
-    """All samples of every split, incomplete ones too, with the identities of their folders."""
+def read(folder: Path, test_only: bool = False) -> dict[str, list[Record]]:
+    """All samples of every split, or of those that are tested; incomplete ones too, with their folders' identities."""
     gallery = "gallery" if folders.matches(folder, "gallery") else "test"
-    return {
-        split: _read_split(folders.child(folder, name))
-        for split, name in (("train", "train"), ("query", "query"), ("gallery", gallery))
-    }
+    names = folders_to_read({"train": "train", "query": "query", "gallery": gallery}, test_only)
+    return {split: _read_split(folders.child(folder, name)) for split, name in names.items()}
 
 
 def distinct(records: Sequence[Record]) -> list[Record]:

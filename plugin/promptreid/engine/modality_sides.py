@@ -40,7 +40,9 @@ class ModalitySides:
         datasets = [loaders[split].dataset for split in SPLITS]
         self._present = {split: _present(data) for split, data in zip(SPLITS, datasets, strict=True)}
         self._all = tuple(range(len(datasets[0].modalities)))
-        slices_of = getattr(model, "modality_slices", None)
+        # Where a sample is one image, its descriptor has no parts: each set of modalities is images of its own.
+        single = datasets[0].images_per_sample == 1
+        slices_of = None if single else getattr(model, "modality_slices", None)
         self._slices: list[slice] | None = None if slices_of is None else slices_of(len(self._all))
         self._same_images = _keys(datasets[0]) == _keys(datasets[1])
         self._extracted: dict[tuple[str, tuple[int, ...]], FeatureSet] = {}

@@ -114,7 +114,8 @@ def assert_in_program(condition: Tensor, message: str) -> None:
 
     Args:
         condition: A bool, shape (). Where it is false, the program raises ``RuntimeError`` on a CPU, and on a GPU fails
-            like an index out of range.
+            like an index out of range. ONNX has no operator that raises an error: there it is left out.
         message: The error's.
     """
-    torch._assert_async(condition, message)
+    if not torch.onnx.is_in_onnx_export():
+        torch._assert_async(condition, message)

@@ -11,8 +11,9 @@ import numpy as np
 
 from promptreid.files import atomic_path
 
-KIND, VERSION = "promptreid", "version"
+KIND, VERSION = "kind", "layout"
 """Keys of a file's metadata: what it holds, and by which layout."""
+_ABOUT = "promptreid"  # the one key of the metadata
 _DIGESTS = "sha256"
 _OFFSETS = ".offsets"
 _TEXT = "surrogateescape"  # names of files need not be UTF-8
@@ -40,7 +41,9 @@ def write_arrays(
             tensors[name] = np.ascontiguousarray(array)
     digests = json.dumps({name: _digest(array) for name, array in tensors.items()})
     with atomic_path(path) as part:
-        save_file(tensors, part, metadata={**metadata, KIND: kind, VERSION: str(version), _DIGESTS: digests})
+        # One entry, since safetensors writes several in an order that changes from one time to the next.
+        about = json.dumps({**metadata, KIND: kind, VERSION: str(version), _DIGESTS: digests}, sort_keys=True)
+        save_file(tensors, part, metadata={_ABOUT: about})
 
 
 def read_arrays(path: Path, kind: str, newest: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -61,7 +64,7 @@ def read_arrays(path: Path, kind: str, newest: int) -> tuple[dict[str, np.ndarra
         raise FileNotFoundError(f"{path}: no such {kind}")
     try:
         with safe_open(path, framework="np") as file:
-            metadata = dict(file.metadata() or {})
+            metadata = _about(file.metadata() or {})
             _check(path, metadata, kind, newest)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, TypeError) as error:
@@ -76,6 +79,15 @@ def texts(values: Sequence[object] | np.ndarray) -> np.ndarray:
     found = np.empty(len(values), dtype=object)
     found[:] = [str(value) for value in values]
     return found
+
+
+def _about(metadata: Mapping[str, str]) -> dict[str, str]:
+    """What :func:`write_arrays` was told; empty for another file."""
+    try:
+        found = json.loads(metadata.get(_ABOUT, "{}"))
+    except ValueError:
+        return {}
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _check(path: Path, metadata: Mapping[str, str], kind: str, newest: int) -> None:

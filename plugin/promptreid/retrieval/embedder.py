@@ -58,8 +58,14 @@ class Embedder:
     def __init__(self, model: ModelDescription, backend: Backend, batch_size: int = 64, workers: int = 2) -> None:
         if batch_size < 1 or workers < 1:
             raise ValueError(f"batch_size {batch_size} and workers {workers} must be at least 1")
-        self.model, self.backend = model, backend
+        self.backend = backend
         self.batch_size, self.workers = batch_size, workers
+        self._told: set[str] = set()
+        self.use(model)
+
+    def use(self, model: ModelDescription) -> None:
+        """Prepare images as a model takes them; for whoever exchanges what the backend runs."""
+        self.model = model
         self._levels = Range16(model.range_16bit, model.limits_16bit)
         self._transform = v2.Compose(
             [
@@ -70,7 +76,6 @@ class Embedder:
                 v2.Normalize(list(model.mean), list(model.std)),
             ]
         )
-        self._told: set[str] = set()
 
     @property
     def modalities(self) -> tuple[str, ...]:

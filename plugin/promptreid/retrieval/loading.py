@@ -20,55 +20,93 @@ from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.provenance import state_of_header
 from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.models.weights import load_matching, read_state_dict, strip_module
+from promptreid.retrieval.bundles import bundle_of, fetch
 from promptreid.retrieval.description import ModelDescription
 from promptreid.retrieval.embedder import Embedder
+from promptreid.retrieval.export.formats import kind_of, opened
 from promptreid.retrieval.torch_backend import TorchBackend, camera_rows_of
+from promptreid.retrieval.trained import TrainedEmbedder, results_beside
 from promptreid.runs.build import build_model
 
 _LEFT_OUT = (
     "data.root", "data.save_dir", "data.pack", "data.table", "model.load_weights", "model.resume", "plugins",
 )  # fmt: skip
 """Keys that say where things are on the machine of the training."""
+_UNIT = 1e-5
+"""A model whose vectors' lengths differ less than this from 1 brings them to unit length itself."""
 
 
 def load(
     source: str | Path,
     *,
     config: str | Path | None = None,
+    tower: str | Path | None = None,
     device: str | None = None,
     dtype: str = "float32",
     batch_size: int = 64,
     workers: int = 2,
+    allow_download: bool = False,
 ) -> Embedder:
     """A trained model that embeds images.
 
     Args:
-        source: a run's folder, a checkpoint, or a file of weights.
+        source: a run's folder, a checkpoint, a file of weights, a file that ``promptreid export`` wrote (``.onnx``,
+            ``.xml``, ``.torchscript``, ``.pt2``), a folder that
+            :meth:`~promptreid.retrieval.trained.TrainedEmbedder.save_pretrained` wrote, or the name of such a
+            repository of the Hugging Face hub, ``owner/name``.
         config: the training's configuration, where the file does not hold it.
+        tower: the pretrained weights of a frozen tower (``backbone.weights``), where they are not where they were in
+            training; they are in no file of tuned weights.
         device: ``"cuda"``, ``"cpu"``, ...; a GPU where there is one when omitted.
         dtype: ``"float32"`` or ``"bfloat16"``.
         batch_size: objects in a call of the model.
         workers: threads that read images.
+        allow_download: let a repository's files be downloaded; without it they have to be in the cache.
+
+    Returns:
+        of what PyTorch runs a :class:`~promptreid.retrieval.trained.TrainedEmbedder`, whose weights can be saved.
 
     Raises:
         FileNotFoundError: no such folder or file, or a frozen tower's weights are not there.
         ValueError: no trained model, or one that cannot be built as it was trained.
     """
-    model, description = load_model(Path(source), config)
-    return Embedder(description, TorchBackend(model, device, dtype), batch_size, workers)
+    place = fetch(source, allow_download)
+    if kind_of(place) is not None and place.is_file():
+        return Embedder(*opened(place, device, dtype), batch_size, workers)
+    model, description, data = load_parts(place, config, tower)
+    backend = TorchBackend(model, device, dtype)
+    return TrainedEmbedder(description, backend, data, results_beside(place), batch_size=batch_size, workers=workers)
 
 
-def load_model(source: Path, config: str | Path | None = None) -> tuple[nn.Module, ModelDescription]:
+def load_model(
+    source: Path, config: str | Path | None = None, tower: str | Path | None = None
+) -> tuple[nn.Module, ModelDescription]:
     """A trained model in evaluation mode, and what its vectors are; as :func:`load`."""
+    return load_parts(source, config, tower)[:2]
+
+
+def load_parts(
+    source: Path, config: str | Path | None = None, tower: str | Path | None = None
+) -> tuple[nn.Module, ModelDescription, dict[str, Any]]:
+    """A trained model in evaluation mode, what its vectors are, and the record of its data; as :func:`load`."""
     path = weights_of(source)
     state = _read(path)
     cfg = _configuration(state, source, config)
+    if tower is not None:
+        cfg.defrost()
+        cfg.backbone.weights = str(tower)
+        cfg.freeze()
     data = _data_behind(state, cfg, path)
     facts = SimpleNamespace(trained=data, num_train_pids=data["identities"])
     model = build_model(cfg, facts, use_gpu=False, weights_follow=True)
     optional = getattr(model, "training_only", ("classifier.",))
     load_matching(model, strip_module(state["state_dict"]), path, True, optional)
-    return model.eval(), describe(model, cfg, data)
+    return model.eval(), describe(model, cfg, data), data
+
+
+def configuration_of(source: Path, config: str | Path | None = None) -> Any:
+    """The configuration that a source of a model was trained with; see :func:`load`."""
+    return _configuration(_read(weights_of(source)), source, config)
 
 
 def weights_of(source: Path) -> Path:
@@ -81,6 +119,9 @@ def weights_of(source: Path) -> Path:
         return source
     if not source.is_dir():
         raise FileNotFoundError(f"{source}: no such run, checkpoint or file of weights")
+    bundle = bundle_of(source)
+    if bundle is not None:
+        return bundle
     folder = RunFolder(source)
     if folder.best_weights.is_file():
         return folder.best_weights
@@ -121,12 +162,13 @@ def describe(model: nn.Module, cfg: Any, data: Mapping[str, Any]) -> ModelDescri
         "limits_16bit": tuple(map(int, cfg.data.limits_16bit)),
     }
     with torch.inference_mode():
-        width = model(torch.zeros(1, slots, 3, *size) if slots > 1 else torch.zeros(1, 3, *size)).shape[1]
+        probe = model(torch.rand(1, slots, 3, *size) if slots > 1 else torch.rand(1, 3, *size))[0]
+    settings["normalize"] = settings["normalize"] or abs(float(probe.norm()) - 1) < _UNIT
     parts = None if slices is None or shared else tuple((part.start, part.stop) for part in slices)
     return ModelDescription(
         name=cfg.model.name,
         model_id=_digest(model, settings),
-        width_of_vector=width,
+        width_of_vector=len(probe),
         parts=parts,
         cameras=camera_rows_of(model),
         camera_rows=tuple(sorted((str(name), int(row)) for name, row in data["camera_rows"].items())),
@@ -149,7 +191,7 @@ def _configuration(state: Mapping[str, Any], source: Path, config: str | Path | 
     """The configuration of the training: the given one, the run's, or that in the file."""
     if config is not None:
         return load_config(Path(config))
-    if source.is_dir() and RunFolder(source).config.is_file():
+    if source.is_dir() and bundle_of(source) is None and RunFolder(source).config.is_file():
         return load_config(RunFolder(source).config)
     text = str(state.get("config", ""))
     if not text:

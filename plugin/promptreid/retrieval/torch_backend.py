@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from promptreid.data.batch import ModalBatch
+from promptreid.models.folding import fold
 from promptreid.models.sie import SideInformation
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -38,6 +39,10 @@ class TorchBackend:
         with self._autocast():
             vectors: Tensor = self.model(batch.to(self.device, non_blocking=True))
         return vectors.float().cpu()
+
+    def fold(self) -> list[str]:
+        """Turn what is constant after training into tables, with the same vectors; the names of these parts."""
+        return fold(self.model)
 
     def _autocast(self) -> Any:
         if self.dtype == torch.float32:

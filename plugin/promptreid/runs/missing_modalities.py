@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def evaluate_missing(cfg: Any, conditions: Sequence[tuple[Names, Names] | str] |
     answers None, once for each set of modalities that a side has. Sides that share modalities are compared on these.
 
     ``missing-<data>.json``, ``.csv`` and ``.md`` are written into ``data.save_dir``; with conditions given, their names
-    come behind ``<data>``, as in ``missing-rgbnt201-RGB+NIR-TIR.json``.
+    come behind ``<data>``, as in ``missing-rgbnt201-RGB+NIR-TIR.json``. What of the published test set is not on disk
+    stands in each result's note and above the table.
 
     Args:
         cfg: a tree from ``load_config``.
@@ -53,11 +55,14 @@ def evaluate_missing(cfg: Any, conditions: Sequence[tuple[Names, Names] | str] |
     engine = trained_engine(cfg, datamanager)
     tested = ModalitySides(engine.model, loaders, bool(cfg.test.normalize_feature), engine.features_of)
     settings = {"metric": cfg.test.dist_metric, "rerank": engine.evaluation.reranking(cfg.test.rerank)}
+    incomplete = loaders["query"].dataset.incomplete_note
     outcomes = []
     for condition in wanted:
-        outcomes.append((condition, tested.evaluate(protocol, condition, **settings)))
+        results = tested.evaluate(protocol, condition, **settings)
+        results = replace(results, note="; ".join(filter(None, (results.note, incomplete))))
+        outcomes.append((condition, results))
         logger.info("%s", outcomes[-1][1].line())
-    table = MissingTable(outcomes)
+    table = MissingTable(outcomes, incomplete)
     suffix = "" if conditions is None else "-" + ",".join(f"{one.query_name}-{one.gallery_name}" for one in wanted)
     _save(table, name, Path(cfg.data.save_dir) / f"missing-{name}{suffix}")
     return table

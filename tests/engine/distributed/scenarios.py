@@ -39,6 +39,10 @@ from promptreid.engine.train_engine import PromptEngine
 from promptreid.methods.dmpt.loss import DMPTLoss
 from promptreid.methods.mip.loss import MIPLoss
 from promptreid.models.outputs import PromptOutput
+from promptreid.retrieval.description import ModelDescription
+from promptreid.retrieval.embed_job import embed_to_file
+from promptreid.retrieval.embedder import Embedder
+from promptreid.retrieval.object_lists import list_objects
 from promptreid.runs.run import run
 
 STEP = PromptEngine.forward_backward
@@ -202,6 +206,19 @@ def resumed_by_another_number(root: Path, folder: Path) -> Any:
     return within, after, (folder / "within").exists(), newest(folder / "after")["epoch"]
 
 
+def embedding(root: Path, folder: Path) -> Any:
+    """The bytes of a file of vectors, whose parts the processes share."""
+    model = ModelDescription(
+        "mean_colour", "0" * 64, ("visible", "infrared"), 1, 8, 4, (0.5,) * 3, (0.5,) * 3, 3, ((0, 3),)
+    )
+    reid = Embedder(model, lambda batch: batch["images"].mean(dim=(1, 3, 4)), batch_size=3)
+    found = list_objects(str(root / "SYSU-MM01" / "cam1"), model, "visible")
+    out = folder / "vectors.safetensors"
+    with process_group():
+        done = embed_to_file(reid, found, out, part_size=5)
+    return len(done), out.read_bytes()
+
+
 def errors(root: Path, folder: Path) -> Any:
     def failing_in(process: int) -> int:
         if rank() == process:
@@ -241,6 +258,7 @@ SCENARIOS: dict[str, tuple[Callable[[Path, Path], Any], tuple[int, ...]]] = {
     "gathering": (gathering, (1, 2)),
     "resuming": (resuming, (2,)),
     "resumed_by_another_number": (resumed_by_another_number, (1,)),
+    "embedding": (embedding, (1, 2)),
     "errors": (errors, (2,)),
 }
 

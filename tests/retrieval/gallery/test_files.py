@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 from pathlib import Path
@@ -104,11 +105,11 @@ def test_broken_files_are_refused(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda tensors, about: tensors.pop("cameras"), "not those that were written"),
-        (lambda tensors, about: about.update(promptreid="embeddings"), "holds embeddings, not gallery"),
-        (lambda tensors, about: about.update(version="2"), "layout '2'"),
+        (lambda tensors, about: about.update(kind="embeddings"), "holds embeddings, not gallery"),
+        (lambda tensors, about: about.update(layout="2"), "layout '2'"),
         (lambda tensors, about: about.update(model="{}"), "not a description of a model"),
-        (lambda tensors, about: about.pop("kind"), "has no kind"),
-        (lambda tensors, about: about.update(kind="tree"), "none of flat"),
+        (lambda tensors, about: about.pop("index"), "has no index"),
+        (lambda tensors, about: about.update(index="tree"), "none of flat"),
         (lambda tensors, about: about.update(threshold="[]"), "not a threshold"),
         (lambda tensors, about: about.update(recall="{]"), "g.safetensors"),
         (lambda tensors, about: about.update(sha256="{]"), "not those that were written"),
@@ -120,10 +121,10 @@ def test_files_of_other_things_are_refused(change: Any, message: str, tmp_path: 
     path = tmp_path / "g.safetensors"
     filled().save(path)
     with safe_open(path, framework="np") as file:
-        about = dict(file.metadata())
+        about = json.loads(file.metadata()["promptreid"])
     tensors = dict(load_file(path))
     change(tensors, about)
-    save_file(tensors, path, metadata=about)
+    save_file(tensors, path, metadata={"promptreid": json.dumps(about)})
     with pytest.raises(ValueError, match=message):
         promptreid.GalleryIndex.load(path)
 

@@ -22,12 +22,14 @@ class MissingTable:
 
     Attributes:
         outcomes: conditions with their results, in the order of the rows.
+        incomplete: what of the published test set was not there, such as ``"38 of 3803 queries"``; often empty.
 
     Raises:
         ValueError: no outcomes.
     """
 
     outcomes: Sequence[tuple[Condition, Results]]
+    incomplete: str = ""
 
     def __post_init__(self) -> None:
         if not self.outcomes:
@@ -45,15 +47,15 @@ class MissingTable:
         return np.mean(missing, axis=0) if len(missing) > 1 else None
 
     def text(self) -> str:
-        """Aligned columns in per cent, under the protocol's name."""
+        """Aligned columns in per cent, under the protocol's name and what wasn't there."""
         rows = [(name, [f"{100 * value:.2f}" for value in values]) for name, values in self._rows()]
         width = max(len(name) for name, _ in rows)
         lines = [f"{name:<{width}}" + "".join(f"{cell:>8}" for cell in cells) for name, cells in [("", COLUMNS), *rows]]
-        return "\n".join([self._protocol, *lines])
+        return "\n".join([self._heading, *lines])
 
     def markdown(self) -> str:
         """The same as a table of Markdown."""
-        head = [f"| {self._protocol} | {' | '.join(COLUMNS)} |", "|---|" + "---:|" * len(COLUMNS)]
+        head = [f"| {self._heading} | {' | '.join(COLUMNS)} |", "|---|" + "---:|" * len(COLUMNS)]
         rows = [f"| {name} | {' | '.join(f'{100 * value:.2f}' for value in values)} |" for name, values in self._rows()]
         return "\n".join([*head, *rows]) + "\n"
 
@@ -83,8 +85,8 @@ class MissingTable:
         }
 
     @property
-    def _protocol(self) -> str:
-        return self.outcomes[0][1].protocol
+    def _heading(self) -> str:
+        return ", ".join(filter(None, (self.outcomes[0][1].protocol, self.incomplete)))
 
     def _rows(self) -> Iterator[tuple[str, np.ndarray]]:
         for condition, results in self.outcomes:

@@ -158,8 +158,20 @@ class WordPrompts(nn.Module):
 
     def forward(self, modality: Tensor) -> Tensor:
         """Prompts of modality (n,): (n, M, D)."""
+        return rows_of(self._prompts(), modality)
+
+    def folded(self) -> FreeModalityPrompts:
+        """The prompts as they are after the mapping, without the text's numbers and the network behind them."""
+        prompts = self._prompts()
+        modalities, length, dim = prompts.shape
+        table = FreeModalityPrompts(modalities, length, dim)
+        table.prompts = nn.Parameter(prompts.detach().clone(), requires_grad=False)
+        return table
+
+    def _prompts(self) -> Tensor:
+        """Of every modality, (modalities, M, D)."""
         prompts: Tensor = self.mapping(self.attributes())
-        return rows_of(prompts.flatten(1).unflatten(1, (self.length, -1)), modality)
+        return prompts.flatten(1).unflatten(1, (self.length, -1))
 
 
 class FreeModalityPrompts(nn.Module):

@@ -61,6 +61,28 @@ class ModalityPrompts(nn.Module):
         # Projecting the library before the selection costs modalities * j rows a layer instead of B * j.
         return [self.dropout(rows_of(prompts, modality)) for prompts in self.projection(self.library)]
 
+    def folded(self) -> FoldedModalityPrompts:
+        """The library as it is after the projection."""
+        return FoldedModalityPrompts(self.projection(self.library))
+
+
+class FoldedModalityPrompts(nn.Module):
+    """The prompts of a trained :class:`ModalityPrompts`, projected once.
+
+    Args:
+        projected: (N_p, modalities, j, D).
+    """
+
+    projected: Tensor
+
+    def __init__(self, projected: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("projected", projected.detach().clone())
+
+    def forward(self, modality: Tensor) -> list[Tensor]:
+        """Prompts of modality (B,) for each layer: N_p tensors (B, j, D)."""
+        return [rows_of(prompts, modality) for prompts in self.projected]
+
 
 class InstancePromptGenerator(nn.Module):
     """IPG: queries read the patch tokens through one block that all layers share.

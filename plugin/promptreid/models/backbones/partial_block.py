@@ -90,7 +90,9 @@ def _attend_folded(attn: Any, own: Context, others: Sequence[Context]) -> Tensor
         query = query + attn.qkv.bias.chunk(3)[0].unflatten(0, (heads, -1))
     folded = torch.einsum("bnhd,hde->bnhe", query, w_key).flatten(1, 2)
     keys = torch.cat([part.expanded() for part in (own, *others)], dim=1)
-    mixed = F.scaled_dot_product_attention(folded, keys, keys, scale=attn.scale).unflatten(1, (queries, heads))
+    # One head whose queries are those of all heads; exporters know the operator with an axis of heads alone.
+    one_head = (folded.unsqueeze(1), keys.unsqueeze(1), keys.unsqueeze(1))
+    mixed = F.scaled_dot_product_attention(*one_head, scale=attn.scale).squeeze(1).unflatten(1, (queries, heads))
     output = torch.einsum("bnhe,hde->bnhd", mixed, w_value).flatten(2)
     if attn.qkv.bias is not None:
         output = output + attn.qkv.bias.chunk(3)[2]

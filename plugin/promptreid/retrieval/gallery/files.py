@@ -39,7 +39,7 @@ def save(path: Path, index: GalleryIndex) -> None:
     check_index_path(path)
     about = {
         "model": index.model.to_json(),
-        "kind": index.kind,
+        "index": index.kind,
         "threshold": "" if index.threshold is None else index.threshold.to_json(),
     }
     gallery = index.gallery
@@ -69,17 +69,17 @@ def load(path: Path, token: str = "") -> GalleryIndex:
 def _index(arrays: Mapping[str, np.ndarray], about: Mapping[str, str], token: str) -> GalleryIndex:
     from promptreid.retrieval.gallery.index import GalleryIndex
 
-    missing = [name for name in ("model", "kind", "threshold") if name not in about]
+    missing = [name for name in ("model", "index", "threshold") if name not in about]
     if missing:
         raise ValueError(f"has no {missing[0]}")
     model = ModelDescription.from_json(about["model"])
-    if about["kind"] == "milvus":
+    if about["index"] == "milvus":
         found = GalleryIndex(model, **_address(about.get("milvus", "")), token=token)
     else:
-        found = GalleryIndex(model, about["kind"])
+        found = GalleryIndex(model, about["index"])
         assert isinstance(found.gallery, LocalGallery)
         recall = {_bands(model, bits): float(value) for bits, value in json.loads(about.get("recall", "{}")).items()}
-        found.gallery.restore(_rows(model, arrays), _held(model, about["kind"], arrays), recall)
+        found.gallery.restore(_rows(model, arrays), _held(model, about["index"], arrays), recall)
     if about["threshold"]:
         found.threshold = Threshold.from_json(about["threshold"])
     return found

@@ -1,0 +1,53 @@
+"""Embed images with a trained model: promptreid embed log/mip_quickstart my_images --band rgb --out vectors.parquet."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from promptreid.cli.parsing import Parser
+
+
+def arguments(parser: Parser) -> None:
+    """What the command line takes."""
+    parser.add_argument("model", metavar="MODEL", help="a run's folder, a checkpoint, a saved or an exported model")
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a folder of images, perhaps with a folder for each band; a CSV or Parquet file with a column of paths "
+        "for each band; or the name of a data set, whose queries and gallery are embedded",
+    )
+    parser.add_argument("--out", required=True, metavar="FILE", help="the file to write: .safetensors or .parquet")
+    parser.add_argument("--band", help="band of the images, where nothing else says it: rgb, nir, tir, ir, ...")
+    parser.add_argument("--root", default="", metavar="DIR", help="folder of the data sets, where SOURCE is one")
+    parser.add_argument("--on-error", choices=("stop", "skip"), default="stop", help="at an image that can't be read")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="objects in a call of the model")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read images")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="the model computes in it")
+    parser.add_argument("--tower", metavar="FILE", help="pretrained weights of a frozen tower, if they have moved")
+    parser.add_argument("--part-size", type=int, default=1024, metavar="N", help="objects that a kill may cost")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE, and begin anew what was not finished")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Embed and save."""
+    from promptreid import load
+    from promptreid.engine.distributed.process_group import is_writer, process_group
+    from promptreid.retrieval.embed_job import embed_to_file
+    from promptreid.retrieval.object_lists import list_objects
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with process_group():
+        reid = load(args.model, tower=args.tower, dtype=args.dtype, batch_size=args.batch_size, workers=args.workers)
+        found = list_objects(args.source, reid.model, args.band, args.root)
+        done = embed_to_file(
+            reid,
+            found,
+            args.out,
+            on_error=args.on_error,
+            part_size=args.part_size,
+            overwrite=args.overwrite,
+            precision=args.dtype,
+        )
+        if is_writer():
+            print(f"{len(done)} objects, {done.vectors.shape[1]} numbers each, in {args.out}")
