@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from promptreid.registration import register_all, register_dataset, register_loss
     from promptreid.retrieval.embedder import Embedder
     from promptreid.retrieval.embeddings import Embeddings
+    from promptreid.retrieval.gallery.index import GalleryIndex
     from promptreid.retrieval.loading import load
     from promptreid.retrieval.objects import ReIDObject
 
@@ -36,6 +37,7 @@ __all__ = [
     "DataFacts",
     "Embedder",
     "Embeddings",
+    "GalleryIndex",
     "Key",
     "Method",
     "ModalBatch",
@@ -75,6 +77,7 @@ _HOMES = {
     "load": "promptreid.retrieval.loading",
     "Embedder": "promptreid.retrieval.embedder",
     "Embeddings": "promptreid.retrieval.embeddings",
+    "GalleryIndex": "promptreid.retrieval.gallery.index",
     "ReIDObject": "promptreid.retrieval.objects",
 }
 """The public names, and the modules that define them: imported when a name is first asked for."""

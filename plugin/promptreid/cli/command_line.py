@@ -21,6 +21,7 @@ VERBS = {
     "extract": "extract",
     "embed": "embed",
     "export": "export",
+    "search": "search",
     "sweep": "sweep",
     "table": "table",
     "diagnose": "diagnose",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from promptreid.files import atomic_path
 KIND, VERSION = "kind", "layout"
 """Keys of a file's metadata: what it holds, and by which layout."""
 _ABOUT = "promptreid"  # the one key of the metadata
+_DIGESTS = "sha256"
 _OFFSETS = ".offsets"
 _TEXT = "surrogateescape"  # names of files need not be UTF-8
 
@@ -37,9 +39,10 @@ def write_arrays(
             tensors[name], tensors[name + _OFFSETS] = _packed(array)
         else:
             tensors[name] = np.ascontiguousarray(array)
+    digests = json.dumps({name: _digest(array) for name, array in tensors.items()})
     with atomic_path(path) as part:
         # One entry, since safetensors writes several in an order that changes from one time to the next.
-        about = json.dumps({**metadata, KIND: kind, VERSION: str(version)}, sort_keys=True)
+        about = json.dumps({**metadata, KIND: kind, VERSION: str(version), _DIGESTS: digests}, sort_keys=True)
         save_file(tensors, part, metadata={_ABOUT: about})
 
 
@@ -66,6 +69,8 @@ def read_arrays(path: Path, kind: str, newest: int) -> tuple[dict[str, np.ndarra
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, TypeError) as error:
         raise ValueError(f"{path}: not a valid .safetensors file ({error}); copy or write it again") from None
+    if _expected(metadata.pop(_DIGESTS, "")) != {name: _digest(array) for name, array in arrays.items()}:
+        raise ValueError(f"{path}: its arrays are not those that were written; copy or write it again")
     return _unpacked(path, arrays), metadata
 
 
@@ -92,6 +97,17 @@ def _check(path: Path, metadata: Mapping[str, str], kind: str, newest: int) -> N
     version = metadata.get(VERSION, "")
     if not version.isdecimal() or not 1 <= int(version) <= newest:
         raise ValueError(f"{path}: has layout {version!r}, and this promptreid reads 1 to {newest}; update it")
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()
+
+
+def _expected(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _packed(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

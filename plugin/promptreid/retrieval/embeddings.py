@@ -84,7 +84,7 @@ def scores(queries: Embeddings, gallery: Embeddings) -> np.ndarray:
     """How alike each query and each gallery object are, (Q, G) float32: larger is more alike.
 
     Cosines in [-1, 1] where the model is tested with them or with vectors of unit length, and negative squared
-    distances otherwise. Objects are compared on the bands that both have; see :func:`comparable`.
+    distances otherwise. Objects are compared on the bands that both have; see :func:`comparable` and :func:`alike`.
 
     Raises:
         ValueError: vectors of two models, or two objects that cannot be compared.
@@ -98,7 +98,7 @@ def scores(queries: Embeddings, gallery: Embeddings) -> np.ndarray:
                 compared(side.vectors[rows], side.model, common)
                 for side, rows in ((queries, query_rows), (gallery, gallery_rows))
             )
-            found[np.ix_(query_rows, gallery_rows)] = _alike(left, right, queries.model)
+            found[np.ix_(query_rows, gallery_rows)] = alike(left, right, queries.model, common)
     return found
 
 
@@ -153,9 +153,19 @@ def unit_length(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(vectors / np.maximum(length, np.finfo(np.float32).tiny), dtype=np.float32)
 
 
-def _alike(left: np.ndarray, right: np.ndarray, model: ModelDescription) -> np.ndarray:
+def alike(left: np.ndarray, right: np.ndarray, model: ModelDescription, bands: Sequence[bool]) -> np.ndarray:
+    """Scores (N1, N2) of what :func:`compared` gives for these bands; larger is more alike.
+
+    Where vectors have no unit length and a part for each band, the squared distance is the mean over the bands: so
+    objects that are compared on one band and on three can be ranked together.
+    """
     products = left @ right.T
     if model.by_cosine:
         return products
     squares = (left**2).sum(1)[:, None] + (right**2).sum(1)
-    return 2 * products - squares
+    return np.asarray((2 * products - squares) / parts_in(model, bands), dtype=np.float32)
+
+
+def parts_in(model: ModelDescription, bands: Sequence[bool]) -> int:
+    """Over how many parts of a vector a comparison on these bands goes; 1 where a vector has none."""
+    return sum(bands) if model.space == "parts" else 1

@@ -1,0 +1,176 @@
+"""Search a gallery of vectors: promptreid search build vectors.safetensors --out gallery.safetensors.
+
+Then promptreid search query gallery.safetensors --model log/mip_quickstart night.png --band ir
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from promptreid.cli.parsing import Parser, positive
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from promptreid.retrieval.embeddings import Embeddings
+    from promptreid.retrieval.gallery.hits import Hits
+    from promptreid.retrieval.gallery.index import GalleryIndex
+
+KINDS = ("flat", "hnsw", "ivfpq")
+FAR = 1e-3
+
+
+def arguments(parser: Parser) -> None:
+    """What the command line takes."""
+    steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
+    build = steps.add_parser("build", help="make an index of a file of vectors")
+    build.add_argument("vectors", metavar="VECTORS", help="a file of promptreid embed, .safetensors or .parquet")
+    build.add_argument("--out", required=True, type=Path, metavar="FILE", help="the index to write, .safetensors")
+    build.add_argument("--kind", choices=KINDS, default="flat", help="exact, or one of FAISS's; default: %(default)s")
+    build.add_argument("--uri", metavar="URI", help="keep the vectors in Milvus: gallery.db, or http://HOST:19530")
+    build.add_argument(
+        "--collection", default="gallery", metavar="NAME", help="the collection in Milvus; default: %(default)s"
+    )
+    _add_token(build)
+    _add_columns(build)
+    build.add_argument("--calibrate", metavar="VECTORS", help="vectors of identities that were not trained on")
+    build.add_argument("--identities", metavar="COLUMN", help="column of that file with their identities")
+    build.add_argument(
+        "--far", type=float, default=FAR, metavar="RATE", help="false accept rate of a pair; default: %(default)s"
+    )
+    build.add_argument("--other-cameras", action="store_true", help="calibrate on pairs of different cameras alone")
+    add = steps.add_parser("add", help="add the vectors of a file to an index")
+    add.add_argument("index", metavar="INDEX", type=Path, help="the index, which is written again")
+    add.add_argument("vectors", metavar="VECTORS", help="a file of vectors of the same model")
+    _add_token(add)
+    _add_columns(add)
+    query = steps.add_parser("query", help="find the gallery objects most alike to images or vectors")
+    query.add_argument("index", metavar="INDEX", type=Path, help="the index")
+    query.add_argument("images", metavar="IMAGE", nargs="*", help="images of the people or vehicles looked for")
+    query.add_argument("--model", metavar="RUN", help="what embeds the images: the run's folder or weights")
+    query.add_argument("--band", metavar="NAME", help="band of the images, such as rgb, ir, nir or tir")
+    query.add_argument("--vectors", metavar="FILE", help="a file of vectors to look for instead of images")
+    query.add_argument("-k", type=positive, default=10, metavar="N", help="hits for each; default: %(default)s")
+    query.add_argument("--rerank", type=positive, metavar="N", help="re-rank so many candidates by their neighbours")
+    query.add_argument("--cameras", type=int, nargs="+", metavar="N", help="find objects of these cameras alone")
+    query.add_argument("--not-cameras", type=int, nargs="+", metavar="N", help="find none of these cameras")
+    query.add_argument("--since", type=float, metavar="SECONDS", help="find nothing that is older")
+    query.add_argument("--until", type=float, metavar="SECONDS", help="find nothing that is newer")
+    query.add_argument("--bands", metavar="NAMES", help="find objects that have all of these, such as RGB+TIR")
+    _add_token(query)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Build, add or ask."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    {"build": _build, "add": _add, "query": _query}[args.step](args)
+
+
+def _build(args: argparse.Namespace) -> None:
+    from promptreid.retrieval.embedding_files import load_embeddings
+    from promptreid.retrieval.gallery.files import check_index_path
+    from promptreid.retrieval.gallery.index import GalleryIndex
+
+    check_index_path(args.out)
+    if (args.calibrate is None) != (args.identities is None):
+        raise ValueError("--calibrate and --identities: give both or neither")
+    embeddings, columns = load_embeddings(args.vectors)
+    index = GalleryIndex(embeddings.model, args.kind, uri=args.uri, collection=args.collection, token=args.token)
+    if args.calibrate is not None:
+        others, theirs = load_embeddings(args.calibrate)
+        who = _column(theirs, args.identities, args.calibrate)
+        print(index.calibrate(others, who, args.far, other_cameras=args.other_cameras))
+    _fill(index, embeddings, columns, args)
+    index.save(args.out)
+    _report(index, args.out)
+
+
+def _add(args: argparse.Namespace) -> None:
+    from promptreid.retrieval.embedding_files import load_embeddings
+    from promptreid.retrieval.gallery.index import GalleryIndex
+
+    index = GalleryIndex.load(args.index, token=args.token)
+    _fill(index, *load_embeddings(args.vectors), args)
+    index.save(args.index)
+    _report(index, args.index)
+
+
+def _query(args: argparse.Namespace) -> None:
+    from promptreid.retrieval.gallery.index import GalleryIndex
+
+    if bool(args.images) == bool(args.vectors) or bool(args.images) != bool(args.model):
+        raise ValueError("give images and --model RUN, or --vectors FILE")
+    index = GalleryIndex.load(args.index, token=args.token)
+    hits = index.search(
+        _queries(args),
+        args.k,
+        cameras=args.cameras,
+        not_cameras=args.not_cameras,
+        since=args.since,
+        until=args.until,
+        bands=args.bands,
+        rerank=args.rerank,
+    )
+    _show(hits)
+    index.close()
+
+
+def _queries(args: argparse.Namespace) -> Embeddings:
+    if args.vectors:
+        from promptreid.retrieval.embedding_files import load_embeddings
+
+        return load_embeddings(args.vectors)[0]
+    from promptreid.retrieval.loading import load
+
+    return load(args.model).embed(args.images, band=args.band)
+
+
+def _show(hits: Hits) -> None:
+    known = hits.known or [None] * len(hits)
+    for name, found, is_known in zip(hits.queries, hits, known, strict=True):
+        verdict = "" if is_known is None else "  known" if is_known else "  not in the gallery, by the threshold"
+        print(f"{name}{verdict}")
+        for rank, hit in enumerate(found, 1):
+            place = f"  {hit.path}" if hit.path not in ("", hit.id) else ""
+            camera = f"  camera {hit.camera}" if hit.camera >= 0 else ""
+            print(f"  {rank:3}  {hit.score:8.4f}  {hit.id}{place}{camera}")
+
+
+def _fill(
+    index: GalleryIndex, embeddings: Embeddings, columns: dict[str, np.ndarray], args: argparse.Namespace
+) -> None:
+    given: dict[str, Any] = {
+        name: _column(columns, column, args.vectors)
+        for name, column in (("ids", args.ids), ("times", args.times), ("cameras", args.cameras_column))
+        if column is not None
+    }
+    index.add(embeddings, **given)
+
+
+def _column(columns: dict[str, np.ndarray], name: str, path: str) -> np.ndarray:
+    if name not in columns:
+        raise ValueError(f"{path}: no column {name!r}; it has {', '.join(columns) or 'no other columns'}")
+    return columns[name]
+
+
+def _report(index: GalleryIndex, path: Path) -> None:
+    recall = "".join(f", recall@10 {value:.3f} on {bands}" for bands, value in index.recall.items())
+    print(f"{len(index)} objects, {index.kind}{recall}, in {path}")
+    index.close()
+
+
+def _add_columns(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ids", metavar="COLUMN", help="column of the ids; the objects' names are used without")
+    parser.add_argument("--times", metavar="COLUMN", help="column of times, in seconds")
+    parser.add_argument(
+        "--cameras", dest="cameras_column", metavar="COLUMN", help="column of cameras, where not the model's own"
+    )
+
+
+def _add_token(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--token", default="", metavar="TEXT", help="for Milvus: user:password or an API key; default: none"
+    )

@@ -1,0 +1,1 @@
+"""Galleries of vectors that are searched, kept in a file or in Milvus."""
