@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 _SPARE = 3  # two checkpoints are kept while the next is written
 _PART = re.compile(r"(split|seed)-\d+")
 _GUESTS = ".eval.json"
+_EVENTS = "events.out.tfevents."  # of TensorBoard
 
 
 class RunFolder:
@@ -87,6 +88,15 @@ class RunFolder:
     def holds_run(self) -> bool:
         """Whether a training or a test has written here."""
         return self.config.exists() or bool(checkpoint.checkpoints(self.models))
+
+    def died_at_start(self) -> bool:
+        """Whether a training has opened the folder and left nothing but its log: no loss, checkpoint or result.
+
+        Files of others in the folder speak against it.
+        """
+        if not (self.config.is_file() and self.log.is_file()):
+            return False
+        return all(self._is_of_start(path) for path in self._content())
 
     def holds_sweep(self) -> bool:
         """Whether trainings with a key at several values are in here, or what came of them."""
@@ -214,6 +224,14 @@ class RunFolder:
     def _content(self) -> list[Path]:
         """What is in here, without the lock."""
         return [path for path in self.path.iterdir() if path.name != LOCK] if self.path.is_dir() else []
+
+    def _is_of_start(self, path: Path) -> bool:
+        if path == self.models:
+            return path.is_dir() and all(is_temporary(file) for file in path.iterdir())
+        if path == self.metrics.path:
+            return path.stat().st_size == 0
+        known = path in (self.config, self.log, self.nonfinite) or path.name.startswith(_EVENTS)
+        return path.is_file() and (known or is_temporary(path))
 
     def _is_overwritable(self) -> bool:
         """Whether this is a run, several, or what one that died at its start has left; others have config.yaml, too."""
