@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptreid.cli.arguments import add_configuration, read_configuration
+from promptreid.cli.arguments import add_configuration, add_plugins, load_plugins_of, read_configuration
 from promptreid.cli.choices import (
     AQE_ALPHA,
     AQE_K,
@@ -49,6 +49,7 @@ def arguments(parser: Parser) -> None:
         group.add_argument(
             "--metric", choices=METRICS, default=METRICS[0], help="distance; default: %(default)s (squared)"
         ),
+        add_plugins(group),
         group.add_argument("--permutations", metavar="FILE", help="rand_perm_cam.mat, for sysu-official"),
         *_add_refinements(group),
         group.add_argument("--trials", action="store_true", help="a line for each gallery draw, too"),
@@ -119,7 +120,7 @@ def run(args: argparse.Namespace) -> None:
     if given:
         raise ValueError(
             f"{', '.join(given)}: of a file of features alone; a model is tested as its configuration says "
-            "(test.protocols, test.dist_metric, test.rerank)"
+            "(test.protocols, test.dist_metric, test.rerank, plugins)"
         )
     cfg = read_configuration(args, required=True)
     from promptreid.runs.run import run as run_once
@@ -160,6 +161,7 @@ def _score_file(args: argparse.Namespace) -> None:
     if args.per_query:
         check_table_path(args.per_query)
     refinements = _refinements(args)
+    load_plugins_of(args)
     permutations = None if args.permutations is None else load_rand_perm_cam(args.permutations)
     protocols = [protocol for wanted in args.protocol for protocol in find_protocols(wanted, permutations)]
     table = _score(load_features(args.target), protocols, args, refinements)

@@ -58,6 +58,11 @@ def load_plugins(named: Sequence[str] = ()) -> None:
         _load(name)
 
 
+def are_installed() -> bool:
+    """Whether an installed package declares plugins."""
+    return bool(entry_points(group=GROUP))
+
+
 def left_out() -> list[str]:
     """What was warned of: the plugins of installed packages that could not be loaded in this process, with reasons."""
     return list(_left_out)
