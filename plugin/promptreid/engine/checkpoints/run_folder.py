@@ -135,9 +135,13 @@ class RunFolder:
                 "move them away yourself"
             )
         for part in (*self.parts(), *([self] if self._lock is None else ())):
-            user = user_of(part.path)
-            if user is not None:
-                raise ValueError(part._in_use(user))
+            part.check_unused()
+
+    def check_unused(self) -> None:
+        """Raise ``ValueError`` if another process has the folder."""
+        user = user_of(self.path)
+        if user is not None:
+            raise ValueError(self._in_use(user))
 
     def move_aside(self) -> None:
         """Rename the folder to the first free ``<name>.<number>``, where it holds something; a lock stays with it.
