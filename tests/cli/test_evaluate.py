@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import promptreid
 
+from promptreid.config import plugins
 from promptreid.evaluation import MarketProtocol, register_protocol
 from promptreid.evaluation.features_io import FeatureTable, save_features
 from promptreid.evaluation.protocols import catalogue
@@ -105,6 +108,8 @@ def test_comparison_with_features_and_with_a_table_agree(features: Path, capsys:
         (["good.npz"], "arguments are required: --protocol"),
         (["good.npz", "--protocol", "market1501", "data.root", "x"], "takes no configuration, keys or --root"),
         (["mip/quickstart", "--protocol", "market1501", "--k1", "3"], "--protocol, --k1: of a file of features alone"),
+        (["mip/quickstart", "--plugin", "mine.py"], "--plugin: of a file of features alone"),
+        (["good.npz", "--protocol", "market1501", "--plugin", "mine.py"], "plugins: no file "),
         ([], "no configuration: give the name of one"),
         (["run"], "no configuration 'run': neither a file, nor a run's folder"),
     ],
@@ -156,6 +161,30 @@ def test_a_registered_protocol_is_known(
     evaluate(features / "good.npz", "--protocol", "mine", "--protocol", "nothing-excluded")
     mine, known = capsys.readouterr().out.splitlines()
     assert mine == known.replace("nothing-excluded", "mine")
+
+
+def test_protocols_of_plugins_are_known(
+    features: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "_registered", {})
+    monkeypatch.setattr(plugins, "_tried", set())
+    code = """
+from promptreid.evaluation import MarketProtocol, register_protocol
+register_protocol(MarketProtocol("{name}", exclude="nothing"))
+"""
+    for name in ("protocol_of_a_file", "protocol_of_a_package"):
+        (features / f"{name}.py").write_text(code.format(name=name))
+    point = EntryPoint("reid", "protocol_of_a_package", plugins.GROUP)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [point])
+    monkeypatch.syspath_prepend(str(features))
+    monkeypatch.chdir(features)
+    wanted = [word for name in ("nothing-excluded", "protocol_of_a_file", "protocol_of_a_package")
+              for word in ("--protocol", name)]  # fmt: skip
+    evaluate("good.npz", *wanted, "--plugin", "protocol_of_a_file.py")
+    known, *theirs = (line.split(":", 1)[1] for line in capsys.readouterr().out.splitlines())
+    assert theirs == [known, known]
+    for name in ("promptreid_plugin_protocol_of_a_file", "protocol_of_a_package"):
+        del sys.modules[name]
 
 
 def test_directions_across_modalities(features: Path, capsys: pytest.CaptureFixture[str]) -> None:

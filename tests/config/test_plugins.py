@@ -18,6 +18,7 @@ from promptreid import Key, Method, Range
 from promptreid.config import load_config, plugins, validate
 from promptreid.config.sections import all_keys
 from promptreid.methods import base
+from promptreid.runs.run_log import run_log
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,7 @@ def nothing_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         _undo.append((place, dict(place)))
     known = set(sys.modules)
     monkeypatch.setattr(plugins, "_tried", set())
+    monkeypatch.setattr(plugins, "_left_out", [])
     yield
     while _undo:
         place, before = _undo.pop()
@@ -161,6 +163,10 @@ def test_entry_points_are_loaded_with_a_configuration_and_one_that_fails_is_left
     assert "'bad' (my_package_bad) could not be loaded and is left out: RuntimeError: out of order" in caplog.text
     assert caplog.text.count("left out") == 1
     load_config()
+    assert caplog.text.count("left out") == 1
+    with run_log() as log:
+        log.to_file(tmp_path / "log.txt")
+    assert (tmp_path / "log.txt").read_text().count("my_package_bad) could not be loaded and is left out") == 1
     assert caplog.text.count("left out") == 1
 
 

@@ -190,7 +190,6 @@ def test_arrays_in_place_of_images_are_told(tmp_path: Path) -> None:
         shutil.rmtree(folder / f"cam{camera}")
     for name in ("rgb", "ir"):
         np.save(folder / f"train_{name}_resized_img.npy", np.zeros((1, 2, 2, 3), np.uint8))
-        np.save(folder / f"train_{name}_resized_label.npy", np.zeros(1))
     told = (
         r"train_ir_resized_img\.npy, train_rgb_resized_img\.npy of a preprocessing script .* need the original images"
     )

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from every_data_set import remove_train
 from small_runs import newest, small_config
 
 from promptreid.config import load_config
+from promptreid.config.keys import flatten
 from promptreid.data.manager import ModalDataManager
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.runs.run import run
@@ -76,6 +78,20 @@ def test_the_checkpoint_says_whose_cameras_it_knows(trained: Path) -> None:
     assert newest(trained)["data"]["modalities"] == ["visible", "infrared"]
     about = checkpoint.about_weights(trained / "model" / "model.safetensors")
     assert '"RegDB": 6' in about["data"] and "embed_dim: 16" in about["config"]
+
+
+def test_weights_that_are_handed_on_name_no_folder(trained: Path, root: Path) -> None:
+    texts = [checkpoint.about_weights(path)["config"] for path in (trained / "model").glob("*.safetensors")]
+    assert texts
+    for text in texts:
+        assert str(root) not in text and str(trained) not in text
+        assert not differing_keys(text, newest(trained)["config"]) - {"data.root", "data.save_dir"}
+
+
+def differing_keys(first: str, second: str) -> set[str]:
+    one, other = (flatten(yaml.safe_load(text)) for text in (first, second))
+    assert one.keys() == other.keys()
+    return {key for key in one if one[key] != other[key]}
 
 
 @pytest.mark.parametrize("weights", ["model.safetensors", "model.pth.tar-1"])

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import promptreid
 from PIL import Image
 from small_runs import assert_same_run, small_config
 
 from promptreid import host
 from promptreid.config import load_config
+from promptreid.runs.evaluate_several import evaluate_several
 from promptreid.runs.run import run
 from promptreid.runs.splits_and_seeds import parse_splits, run_several, summarise
 
@@ -153,6 +155,30 @@ def test_a_test_of_a_running_training_does_not_finish_it(small_root: Path, tmp_p
     assert (tmp_path / "seed-5" / "model" / "model.pth.tar-2").exists()
 
 
+def test_all_seeds_are_tested_and_averaged_as_in_their_training(
+    seeded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(seeded, tmp_path / "seeds"))
+    trained = json.loads((folder / "seeds.json").read_text())
+    capsys.readouterr()
+    for path in (folder / "seeds.json", *folder.glob("seed-*/results-*.json")):
+        path.unlink()
+    assert promptreid("evaluate", folder) == 0
+    assert json.loads((folder / "seeds.json").read_text()) == trained
+    lines = capsys.readouterr().out
+    assert lines.count("sysu-python indoor 1-shot (") == 2 and lines.count("mean of 2 trainings: rank1") == 1
+
+
+def test_trainings_that_are_missing_are_named(seeded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(shutil.copytree(seeded, tmp_path / "seeds"))
+    before = (folder / "seed-5" / "results-sysu_mm01.json").stat().st_mtime_ns
+    shutil.rmtree(folder / "seed-6")
+    (folder / "seed-7").mkdir()
+    assert promptreid("evaluate", folder) == 2
+    assert "2 of 3 trainings have no checkpoint (seed-6, seed-7): train them with" in capsys.readouterr().err
+    assert (folder / "seed-5" / "results-sysu_mm01.json").stat().st_mtime_ns == before
+
+
 def test_splits_times_seeds(regdb: Path, tmp_path: Path) -> None:
     summary = run_several(
         config(regdb, tmp_path / "both", **{"train.max_epoch": 1, "train.warmup_epochs": 0}), [1, 2], 2
@@ -165,6 +191,9 @@ def test_splits_times_seeds(regdb: Path, tmp_path: Path) -> None:
     ]
     assert summary["regdb-split-* visible-infrared"]["mAP"]["mean"] == pytest.approx(np.mean(maps))
     assert json.loads((tmp_path / "both" / "splits.json").read_text())["seeds"] == [1, 2]
+    shutil.rmtree(tmp_path / "both" / "split-2" / "seed-1")
+    with pytest.raises(ValueError, match=r"1 of 4 trainings have no checkpoint \(split-2/seed-1\)"):
+        evaluate_several(tmp_path / "both")
 
 
 def test_no_seed_is_an_error(small_root: Path, tmp_path: Path) -> None:

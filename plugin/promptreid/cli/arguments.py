@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptreid.cli.configurations import find_configuration, is_run_folder
@@ -54,6 +55,25 @@ def add_weights(parser: Parser, default: str) -> None:
     parser.add_argument(
         "--weights", metavar="PATH", help=f"checkpoint or run folder (model.load_weights); default: {default}"
     )
+
+
+def add_plugins(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> argparse.Action:
+    """Add ``--plugin`` to a verb without a configuration, or to a group of its options."""
+    return parser.add_argument(
+        "--plugin",
+        dest="plugins",
+        action="append",
+        metavar="FILE-OR-MODULE",
+        help="import this first (plugins), it runs as a program; may be given again",
+    )
+
+
+def load_plugins_of(args: argparse.Namespace) -> None:
+    """Import the plugins of installed packages and what ``--plugin`` names; nothing, where there are none."""
+    from promptreid.config.plugins import are_installed, load_plugins, resolved
+
+    if args.plugins or are_installed():
+        load_plugins(resolved(args.plugins or [], Path()))
 
 
 def add_resume_and_overwrite(parser: Parser, aside: str) -> None:

@@ -1,6 +1,7 @@
 """Test a trained model, or score a file of features: promptreid evaluate TARGET.
 
     promptreid evaluate log/run [KEY VALUE ...]                          the model of a run, as train --eval-only does
+    promptreid evaluate log/several                                      those of train --seeds or --splits, averaged
     promptreid evaluate features.npz --protocol "sysu-python all 1-shot" [--rerank]
 
 docs/evaluation.md says what is in a file of features and which protocols there are.
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptreid.cli.arguments import add_configuration, read_configuration
+from promptreid.cli.arguments import add_configuration, add_plugins, load_plugins_of, pairs_of, read_configuration
 from promptreid.cli.choices import (
     AQE_ALPHA,
     AQE_K,
@@ -49,6 +50,7 @@ def arguments(parser: Parser) -> None:
         group.add_argument(
             "--metric", choices=METRICS, default=METRICS[0], help="distance; default: %(default)s (squared)"
         ),
+        add_plugins(group),
         group.add_argument("--permutations", metavar="FILE", help="rand_perm_cam.mat, for sysu-official"),
         *_add_refinements(group),
         group.add_argument("--trials", action="store_true", help="a line for each gallery draw, too"),
@@ -119,12 +121,25 @@ def run(args: argparse.Namespace) -> None:
     if given:
         raise ValueError(
             f"{', '.join(given)}: of a file of features alone; a model is tested as its configuration says "
-            "(test.protocols, test.dist_metric, test.rerank)"
+            "(test.protocols, test.dist_metric, test.rerank, plugins)"
         )
+    if _names_several(args):
+        from promptreid.runs.evaluate_several import evaluate_several
+
+        evaluate_several(Path(args.target), pairs_of(args), {} if args.root is None else {"data.root": args.root})
+        return
     cfg = read_configuration(args, required=True)
     from promptreid.runs.run import run as run_once
 
     run_once(cfg, eval_only=True)
+
+
+def _names_several(args: argparse.Namespace) -> bool:
+    if args.target is None or args.config_file is not None or not Path(args.target).is_dir():
+        return False
+    from promptreid.runs.evaluate_several import holds_several
+
+    return holds_several(Path(args.target))
 
 
 def _flag(action: argparse.Action) -> str:
@@ -160,6 +175,7 @@ def _score_file(args: argparse.Namespace) -> None:
     if args.per_query:
         check_table_path(args.per_query)
     refinements = _refinements(args)
+    load_plugins_of(args)
     permutations = None if args.permutations is None else load_rand_perm_cam(args.permutations)
     protocols = [protocol for wanted in args.protocol for protocol in find_protocols(wanted, permutations)]
     table = _score(load_features(args.target), protocols, args, refinements)

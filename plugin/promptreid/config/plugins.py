@@ -22,6 +22,7 @@ GROUP = "promptreid.plugins"
 BUILT_IN = "promptreid.methods"
 _PREFIX = "promptreid_plugin_"
 _tried: set[str] = set()
+_left_out: list[str] = []
 
 
 def load_builtin() -> None:
@@ -49,12 +50,22 @@ def load_plugins(named: Sequence[str] = ()) -> None:
         try:
             point.load()
         except (Exception, SystemExit) as error:
-            logger.warning(
-                "plugin %r (%s) could not be loaded and is left out: %s: %s",
-                point.name, point.value, type(error).__name__, error,
-            )  # fmt: skip
+            reason = f"{type(error).__name__}: {error}"
+            text = f"plugin {point.name!r} ({point.value}) could not be loaded and is left out: {reason}"
+            _left_out.append(text)
+            logger.warning("%s", text)
     for name in named:
         _load(name)
+
+
+def are_installed() -> bool:
+    """Whether an installed package declares plugins."""
+    return bool(entry_points(group=GROUP))
+
+
+def left_out() -> list[str]:
+    """What was warned of: the plugins of installed packages that could not be loaded in this process, with reasons."""
+    return list(_left_out)
 
 
 def resolved(names: Sequence[str], folder: Path) -> list[str]:

@@ -40,5 +40,5 @@ def map_test_cameras(datasets: Iterable[Any], rows: Mapping[str, int], tell: boo
     if strangers and tell:
         logger.warning(
             "the cameras of %s are not among those of the training (%s): their images get the neutral camera embedding",
-            ", ".join(sorted(strangers)), ", ".join(rows),
+            ", ".join(sorted(strangers)), ", ".join(rows) or "none",
         )  # fmt: skip

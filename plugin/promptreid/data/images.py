@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from promptreid.config.own_keys import DECODERS
-from promptreid.data import jpeg, strips
+from promptreid.data import arrays, jpeg, strips
 from promptreid.data.sixteen_bit import FULL, TOP, Range16, is_narrow, warn_if_narrow
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -38,7 +38,8 @@ def read_image(path: str, decoder: str = PILLOW, range_16bit: Range16 = FULL) ->
     ``range_16bit`` becomes 0 to 255: all of it, unless told otherwise. (Pillow clips everything above 255 to white.)
 
     Args:
-        path: JPEG, PNG, BMP, WebP or TIFF file, or a part of one as :func:`promptreid.data.strips.part` names it.
+        path: JPEG, PNG, BMP, WebP or TIFF file, a part of one as :func:`promptreid.data.strips.part` names it, or an
+            image in an array as :func:`promptreid.data.arrays.row` names it.
         decoder: one of ``DECODERS``.
         range_16bit: for 16-bit grey images.
 
@@ -73,6 +74,8 @@ def levels_16bit(path: str) -> NDArray[np.int64] | None:
     Raises:
         ValueError, OSError: not an image, or integers beyond 16 bit.
     """
+    if arrays.names_row(path):
+        return None
     with Image.open(strips.file_of(path), formats=FORMATS) as image:
         return _levels(path, image) if _is_16bit(image) else None
 
@@ -102,6 +105,8 @@ def _parts(paths: Sequence[str], decoder: str, range_16bit: Range16) -> Iterator
 
 
 def _read_file(path: str, decoder: str, range_16bit: Range16) -> Image.Image:
+    if arrays.names_row(path):
+        return arrays.read_row(path)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return _decode(path, decoder, range_16bit)

@@ -19,6 +19,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
+from promptreid.data.arrays import names_row
 from promptreid.data.batch import PathBundle
 from promptreid.data.images import read_image, read_in_turn
 from promptreid.data.sixteen_bit import FULL, Range16
@@ -187,6 +188,9 @@ def write_pack(
         raise ValueError(f"{target}: the file of a pack ends in .npy")
     if not files:
         raise ValueError(f"{target}: there is no image to pack")
+    in_arrays = next(filter(names_row, files), None)
+    if in_arrays is not None:
+        raise ValueError(f"{target}: {in_arrays} is in an array, decoded and resized already; train without data.pack")
     base = Path(root).expanduser().absolute()
     entries = []
     with atomic_path(target) as temporary:

@@ -6,6 +6,9 @@
     exp / train_id.txt val_id.txt test_id.txt        one line of comma-separated ids each
     exp / rand_perm_cam.mat                          optional: adds the protocols ``sysu-official``
 
+Where no image of a training identity is there, the arrays of the field's preprocessing scripts are trained on
+(:mod:`promptreid.datasets.sysu_arrays`).
+
 Train and validation identities are trained together (395 classes). Queries are all infrared images of the 96 test
 identities (3803); the gallery *pool* are all their visible images, from which each protocol trial draws.
 """
@@ -20,7 +23,7 @@ from typing import Any
 from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import ModalDataset, NoRecords, Record
 from promptreid.data.images import SUFFIXES
-from promptreid.datasets import folders
+from promptreid.datasets import folders, sysu_arrays
 from promptreid.datasets.completeness import Part, check_complete
 from promptreid.datasets.counts import COUNTS
 from promptreid.datasets.folders import child, visible
@@ -72,18 +75,28 @@ class SYSUMM01(ModalDataset):
         self.protocols = tuple(SYSUProtocol(mode, shots) for mode, shots in settings)
         self.named_protocols = tuple(SYSUReleaseProtocol(mode, shots) for mode, shots in settings)
         self._add_official_protocols(child(lists, PERMUTATIONS), settings)
+        mode = kwargs.get("mode", "train")
         train = scan(folder, train_ids, CAMERAS)
+        in_arrays = not train and not test_only and sysu_arrays.are_there(folder)
+        if in_arrays:
+            train = sysu_arrays.scan_arrays(folder, train_ids)
         _check_found(folder, train_ids, train, "exp/train_id.txt or val_id.txt")
         query, pool = scan(folder, test_ids, INFRARED_CAMERAS), scan(folder, test_ids, VISIBLE_CAMERAS)
-        _check_found(folder, test_ids, query + pool, "exp/test_id.txt")
+        if in_arrays and mode == "train":
+            sysu_arrays.warn(folder)
+        if in_arrays and mode == "train" and not query + pool:
+            query, pool = NoRecords(), NoRecords()  # trained here, tested elsewhere
+        else:
+            _check_found(folder, test_ids, query + pool, "exp/test_id.txt")
         labels = {pid: label for label, pid in enumerate(train_ids)}
         gallery_cameras = VISIBLE_CAMERAS if search == "all" else VISIBLE_CAMERAS[:2]
-        gallery = [record for record in pool if record[2] + 1 in gallery_cameras]
+        gallery = type(pool)(record for record in pool if record[2] + 1 in gallery_cameras)
         found = None if test_only else len(train)
-        mode = kwargs.get("mode", "train")
         self.incomplete_note = _check_complete(folder, found, query, gallery, gallery_cameras, mode)
         records = [(path, labels[pid], camid) for path, pid, camid in train]
         super().__init__(train=NoRecords() if test_only else records, query=query, gallery=gallery, **kwargs)
+        if in_arrays:
+            self.camera_rows = {}  # no row of a model's camera table is trained, so none is looked up in tests
 
     def _add_official_protocols(self, path: Path, settings: list[tuple[str, int]]) -> None:
         """The galleries of the data set's authors, where their file of permutations is at hand."""
@@ -172,8 +185,9 @@ def _arrays(folder: Path) -> str:
     if not arrays:
         return ""
     return (
-        f"{', '.join(arrays)} of a preprocessing script hold training images alone, resized and without cameras: the "
-        "protocols need the original images; unpack the archive's cam1 .. cam6 and exp beside them"
+        f"{', '.join(arrays)} of a preprocessing script hold training images alone, which is enough to train on where "
+        "the two arrays of labels and exp are beside them; tests need the original images: unpack the archive's "
+        "cam1 .. cam6 and exp"
     )
 
 

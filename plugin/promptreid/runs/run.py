@@ -38,8 +38,8 @@ def run(
     The folder ``data.save_dir`` gets ``config.yaml``, ``log.txt``, TensorBoard's event file, ``metrics.jsonl``,
     ``results-<data>.json`` and, in ``model``, checkpoints and weights. Before the data and the model are known to be
     good, nothing but its lock is in there, and a run that fails until then leaves no new folder. A training does not
-    start in the folder of another one, and keeps its own to itself while it lasts: a test beside it writes
-    ``results-<data>.eval.json`` alone.
+    start in the folder of another one, unless that one has ended before it wrote a loss or a checkpoint and is moved
+    aside. It keeps its own to itself while it lasts: a test beside it writes ``results-<data>.eval.json`` alone.
 
     Under torchrun its processes do this together: each has its share of every batch, and the first one writes.
 
@@ -66,7 +66,8 @@ def run(
             use_deterministic_kernels(cfg.train.deterministic)
             first_does(lambda: render_if_absent(cfg))
             engine = together(lambda: _loaded_engine(cfg, folder, eval_only, source))
-            first_does(lambda: _open_folder(folder, engine, cfg, log, eval_only, overwrite))
+            aside = overwrite or (not eval_only and resume != "auto" and first_does(folder.died_at_start))
+            first_does(lambda: _open_folder(folder, engine, cfg, log, eval_only, aside))
             engine.run(**{**engine_run_kwargs(cfg), "test_only": eval_only, "guest": folder.guest})
             barrier()
     return engine.results
@@ -186,7 +187,7 @@ def _check_folder(folder: RunFolder, source: Path | None, may_be_used: bool, ove
     if overwrite:
         folder.check_overwritable()
     owned = source is not None and folder.owns(source)
-    if folder.holds_run() and not (may_be_used or owned or overwrite):
+    if folder.holds_run() and not (may_be_used or owned or overwrite or folder.died_at_start()):
         raise ValueError(
             f"data.save_dir {folder.path} holds a run already: continue it with --resume, choose another "
             "data.save_dir, or have it moved aside with --overwrite"
@@ -207,12 +208,10 @@ def _restore(engine: PromptEngine, cfg: Any, folder: RunFolder, eval_only: bool,
         engine.load_weights(folder.path, strict=True)
 
 
-def _open_folder(
-    folder: RunFolder, engine: PromptEngine, cfg: Any, log: RunLog, eval_only: bool, overwrite: bool
-) -> None:
+def _open_folder(folder: RunFolder, engine: PromptEngine, cfg: Any, log: RunLog, eval_only: bool, aside: bool) -> None:
     if folder.guest:
         return  # everything in it is another's
-    if overwrite:
+    if aside:
         folder.move_aside()
     copies = bool(cfg.train.ema) + (cfg.test.select != "last")
     folder.prepare(0 if eval_only else expected_checkpoint_bytes(engine.model, copies))

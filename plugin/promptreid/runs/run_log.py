@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from promptreid.config.plugins import left_out
 from promptreid.engine.distributed.process_group import rank
 
 LINE = "%(asctime)s %(message)s"
@@ -45,6 +46,9 @@ class RunLog:
         for handler in (self.console, self.memory):
             handler.setFormatter(logging.Formatter(line, _CLOCK))
             logging.getLogger().addHandler(handler)
+        # These were told when the configuration was read, before there was a log.
+        for text in left_out():
+            self.memory.handle(logging.makeLogRecord({"msg": text, "levelno": logging.WARNING}))
         self.file: logging.FileHandler | None = None
 
     def to_file(self, path: Path) -> None:

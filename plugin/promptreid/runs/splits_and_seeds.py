@@ -83,15 +83,15 @@ def run_several(
     if splits:
         _check_splits(cfg)
     folder = RunFolder(Path(cfg.data.save_dir))
-    parts = _parts(folder, splits, [cfg.train.seed + number for number in range(seeds or 0)])
+    parts = parts_of(folder, splits, [cfg.train.seed + number for number in range(seeds or 0)])
     # A single training in the folder itself claims it on its own.
     several = parts[0].folder != folder.path
     with process_group(cfg.train.distributed_timeout), claimed(cfg) if several else nullcontext(folder) as folder:
         if overwrite:
             first_does(folder.move_aside)
         for part in parts:
-            _train(_of_part(cfg, part), part)
-        return first_does(lambda: _save_summary(folder.path, parts, splits))
+            _train(of_part(cfg, part), part)
+        return first_does(lambda: save_summary(folder.path, parts, splits))
 
 
 def _check_splits(cfg: Any) -> None:
@@ -103,7 +103,8 @@ def _check_splits(cfg: Any) -> None:
         )
 
 
-def _save_summary(folder: Path, parts: Sequence[Part], splits: Sequence[int]) -> dict[str, Any]:
+def save_summary(folder: Path, parts: Sequence[Part], splits: Sequence[int]) -> dict[str, Any]:
+    """Log the mean of the results of several trainings, and write it as ``splits.json`` or ``seeds.json``."""
     summary = summarise([part.folder for part in parts])
     stem = "splits" if splits else "seeds"
     record = {
@@ -165,12 +166,13 @@ def _log_summary(path: Path, record: dict[str, Any], trainings: int) -> None:
             logger.info("[%s] %s, mean of %d trainings: %s", label, protocol, trainings, "  ".join(values))
 
 
-def _parts(folder: RunFolder, splits: Sequence[int], seeds: Sequence[int]) -> list[Part]:
+def parts_of(folder: RunFolder, splits: Sequence[int], seeds: Sequence[int]) -> list[Part]:
+    """The trainings of each split with each seed; of no splits or no seeds, those of the configuration."""
     pairs = [(split, seed) for split in splits or (None,) for seed in seeds or (None,)]
     return [Part(folder.part(split, seed).path, split, seed) for split, seed in pairs]
 
 
-def _of_part(cfg: Any, part: Part) -> Any:
+def of_part(cfg: Any, part: Part) -> Any:
     own = cfg.clone()
     own.defrost()
     if part.split is not None:

@@ -13,6 +13,7 @@ from small_runs import small_config
 
 from promptreid.engine.checkpoints import run_folder
 from promptreid.engine.checkpoints.run_folder import RunFolder, expected_checkpoint_bytes
+from promptreid.engine.train_engine import PromptEngine
 from promptreid.files import atomic_write
 from promptreid.runs.run import run
 
@@ -49,6 +50,44 @@ def test_overwriting_moves_the_earlier_run_aside(finished: Path, small_root: Pat
     assert (folder / "model" / "model.pth.tar-1").exists()
     with pytest.raises(ValueError, match="--overwrite trains anew: leave out --resume"):
         run(small_config(small_root, folder, **ONE), overwrite=True, resume=str(folder))
+
+
+def test_a_training_that_died_in_its_first_step_is_moved_aside_and_nothing_is_lost(
+    small_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PromptEngine, "forward_backward", fails)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            run(small_config(small_root, folder, **ONE))
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert {"config.yaml", "log.txt"} <= before.keys()
+    run(small_config(small_root, folder, **ONE))
+    assert (folder / "model" / "model.pth.tar-1").exists()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run.1").iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "results-sysu_mm01.json", "model/model.safetensors", "notes.txt", "seed-1/log.txt"]
+)
+def test_a_folder_with_anything_that_matters_is_no_failed_start(name: str, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    for empty in (folder.config, folder.log, folder.metrics.path, tmp_path / "events.out.tfevents.1.host"):
+        empty.write_text("")
+    folder.models.mkdir()
+    assert folder.died_at_start()
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("kept")
+    assert not folder.died_at_start()
+
+
+def test_a_configuration_alone_is_no_failed_start(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("")
+    assert not RunFolder(tmp_path).died_at_start()
 
 
 def test_a_run_without_a_checkpoint_yet_starts_anew_in_its_folder(

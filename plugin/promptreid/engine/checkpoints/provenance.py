@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from promptreid.config.for_others import without_paths
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.resume_check import listed, test_differences
 from promptreid.models.sie import SideInformation
@@ -36,8 +37,11 @@ def data_record(datamanager: Any) -> dict[str, Any]:
 
 
 def header_of(state: Mapping[str, Any]) -> dict[str, str]:
-    """The same for the header of a file of weights, of a checkpoint's state."""
-    return {"data": json.dumps(state.get("data", {})), "config": str(state.get("config", ""))}
+    """The same for the header of a file of weights, of a checkpoint's state.
+
+    Such files are handed to others: the configuration is without the folders of the machine.
+    """
+    return {"data": json.dumps(state.get("data", {})), "config": without_paths(str(state.get("config", "")))}
 
 
 def state_of_header(about: Mapping[str, str]) -> dict[str, Any]:

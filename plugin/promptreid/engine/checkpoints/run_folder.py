@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 _SPARE = 3  # two checkpoints are kept while the next is written
 _PART = re.compile(r"(split|seed)-\d+")
 _GUESTS = ".eval.json"
+_EVENTS = "events.out.tfevents."  # of TensorBoard
 
 
 class RunFolder:
@@ -88,6 +89,15 @@ class RunFolder:
         """Whether a training or a test has written here."""
         return self.config.exists() or bool(checkpoint.checkpoints(self.models))
 
+    def died_at_start(self) -> bool:
+        """Whether a training has opened the folder and left nothing but its log: no loss, checkpoint or result.
+
+        Files of others in the folder speak against it.
+        """
+        if not (self.config.is_file() and self.log.is_file()):
+            return False
+        return all(self._is_of_start(path) for path in self._content())
+
     def holds_sweep(self) -> bool:
         """Whether trainings with a key at several values are in here, or what came of them."""
         values = [RunFolder(path) for path in self.path.glob("*=*") if path.is_dir()]
@@ -125,9 +135,13 @@ class RunFolder:
                 "move them away yourself"
             )
         for part in (*self.parts(), *([self] if self._lock is None else ())):
-            user = user_of(part.path)
-            if user is not None:
-                raise ValueError(part._in_use(user))
+            part.check_unused()
+
+    def check_unused(self) -> None:
+        """Raise ``ValueError`` if another process has the folder."""
+        user = user_of(self.path)
+        if user is not None:
+            raise ValueError(self._in_use(user))
 
     def move_aside(self) -> None:
         """Rename the folder to the first free ``<name>.<number>``, where it holds something; a lock stays with it.
@@ -214,6 +228,14 @@ class RunFolder:
     def _content(self) -> list[Path]:
         """What is in here, without the lock."""
         return [path for path in self.path.iterdir() if path.name != LOCK] if self.path.is_dir() else []
+
+    def _is_of_start(self, path: Path) -> bool:
+        if path == self.models:
+            return path.is_dir() and all(is_temporary(file) for file in path.iterdir())
+        if path == self.metrics.path:
+            return path.stat().st_size == 0
+        known = path in (self.config, self.log, self.nonfinite) or path.name.startswith(_EVENTS)
+        return path.is_file() and (known or is_temporary(path))
 
     def _is_overwritable(self) -> bool:
         """Whether this is a run, several, or what one that died at its start has left; others have config.yaml, too."""
