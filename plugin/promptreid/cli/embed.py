@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 
-from promptreid.cli.parsing import Parser
+from promptreid.cli.parsing import Parser, positive
 
 
 def arguments(parser: Parser) -> None:
@@ -18,14 +18,24 @@ def arguments(parser: Parser) -> None:
         "for each band; or the name of a data set, whose queries and gallery are embedded",
     )
     parser.add_argument("--out", required=True, metavar="FILE", help="the file to write: .safetensors or .parquet")
-    parser.add_argument("--band", help="band of the images, where nothing else says it: rgb, nir, tir, ir, ...")
-    parser.add_argument("--root", default="", metavar="DIR", help="folder of the data sets, where SOURCE is one")
-    parser.add_argument("--on-error", choices=("stop", "skip"), default="stop", help="at an image that can't be read")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="objects in a call of the model")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="threads that read images")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="the model computes in it")
+    parser.add_argument(
+        "--band", metavar="NAME", help="band of the images, where nothing else says it: rgb, nir, tir, ir, ..."
+    )
+    parser.add_argument("--root", metavar="DIR", help="folder of the data sets, where SOURCE is one")
+    parser.add_argument(
+        "--on-error", choices=("stop", "skip"), default="stop", help="at an image that can't be read; default: stop"
+    )
+    parser.add_argument(
+        "--batch-size", type=positive, default=64, metavar="N", help="objects in a call of the model; default: 64"
+    )
+    parser.add_argument("--workers", type=positive, default=2, metavar="N", help="threads that read; default: 2")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), default="float32", help="what is computed in; default: float32"
+    )
     parser.add_argument("--tower", metavar="FILE", help="pretrained weights of a frozen tower, if they have moved")
-    parser.add_argument("--part-size", type=int, default=1024, metavar="N", help="objects that a kill may cost")
+    parser.add_argument(
+        "--part-size", type=positive, default=1024, metavar="N", help="objects that a kill may cost; default: 1024"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace FILE, and begin anew what was not finished")
 
 
@@ -39,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with process_group():
         reid = load(args.model, tower=args.tower, dtype=args.dtype, batch_size=args.batch_size, workers=args.workers)
-        found = list_objects(args.source, reid.model, args.band, args.root)
+        found = list_objects(args.source, reid.model, args.band, args.root or "")
         done = embed_to_file(
             reid,
             found,

@@ -1,4 +1,4 @@
-"""Does a data set on disk have the images that its authors published? Are those of a table there and readable?
+"""Does a data set on disk have the images that its authors published? Are others' and those of a table readable?
 
 The tables are in :mod:`promptreid.datasets.published`.
 """
@@ -11,17 +11,21 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from promptreid import host
 from promptreid.data import strips
 from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import Record
 from promptreid.data.images import is_hidden
+from promptreid.datasets.completeness import manifest_folder
 from promptreid.datasets.integrity import find_bad_images, manifest, narrow_images
 from promptreid.datasets.published import PUBLISHED, Count, Splits
+from promptreid.datasets.registry import BUILT_IN
 from promptreid.datasets.table import NAME, read
 from promptreid.datasets.table_rows import TableError
-from promptreid.datasets.triples import missing_modalities, shared_identities
+from promptreid.datasets.triples import MODALITIES, missing_modalities, shared_identities
+from promptreid.synthetic.manifest import read_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +54,14 @@ class Report:
         notes: what would be a problem in a data set that has none of its kind as published (the counts tell whether
             there is more of it), and 16-bit images that are nearly constant in 8 bit.
         manifest: one hash over all files, see :func:`promptreid.datasets.integrity.manifest`; empty likewise.
+        rendered: that the images are a synthetic twin's, and from what it was rendered; empty for others.
     """
 
     rows: list[Row] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     manifest: str = ""
+    rendered: str = ""
 
     @property
     def good(self) -> bool:
@@ -73,10 +79,10 @@ def check(
 ) -> Report:
     """Compare a data set with what is published, open every image and hash the list of files.
 
-    Of the data set ``table`` nothing is published: its numbers are notes.
+    Of the data set ``table``, and of those that others have registered, nothing is published: their numbers are notes.
 
     Args:
-        name: a key of ``PUBLISHED``, or ``"table"``.
+        name: a key of ``PUBLISHED``, ``"table"``, or one of :func:`registered_by_others`.
         root: the folder that holds the data set, or the data set's own; of no use for ``"table"``.
         table: the file of ``"table"``.
         content: hash the bytes of the files, too.
@@ -86,18 +92,22 @@ def check(
     Raises:
         FileNotFoundError: no such data set at ``root``, or no such table. What is wrong inside of it is a problem of
             the report.
-        ValueError: ``table`` is missing or not wanted.
+        ValueError: ``table`` is missing or not wanted, or nobody has registered a data set of this name.
     """
     if (name == NAME) != bool(table):
         raise ValueError(f"--table names the file of the data set {NAME!r}: give it with that one, and only then")
     if name == NAME:
         return _check_table(Path(table).expanduser(), content, decode, workers)
+    if name not in PUBLISHED:
+        return _check_registered(name, root, content, decode, workers)
     published = PUBLISHED[name]
     folder = published.find(root)
+    rendered = ""
     try:
+        rendered = _rendered(folder)
         splits = published.read(folder)
     except (ValueError, FileNotFoundError) as error:
-        return Report(problems=[str(error)])
+        return Report(problems=[str(error)], rendered=rendered)
     parts = _parts(splits)
     logger.info("opening %d images in %s", len(parts), folder)
     files = [parts[file] for file in sorted(parts)]
@@ -109,7 +119,40 @@ def check(
         problems=bad if published.anomalies else [*oddities, *bad],
         notes=[*(oddities if published.anomalies else []), *narrow_images(files, decode, workers)],
         manifest=manifest(folder, [*map(Path, parts), *lists], content, workers),
+        rendered=rendered,
     )
+
+
+def registered_by_others() -> list[str]:
+    """Names of the data sets that were registered with promptreid by whoever else."""
+    return [name for name in host.dataset_names() if host.is_ours("dataset", name) and name not in BUILT_IN]
+
+
+def _rendered(folder: Path) -> str:
+    found = read_manifest(manifest_folder(folder))
+    if found is None:
+        return ""
+    recipe = ", ".join(f"{key} {found[key]}" for key in ("like", "ids", "seed", "frames") if key in found)
+    return f"SYNTHETIC: {folder} was rendered ({recipe}); these are not the published images"
+
+
+def _check_registered(name: str, root: str, content: bool, decode: bool, workers: int) -> Report:
+    factory = host.dataset_factory(name)
+    try:
+        data = factory(root=root, mode="gallery", verbose=False)
+    except ValueError as error:
+        return Report(problems=[str(error)])
+    splits = {
+        split: [_bundled(data, record) for record in getattr(data, split)] for split in ("train", "query", "gallery")
+    }
+    return _check_unpublished(splits, [], f"of {name} in {root}", content, decode, workers)
+
+
+def _bundled(data: Any, record: Record) -> Record:
+    """A record with a PathBundle, also of a data set that has plain paths."""
+    path, pid, camid = record[:3]
+    first = getattr(data, "modalities", MODALITIES)[0]
+    return (path if isinstance(path, PathBundle) else PathBundle({first: str(path)}, camid)), pid, camid
 
 
 def _check_table(table: Path, content: bool, decode: bool, workers: int) -> Report:
@@ -117,9 +160,15 @@ def _check_table(table: Path, content: bool, decode: bool, workers: int) -> Repo
         splits, *_ = read(table)
     except TableError as error:
         return Report(problems=error.problems)
+    return _check_unpublished(splits, [str(table)], f"of {table}", content, decode, workers)
+
+
+def _check_unpublished(
+    splits: Splits, lists: list[str], place: str, content: bool, decode: bool, workers: int
+) -> Report:
     parts = _parts(splits)
-    logger.info("opening %d images of %s", len(parts), table)
-    files = [Path(os.path.abspath(file)) for file in (str(table), *parts)]
+    logger.info("opening %d images %s", len(parts), place)
+    files = [Path(os.path.abspath(file)) for file in (*lists, *parts)]
     # Of the images of a data set that was copied as a whole, the paths from the folder they share stay the same.
     folder = Path(os.path.commonpath([file.parent for file in files]))
     return Report(

@@ -31,9 +31,12 @@ class Part(NamedTuple):
 
 def is_rendered(folder: Path) -> bool:
     """Whether a data set is a synthetic twin, which has the published layout and not the published numbers."""
-    # RGBNT100 has its splits one folder deeper.
-    top = folder.parent if folder.name.lower() == "rgbir" else folder
-    return (top / MANIFEST).is_file()
+    return (manifest_folder(folder) / MANIFEST).is_file()
+
+
+def manifest_folder(folder: Path) -> Path:
+    """Where a synthetic twin says of itself that it is one: RGBNT100 has its splits one folder deeper."""
+    return folder.parent if folder.name.lower() == "rgbir" else folder
 
 
 def check_complete(

@@ -45,3 +45,6 @@ DATASETS: dict[str, DatasetFactory] = {
     "table": Table,
     **as_triples.factories(),
 }
+"""Those that others register come in later."""
+
+BUILT_IN = frozenset(DATASETS)

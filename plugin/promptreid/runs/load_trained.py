@@ -15,8 +15,12 @@ from promptreid.runs.build import build_datamanager, build_engine, build_model
 from promptreid.runs.run import render_if_absent, trained_data
 
 
-def open_target(cfg: Any) -> tuple[Any, str]:
+def open_target(cfg: Any, training: bool = False) -> tuple[Any, str]:
     """The data manager of a configuration, and the name of its one target data set.
+
+    Args:
+        cfg: a tree from ``load_config``.
+        training: images of the sources are wanted, too, whatever the weights say of their training.
 
     Raises:
         ValueError, FileNotFoundError: a configuration or data set that cannot be used, or several targets.
@@ -27,7 +31,8 @@ def open_target(cfg: Any) -> tuple[Any, str]:
         raise ValueError(f"data.targets: one data set is looked at at a time; choose one of {list(targets)}")
     render_if_absent(cfg)
     seed_everything(cfg.train.seed)
-    return build_datamanager(cfg, torch.cuda.is_available(), trained_data(cfg)), targets[0]
+    trained = None if training else trained_data(cfg)
+    return build_datamanager(cfg, torch.cuda.is_available(), trained), targets[0]
 
 
 def trained_engine(cfg: Any, datamanager: Any) -> PromptEngine:

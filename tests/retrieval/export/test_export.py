@@ -88,7 +88,7 @@ def test_a_file_gives_the_models_vectors(trained: Any, folder: Path, kind: str) 
     for size in (1, 2, 15):
         batch = drawn_batch(description, size, seed=3)
         if description.images_per_sample == 3:
-            batch["present"] = torch.tensor((PATTERNS * 3)[size - 1 : 2 * size - 1])
+            batch["present"] = torch.tensor((PATTERNS * 5)[size - 1 : 2 * size - 1])
             batch["images"] *= batch["present"][..., None, None, None]
         expected = TorchBackend(model, "cpu")(batch)
         torch.testing.assert_close(reid.backend(batch), expected, atol=3e-6, rtol=1e-5)

@@ -56,7 +56,8 @@ class RunData:
             count: how many samples.
             size: of a batch.
         """
-        records = self.datamanager.train_loader.dataset.data
+        datamanager, _ = open_target(self.cfg, training=True)
+        records = datamanager.train_loader.dataset.data
         chosen = torch.linspace(0, len(records) - 1, min(count, len(records))).round().long().tolist()
         objects = [_object(records[row][0]) for row in chosen]
         batches: list[ModalBatch] = []

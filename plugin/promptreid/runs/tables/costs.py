@@ -44,7 +44,7 @@ def cost_of(cfg: Any, folders: Sequence[Path]) -> Cost:
         folders: of runs with it.
     """
     cfg = merged(cfg, {"data.workers": 0, "data.persistent_workers": False})
-    datamanager, _ = open_target(cfg)
+    datamanager, _ = open_target(cfg, training=True)
     engine = build_engine(cfg, datamanager, build_model(cfg, datamanager, use_gpu=False), use_gpu=False)
     trained = sum(part.trainable for part in count_parameters(engine.model).values())
     batch = next(iter(datamanager.train_loader))["img"]
