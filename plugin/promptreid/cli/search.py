@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,10 @@ def arguments(parser: Parser) -> None:
     query.add_argument("--since", type=float, metavar="SECONDS", help="find nothing that is older")
     query.add_argument("--until", type=float, metavar="SECONDS", help="find nothing that is newer")
     query.add_argument("--bands", metavar="NAMES", help="find objects that have all of these, such as RGB+TIR")
+    query.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page with a picture and a table of each query"
+    )
+    query.add_argument("--picture", type=Path, metavar="FILE", help="write the ranked lists as a picture, .png")
     _add_token(query)
 
 
@@ -104,8 +109,9 @@ def _query(args: argparse.Namespace) -> None:
     if bool(args.images) == bool(args.vectors) or bool(args.images) != bool(args.model):
         raise ValueError("give images and --model RUN, or --vectors FILE")
     index = GalleryIndex.load(args.index, token=args.token)
+    queries, paths = _queries(args)
     hits = index.search(
-        _queries(args),
+        queries,
         args.k,
         cameras=args.cameras,
         not_cameras=args.not_cameras,
@@ -115,17 +121,38 @@ def _query(args: argparse.Namespace) -> None:
         rerank=args.rerank,
     )
     _show(hits)
+    _draw(args, index, hits, paths)
     index.close()
 
 
-def _queries(args: argparse.Namespace) -> Embeddings:
+def _draw(args: argparse.Namespace, index: GalleryIndex, hits: Hits, paths: Sequence[str]) -> None:
+    from promptreid.retrieval.gallery.page import write_page, write_picture
+
+    if args.picture:
+        write_picture(args.picture, hits, paths, index.model)
+    if args.html:
+        write_page(args.html, hits, paths, index.model, "" if index.threshold is None else str(index.threshold))
+
+
+def _queries(args: argparse.Namespace) -> tuple[Embeddings, list[str]]:
+    """The vectors of the queries, and where their images are."""
     if args.vectors:
         from promptreid.retrieval.embedding_files import load_embeddings
 
-        return load_embeddings(args.vectors)[0]
+        embeddings, columns = load_embeddings(args.vectors)
+        paths = _paths(embeddings, columns)
+        return embeddings, [""] * len(embeddings) if paths is None else paths.tolist()
     from promptreid.retrieval.loading import load
 
-    return load(args.model).embed(args.images, band=args.band)
+    return load(args.model).embed(args.images, band=args.band), list(args.images)
+
+
+def _paths(embeddings: Embeddings, columns: dict[str, np.ndarray]) -> np.ndarray | None:
+    """The paths of objects, where promptreid embed has written them beside their vectors."""
+    from promptreid.retrieval.gallery.page import joined_paths
+
+    found = [columns[name] for name in embeddings.model.modalities if name in columns]
+    return joined_paths(found) if len(found) == len(embeddings.model.modalities) else None
 
 
 def _show(hits: Hits) -> None:
@@ -134,7 +161,8 @@ def _show(hits: Hits) -> None:
         verdict = "" if is_known is None else "  known" if is_known else "  not in the gallery, by the threshold"
         print(f"{name}{verdict}")
         for rank, hit in enumerate(found, 1):
-            place = f"  {hit.path}" if hit.path not in ("", hit.id) else ""
+            files = ", ".join(filter(None, hit.path.split("\n")))
+            place = f"  {files}" if files not in ("", hit.id) else ""
             camera = f"  camera {hit.camera}" if hit.camera >= 0 else ""
             print(f"  {rank:3}  {hit.score:8.4f}  {hit.id}{place}{camera}")
 
@@ -147,7 +175,7 @@ def _fill(
         for name, column in (("ids", args.ids), ("times", args.times), ("cameras", args.cameras_column))
         if column is not None
     }
-    index.add(embeddings, **given)
+    index.add(embeddings, paths=_paths(embeddings, columns), **given)
 
 
 def _column(columns: dict[str, np.ndarray], name: str, path: str) -> np.ndarray:
