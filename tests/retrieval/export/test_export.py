@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,9 @@ from promptreid.methods.mip.model import build_mip, mip_paper
 from promptreid.models.records import KnowsModalities
 from promptreid.retrieval.description import ModelDescription
 from promptreid.retrieval.export import export as exporting
-from promptreid.retrieval.export import openvino_file
+from promptreid.retrieval.export import onnx_file, openvino_file
 from promptreid.retrieval.export.about import About
-from promptreid.retrieval.export.agreement import agreement, drawn_batch
+from promptreid.retrieval.export.agreement import Agreement, drawn_batch
 from promptreid.retrieval.export.export import export_model
 from promptreid.retrieval.torch_backend import TorchBackend
 
@@ -154,12 +155,40 @@ def test_a_file_that_computes_something_else_is_not_left(
     with pytest.raises(ValueError, match="is not the model: cosine"):
         export_model("run", tmp_path / "m.torchscript", "torchscript")
     assert not list(tmp_path.iterdir())
-    plain = TorchBackend(model, "cpu")
-    shuffled = agreement(
-        description, plain, lambda batch: plain(batch) + 0.004 * torch.randn(description.width_of_vector)
-    )
-    with pytest.raises(ValueError, match=r"cosine|another order"):
-        shuffled.check("fp32")
+    for found, message in (
+        (Agreement({1: 1.0}, 0.9), "another order"),
+        (Agreement({1: float("nan")}, 1.0), "cosine nan"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            found.check("fp32")
+
+
+class FewImages:
+    """Stands for a run's data."""
+
+    def __init__(self, model: ModelDescription) -> None:
+        self.model = model
+
+    def training_batches(self, count: int) -> list[Any]:
+        return [drawn_batch(self.model, 2, seed) for seed in range(count)]
+
+    def score(self, backend: Any) -> Any:
+        found = backend(drawn_batch(self.model, 2))
+        return SimpleNamespace(protocol="two images", mAP=float(found.abs().sum()))
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "int8"])
+def test_onnx_files_of_lower_precision(
+    trained: Any, folder: Path, dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "load_model", lambda *_: trained)
+    monkeypatch.setattr(exporting, "data_of", lambda *_: FewImages(trained[1]))
+    monkeypatch.setattr(onnx_file, "_export", lambda *given: shutil.copy(folder / "m.onnx", given[-1]))
+    done = export_model("run", tmp_path / "m.onnx", "onnx", dtype, calibration_images=3)
+    assert done.accuracy is not None and done.accuracy[1] != done.accuracy[2]
+    assert done.accuracy[2] == pytest.approx(done.accuracy[1], rel=0.1)
+    assert done.files[tmp_path / "m.onnx"] < (folder / "m.onnx").stat().st_size
+    assert promptreid.load(tmp_path / "m.onnx").model == trained[1]
 
 
 def test_half_precisions(trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,14 +211,16 @@ class Plain(KnowsModalities, nn.Module):
 
 class Untraceable(nn.Module):
     def forward(self, inputs: Any) -> torch.Tensor:
-        return inputs["images"].mean(dim=(1, 3, 4)) * len(inputs["images"].nonzero().numpy().tolist())
+        if torch.jit.is_tracing():
+            raise RuntimeError("not in a trace")
+        return inputs["images"].mean(dim=(1, 3, 4))
 
 
 @pytest.mark.parametrize(
     ("model", "kind", "dtype", "message"),
     [
         (Plain(), "onnx", "fp32", "does not take samples with modalities"),
-        (Untraceable(), "onnx", "fp32", "to ONNX: its program cannot be traced"),
+        (Untraceable(), "torchscript", "fp32", "to TorchScript: its program cannot be traced"),
         (mip(), "onnx", "bf16", "not in bf16: ONNX Runtime has no bfloat16"),
         (mip(), "torchscript", "int8", "not quantised"),
         (mip(), "tensorrt", "fp32", "none of onnx, openvino, torchscript"),

@@ -103,7 +103,13 @@ def read(path: Path, device: str | None = None, dtype: str = "float32") -> tuple
     bf16 = dtype == "bfloat16" or about.precision == "bf16"
     # Unless told, OpenVINO computes in bfloat16 on processors that have it.
     hint = {_HINT: "bf16" if bf16 else "f16" if about.precision == "fp16" and target != "CPU" else "f32"}
-    return about, OpenVINOBackend(core.compile_model(model, target, hint), names)
+    try:
+        compiled = core.compile_model(model, target, hint)
+    except Exception as error:
+        raise ValueError(
+            f"{path}: this OpenVINO cannot compile the model in {about.precision}; choose another --dtype ({error})"
+        ) from None
+    return about, OpenVINOBackend(compiled, names)
 
 
 def _quantised(model: Any, names: Sequence[str], images: Sequence[ModalBatch]) -> Any:

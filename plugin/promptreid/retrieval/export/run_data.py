@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from promptreid.retrieval.embedder import Backend, Embedder
 from promptreid.retrieval.loading import configuration_of
 from promptreid.retrieval.objects import ReIDObject
 from promptreid.runs.load_trained import open_target
+
+logger = logging.getLogger(__name__)
 
 _SPLITS = ("query", "gallery")
 
@@ -96,9 +99,10 @@ def data_of(source: Path, model: ModelDescription, config: str | None, root: str
     cfg.data.root, cfg.model.load_weights = root or cfg.data.root, str(source)
     try:
         return RunData(cfg, model)
-    except (ValueError, FileNotFoundError, RuntimeError):
+    except (ValueError, FileNotFoundError, RuntimeError) as error:
         if root is not None:
             raise
+        logger.warning("the images of the run cannot be used: %s", error)
         return None
 
 
