@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from promptreid import host
 from promptreid.config import load_config
 from promptreid.config.keys import flatten
+from promptreid.data.batch import ModalBatch
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.provenance import state_of_header
 from promptreid.engine.checkpoints.run_folder import RunFolder
@@ -24,6 +25,7 @@ from promptreid.retrieval.bundles import bundle_of, fetch
 from promptreid.retrieval.description import ModelDescription
 from promptreid.retrieval.embedder import Embedder
 from promptreid.retrieval.export.formats import kind_of, opened
+from promptreid.retrieval.objects import UNKNOWN
 from promptreid.retrieval.torch_backend import TorchBackend, camera_rows_of
 from promptreid.retrieval.trained import TrainedEmbedder, results_beside
 from promptreid.runs.build import build_model
@@ -162,7 +164,7 @@ def describe(model: nn.Module, cfg: Any, data: Mapping[str, Any]) -> ModelDescri
         "limits_16bit": tuple(map(int, cfg.data.limits_16bit)),
     }
     with torch.inference_mode():
-        probe = model(torch.rand(1, slots, 3, *size) if slots > 1 else torch.rand(1, 3, *size))[0]
+        probe = model(_drawn_sample(slots, size))[0]
     settings["normalize"] = settings["normalize"] or abs(float(probe.norm()) - 1) < _UNIT
     parts = None if slices is None or shared else tuple((part.start, part.stop) for part in slices)
     return ModelDescription(
@@ -176,6 +178,11 @@ def describe(model: nn.Module, cfg: Any, data: Mapping[str, Any]) -> ModelDescri
         config=_without_paths(cfg),
         **settings,
     )
+
+
+def _drawn_sample(slots: int, size: tuple[int, int]) -> ModalBatch:
+    """One sample of random images, whose camera is not known."""
+    return ModalBatch.of(torch.rand(1, slots, 3, *size), torch.arange(slots)[None], torch.tensor([UNKNOWN]))
 
 
 def _read(path: Path) -> dict[str, Any]:
