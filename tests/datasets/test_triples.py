@@ -50,7 +50,7 @@ def test_records_are_what_the_names_say(tmp_path: Path, name: str) -> None:
     assert data.modalities == TRIPLES[: data.images_per_sample]
     assert data.images_per_sample == (2 if name == "rgbn300" else 3)
     assert [protocol.name for protocol in data.protocols] == [name.replace("_", "-")]
-    assert data.options == {"incomplete"}
+    assert data.options == {"incomplete", "test_only"}
     train_pids: dict[int, int] = {}
     for split, records in (("train", data.train), ("query", data.query), ("gallery", data.gallery)):
         for path, pid, camid, _ in records:
