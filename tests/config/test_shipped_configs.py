@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,8 +46,10 @@ def test_it_builds_and_takes_a_step(file: Path) -> None:
     validate(cfg, models=host.model_names(), datasets=host.dataset_names())
     cfg.defrost()
     cfg.model.name = SMALL_NAMES.get(cfg.model.name, cfg.model.name)
-    factory = host.dataset_factory(cfg.data.sources[0])
-    modalities, slots = factory.modalities, factory.images_per_sample  # type: ignore[attr-defined]
+    factory: Any = host.dataset_factory(cfg.data.sources[0])
+    of_bands = isinstance(factory, partial)  # a data set of triples whose images are samples of their own
+    whole = factory.keywords["whole"] if of_bands else factory
+    modalities, slots = whole.modalities, 1 if of_bands else whole.images_per_sample
     dataset = SimpleNamespace(num_cameras=6, modalities=modalities, images_per_sample=slots)
     data = SimpleNamespace(num_train_pids=4, num_train_cams=6, train_loader=SimpleNamespace(dataset=dataset))
     model = build_model(cfg, data, use_gpu=False).train()
