@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from promptreid.config.defaults import default_config
@@ -202,6 +202,7 @@ def test_dump_and_load_give_the_same_tree(tmp_path: Path):
     names=st.lists(st.text(st.characters(codec="ascii", exclude_categories=("Cc",)))),
     depth=st.none() | st.integers(),
 )
+@example(text="", number=0.0, names=['""', "'a'"], depth=None)
 def test_any_value_survives_dump_and_load(tmp_path_factory, text, number, names, depth):
     values = {"data.save_dir": text, "train.lr": number, "test.protocols": names, "mip.depth": depth}
     cfg = default_config()

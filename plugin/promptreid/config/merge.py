@@ -74,7 +74,10 @@ def _coerce_list(row: Key, value: Any) -> list[Any]:
     items = _read(value, list) if isinstance(value, str) else value
     if not isinstance(items, (list, tuple)):
         raise _wrong_type(key, value, expected)
-    return [_coerce_scalar(key, item, kind, expected) for item in items]
+    # A text in a list is as it was written: its quotes are its own.
+    return [
+        item if kind is str and isinstance(item, str) else _coerce_scalar(key, item, kind, expected) for item in items
+    ]
 
 
 def _coerce_scalar(key: str, value: Any, kind: type, expected: str) -> Any:
