@@ -13,6 +13,7 @@ import pytest
 from command_line import promptreid as command
 
 import promptreid
+from promptreid.files import FolderLock
 from promptreid.retrieval.embed_job import embed_to_file
 from promptreid.retrieval.embedding_files import load_embeddings
 from promptreid.retrieval.extraction import extract
@@ -117,6 +118,21 @@ def test_what_cannot_be_read_is_listed(mip: Any, bands: Path, tmp_path: Path) ->
     assert bad.name in failed
     with pytest.raises(ValueError, match="is there already"):
         embed_to_file(reid, found, tmp_path / "v.safetensors")
+
+
+def test_two_jobs_do_not_write_one_file(mip: Any, bands: Path, tmp_path: Path) -> None:
+    reid = promptreid.load(mip.data.save_dir)
+    found = list_objects(str(bands), reid.model)
+    parts = tmp_path / "v.safetensors.parts"
+    parts.mkdir()
+    (parts / "part-000000.safetensors").write_bytes(b"of another job")
+    lock = FolderLock(parts)
+    lock.acquire()
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match="is in use by"):
+            embed_to_file(reid, found, tmp_path / "v.safetensors", overwrite=overwrite)
+    assert (parts / "part-000000.safetensors").is_file()
+    lock.release()
 
 
 @pytest.mark.parametrize(

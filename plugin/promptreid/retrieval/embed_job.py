@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from promptreid.engine.distributed.process_group import barrier, first_does, is_writer, rank, together, world_size
+from promptreid.engine.distributed.process_group import barrier, first_does, rank, together, world_size
 from promptreid.engine.epoch_meter import progress
 from promptreid.evaluation.tables import save_table
-from promptreid.files import FolderLock, write_text
+from promptreid.files import FolderInUse, FolderLock, write_text
 from promptreid.retrieval.embedder import Embedder
 from promptreid.retrieval.embedding_files import check_embeddings_path, load_embeddings, save_embeddings
 from promptreid.retrieval.embeddings import Embeddings, join
@@ -56,10 +56,10 @@ def embed_to_file(
     path = Path(out)
     parts = path.with_name(f"{path.name}.parts")
     plan = _plan(reid, found, on_error, part_size, precision)
-    first_does(lambda: _open(path, parts, plan, overwrite))
     lock = FolderLock(parts)
-    first_does(lambda: lock.acquire() if is_writer() else None)
+    first_does(lambda: _lock(path, parts, lock, overwrite))
     try:
+        first_does(lambda: _open(parts, plan, overwrite))
         together(lambda: _embed_parts(reid, found, parts, on_error, part_size))
         barrier()
         done = first_does(lambda: _assemble(found, path, parts, part_size))
@@ -85,28 +85,43 @@ def _plan(reid: Embedder, found: ObjectList, on_error: str, part_size: int, prec
     }
 
 
-def _open(path: Path, parts: Path, plan: dict[str, Any], overwrite: bool) -> None:
+def _lock(path: Path, parts: Path, lock: FolderLock, overwrite: bool) -> None:
+    """Keep the folder of the parts for this job, once it is known that the file may be written."""
     check_embeddings_path(path)
-    if plan["part_size"] < 1:
-        raise ValueError(f"part size {plan['part_size']} must be at least 1")
     if path.exists() and not overwrite:
         raise ValueError(f"{path} is there already; choose another file, or have it replaced with --overwrite")
-    if overwrite and parts.is_dir():
-        shutil.rmtree(parts)
-    if (parts / _PLAN).is_file():
-        try:
-            theirs = json.loads((parts / _PLAN).read_text())
-        except ValueError:
-            theirs = {}
-        differing = [name for name in plan if theirs.get(name) != plan[name]]
-        if differing:
-            raise ValueError(
-                f"{parts}: an unfinished job with other {', '.join(differing)}; finish it as it was begun, or start "
-                "anew with --overwrite"
-            )
-        logger.info("going on with %s", parts)
     parts.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire()
+    except FolderInUse as user:
+        raise ValueError(f"{parts} is in use by {user}: wait until it has ended, or choose another file") from None
+
+
+def _open(parts: Path, plan: dict[str, Any], overwrite: bool) -> None:
+    """Take up what an earlier job has left, if it was this one."""
+    if plan["part_size"] < 1:
+        raise ValueError(f"part size {plan['part_size']} must be at least 1")
+    left = [*parts.glob("part-*"), *parts.glob(_PLAN)]
+    if overwrite:
+        for file in left:
+            file.unlink()
+    elif (parts / _PLAN).is_file():
+        _check_plan(parts, plan)
+        logger.info("going on with %s", parts)
     write_text(parts / _PLAN, json.dumps(plan))
+
+
+def _check_plan(parts: Path, plan: dict[str, Any]) -> None:
+    try:
+        theirs = json.loads((parts / _PLAN).read_text())
+    except ValueError:
+        theirs = {}
+    differing = [name for name in plan if theirs.get(name) != plan[name]]
+    if differing:
+        raise ValueError(
+            f"{parts}: an unfinished job with other {', '.join(differing)}; finish it as it was begun, or start anew "
+            "with --overwrite"
+        )
 
 
 def _embed_parts(reid: Embedder, found: ObjectList, parts: Path, on_error: str, part_size: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from promptreid import host
+from promptreid.config.keys import did_you_mean
 from promptreid.data.batch import PathBundle
 from promptreid.data.images import SUFFIXES, is_hidden
 from promptreid.evaluation.features import check_length
@@ -71,9 +72,8 @@ def list_objects(source: str, model: ModelDescription, band: str | None = None, 
         return from_table(path, model, band)
     if source in host.dataset_names():
         return from_data_set(source, model, root)
-    raise FileNotFoundError(
-        f"{source}: no such folder, no .csv or .parquet file, and no data set (promptreid host --data lists those)"
-    )
+    near = did_you_mean(source, host.dataset_names())
+    raise FileNotFoundError(f"{source}: no such folder, no .csv or .parquet file, and no data set of this name{near}")
 
 
 def from_folder(folder: Path, model: ModelDescription, band: str | None = None) -> ObjectList:
