@@ -59,7 +59,10 @@ def test_images_are_embedded_by_the_model(
 
     monkeypatch.setattr("promptreid.retrieval.loading.load", lambda source: asked.append(source) or Toy())
     assert promptreid("search", "build", files["gallery"], "--out", files["out"]) == 0
-    assert promptreid("search", "query", files["out"], "a.png", "b.png", "--model", "log/run", "--band", "rgb") == 0
+    assert (
+        promptreid("search", "query", files["out"], "--model", "log/run", "--images", "a.png", "b.png", "--band", "rgb")
+        == 0
+    )
     assert asked == ["log/run", (["a.png", "b.png"], "rgb")]
     assert len(re.findall(r"^ +\d+ ", capsys.readouterr().out, re.MULTILINE)) == 20
 
@@ -75,8 +78,8 @@ def test_mistakes_are_one_line(files: dict[str, Path], capsys: pytest.CaptureFix
         ([*build, "--ids", "who"], "no column 'who'; it has name"),
         ([*build, "--kind", "ivfpq"], "too few to train IVF-PQ"),
         (["add", files["out"], files["gallery"]], "in the gallery already"),
-        (["query", files["out"]], "give images and --model RUN"),
-        (["query", files["out"], "a.png"], "give images and --model RUN"),
+        (["query", files["out"]], "give --images and --model RUN"),
+        (["query", files["out"], "--images", "a.png"], "give --images and --model RUN"),
         (["query", files["gallery"], "--vectors", files["query"]], "holds embeddings, not gallery"),
         (["query", files["out"], "--vectors", "none.safetensors"], "no such file of vectors"),
     ]:

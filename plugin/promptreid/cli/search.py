@@ -1,6 +1,6 @@
 """Search a gallery of vectors: promptreid search build vectors.safetensors --out gallery.safetensors.
 
-Then promptreid search query gallery.safetensors --model log/mip_quickstart night.png --band ir
+Then promptreid search query gallery.safetensors --model log/mip_quickstart --images night.png --band ir
 """
 
 from __future__ import annotations
@@ -50,7 +50,13 @@ def arguments(parser: Parser) -> None:
     _add_columns(add)
     query = steps.add_parser("query", help="find the gallery objects most alike to images or vectors")
     query.add_argument("index", metavar="INDEX", type=Path, help="the index")
-    query.add_argument("images", metavar="IMAGE", nargs="*", help="images of the people or vehicles looked for")
+    query.add_argument(
+        "--images",
+        metavar="FILE",
+        nargs="+",
+        default=[],
+        help="images of the people or vehicles looked for; default: none",
+    )
     query.add_argument("--model", metavar="RUN", help="what embeds the images: the run's folder or weights")
     query.add_argument("--band", metavar="NAME", help="band of the images, such as rgb, ir, nir or tir")
     query.add_argument("--vectors", metavar="FILE", help="a file of vectors to look for instead of images")
@@ -107,7 +113,7 @@ def _query(args: argparse.Namespace) -> None:
     from promptreid.retrieval.gallery.index import GalleryIndex
 
     if bool(args.images) == bool(args.vectors) or bool(args.images) != bool(args.model):
-        raise ValueError("give images and --model RUN, or --vectors FILE")
+        raise ValueError("give --images and --model RUN, or --vectors FILE")
     index = GalleryIndex.load(args.index, token=args.token)
     queries, paths = _queries(args)
     hits = index.search(

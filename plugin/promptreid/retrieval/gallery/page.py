@@ -20,6 +20,7 @@ from promptreid.visual.rank_lists import Shown, draw_rank_list
 
 _PER_FILE = "\n"
 _MOST = 20  # queries in one picture
+_LONGEST = 12  # letters of a name below an image
 _STYLE = (
     "body{font-family:sans-serif;margin:2em;color:#222}img{max-width:100%}table{border-collapse:collapse}"
     "td,th{padding:.15em .8em;text-align:left}.known{color:#0072b2}.unknown{color:#d55e00}"
@@ -122,7 +123,7 @@ def _table(found: Sequence[Hit]) -> str:
 
 def _caption(hit: Hit) -> tuple[str, ...]:
     camera = (f"camera {hit.camera}",) if hit.camera >= 0 else ()
-    return (f"{hit.score:.3f}", _last(hit.id)[:20], *camera)
+    return (f"{hit.score:.4f}", Path(_last(hit.id)).stem[:_LONGEST], *camera)
 
 
 def _verdict(hits: Hits, query: int) -> str:
