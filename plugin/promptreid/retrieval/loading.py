@@ -14,7 +14,8 @@ import yaml  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from promptreid import host
-from promptreid.config import load_config
+from promptreid.config import dump_config, load_config
+from promptreid.config.for_others import without_paths
 from promptreid.config.keys import flatten
 from promptreid.data.batch import ModalBatch
 from promptreid.engine.checkpoints import files as checkpoint
@@ -30,10 +31,6 @@ from promptreid.retrieval.torch_backend import TorchBackend, camera_rows_of
 from promptreid.retrieval.trained import TrainedEmbedder, results_beside
 from promptreid.runs.build import build_model
 
-_LEFT_OUT = (
-    "data.root", "data.save_dir", "data.pack", "data.table", "model.load_weights", "model.resume", "plugins",
-)  # fmt: skip
-"""Keys that say where things are on the machine of the training."""
 _UNIT = 1e-5
 """A model whose vectors' lengths differ less than this from 1 brings them to unit length itself."""
 
@@ -175,7 +172,7 @@ def describe(model: nn.Module, cfg: Any, data: Mapping[str, Any]) -> ModelDescri
         cameras=camera_rows_of(model),
         camera_rows=tuple(sorted((str(name), int(row)) for name, row in data["camera_rows"].items())),
         protocol=", ".join(cfg.test.protocols),
-        config=_without_paths(cfg),
+        config=without_paths(dump_config(cfg)),
         **settings,
     )
 
@@ -206,9 +203,10 @@ def _configuration(state: Mapping[str, Any], source: Path, config: str | Path | 
             f"{source}: the file does not hold the training's configuration; give it with config=, such as the "
             "config.yaml of the run"
         )
-    leaves = flatten(yaml.safe_load(text) or {})
+    leaves = flatten(yaml.safe_load(without_paths(text)) or {})
     # Plugins that a file of weights names are not imported: they would run as programs.
-    return load_config(None, overrides={key: value for key, value in leaves.items() if key not in _LEFT_OUT})
+    leaves.pop("plugins", None)
+    return load_config(None, overrides=leaves)
 
 
 def _data_behind(state: Mapping[str, Any], cfg: Any, path: Path) -> dict[str, Any]:
@@ -246,10 +244,3 @@ def _digest(model: nn.Module, settings: Mapping[str, Any]) -> str:
         digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
         digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _without_paths(cfg: Any) -> str:
-    """The configuration for others to read: nothing of the machine that it was trained on."""
-    leaves = flatten(yaml.safe_load(cfg.dump()))
-    own = {key: value for key, value in leaves.items() if key not in _LEFT_OUT}
-    return json.dumps(own, sort_keys=True)
