@@ -95,7 +95,7 @@ def test_mistakes_are_one_line(files: dict[str, Path], capsys: pytest.CaptureFix
         ([*compare, "--with", files["small"], "--dims", "6"], "the compressors of --with are fitted"),
         (
             [*compare, "--with", files["small"], "--identities", "who"],
-            "no column 'who' of identities; the file has pids",
+            "no column 'who' of identities; the file has camids, pids",
         ),
         ([*compare, "--fit", files["train"], "--dims", "6", "--stores", "pq3x"], "'pq3x' is none of"),
     ]:

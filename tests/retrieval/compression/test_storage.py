@@ -40,8 +40,7 @@ def test_int8_is_off_by_half_a_step_of_its_column(seed: int, scale: float) -> No
     for vectors in (train, np.clip(test, -127 * steps, 127 * steps)):
         off = np.abs(storage.decode(storage.encode(vectors)) - vectors)
         assert (off <= steps * (0.5 + 1e-4)).all()
-    far = 1000 * train
-    np.testing.assert_allclose(storage.decode(storage.encode(far)), np.clip(far, -127 * steps, 127 * steps), rtol=0.6)
+    assert (np.abs(storage.decode(storage.encode(1000 * train))) <= 127 * steps * (1 + 1e-6)).all()
 
 
 def test_float16_is_off_by_a_2048th() -> None:

@@ -73,7 +73,7 @@ class Comparison:
                 row.descriptor,
                 str(row.bytes),
                 f"{row.smaller:.1f} x",
-                *(f"{100 * share:.2f}" for share in shares),
+                *(_percent(share) for share in shares),
             ]
             if not row.compressor:
                 cells[-2:] = ["", ""]
@@ -179,6 +179,10 @@ class _Trial:
     @staticmethod
     def _with(side: FeatureSet, vectors: np.ndarray | None) -> FeatureSet:
         return replace(side, features=vectors)
+
+
+def _percent(share: float) -> str:
+    return f"{round(100 * share, 2) + 0.0:.2f}"  # no -0.00
 
 
 def _protocol(wanted: str | None, embeddings: Embeddings) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol, cast
@@ -33,6 +34,7 @@ class Blocks(Protocol):
 
 def faiss_or_none() -> Any:
     """The module FAISS, where it is installed."""
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # it tells each build of itself that it tries
     try:
         import faiss
     except ImportError:
