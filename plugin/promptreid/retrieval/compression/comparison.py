@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from promptreid.evaluation.features import FeatureSet
 from promptreid.evaluation.features_io import SPLITS, FeatureTable
 from promptreid.evaluation.protocols import MarketProtocol, find_protocols, oriented
 from promptreid.evaluation.results import Results
@@ -171,14 +170,11 @@ class _Trial:
         model, bands = embeddings.model, patterns(embeddings.present)
         if model.space == "shared" or len(bands) == 1:
             vectors = compared(embeddings.vectors, model, bands[0][1])
-            sides = [self._with(side, vectors[rows]) for side, rows in zip(self.sides, self.rows, strict=True)]
-            return self.protocol.evaluate(*sides)
-        found = -scores(*(embeddings[rows] for rows in self.rows))
-        return self.protocol.evaluate_distances(found, *(self._with(side, None) for side in self.sides))
-
-    @staticmethod
-    def _with(side: FeatureSet, vectors: np.ndarray | None) -> FeatureSet:
-        return replace(side, features=vectors)
+            pairs = zip(self.sides, self.rows, strict=True)
+            query, gallery = (replace(side, features=vectors[rows]) for side, rows in pairs)
+            return self.protocol.evaluate(query, gallery)
+        query, gallery = (replace(side, features=None) for side in self.sides)
+        return self.protocol.evaluate_distances(-scores(*(embeddings[rows] for rows in self.rows)), query, gallery)
 
 
 def _percent(share: float) -> str:

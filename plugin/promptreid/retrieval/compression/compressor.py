@@ -125,7 +125,7 @@ class Compressor:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that was fitted, by name."""
-        found = {}
+        found: dict[str, np.ndarray] = {}
         for number, projection in enumerate(self.projections):
             found |= {f"mean-{number}": projection.mean, f"axes-{number}": projection.axes}
         return found | self.storage.arrays()

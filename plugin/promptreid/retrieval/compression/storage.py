@@ -13,7 +13,7 @@ from promptreid.retrieval.gallery.stores import faiss_or_none
 
 logger = logging.getLogger(__name__)
 
-FLOATS = {"float32": np.dtype(np.float32), "float16": np.dtype(np.float16)}
+FLOATS: dict[str, np.dtype] = {"float32": np.dtype(np.float32), "float16": np.dtype(np.float16)}
 CENTROIDS = 256
 """Of a product quantiser, for each byte."""
 _GOOD = 39 * CENTROIDS
