@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from promptreid.methods.base import METHODS, MODELS, DataFacts, Method, register_method
     from promptreid.models.plain_images import plain_images_are
     from promptreid.registration import register_all, register_dataset, register_loss
+    from promptreid.retrieval.compression.compressor import Compressor
     from promptreid.retrieval.embedder import Embedder
     from promptreid.retrieval.embeddings import Embeddings
     from promptreid.retrieval.gallery.index import GalleryIndex
@@ -34,6 +35,7 @@ __all__ = [
     "LOSSES",
     "METHODS",
     "MODELS",
+    "Compressor",
     "DataFacts",
     "Embedder",
     "Embeddings",
@@ -61,6 +63,7 @@ _HOMES = {
     "LOSSES": "promptreid.losses.registry",
     "METHODS": "promptreid.methods.base",
     "MODELS": "promptreid.methods.base",
+    "Compressor": "promptreid.retrieval.compression.compressor",
     "DataFacts": "promptreid.methods.base",
     "Key": "promptreid.config.schema",
     "Method": "promptreid.methods.base",
