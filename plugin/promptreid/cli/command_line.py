@@ -25,6 +25,7 @@ VERBS = {
     "sweep": "sweep",
     "table": "table",
     "diagnose": "diagnose",
+    "show": "show",
     "check-data": "check_data",
     "render": "render",
     "pack": "pack",
