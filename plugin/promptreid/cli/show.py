@@ -32,7 +32,7 @@ def arguments(parser: Parser) -> None:
     added = {name: kinds.add_parser(name, help=about, description=about) for name, about in _ABOUT.items()}
     for name, kind in added.items():
         _add_common(kind, width="column" if name == "distances" else "page")
-    _add_count(added["ranks"], "queries; default: 5, or 3 where samples have several images")
+    _add_count(added["ranks"], "queries; default: 5, or 2 where samples have several images")
     _add_count(added["attention"], "samples of each band; default: 2")
     _add_count(added["batch"], "images of each band; default: 12")
     for name in ("ranks", "attention"):

@@ -117,7 +117,7 @@ def samples_of_every_band(
             raise ValueError(f"query {number}: there are queries 0 to {total - 1}")
     if len(queries):
         return [("query", int(number)) for number in queries]
-    every = [(split, row) for split in SPLITS for row in range(len(run.records(split)))]
+    every = [(split, row) for split in run.splits for row in range(len(run.records(split)))]
     kinds: dict[tuple[str, ...], list[tuple[str, int]]] = {}
     for number in np.random.default_rng(seed).permutation(len(every)):
         split, row = every[number]

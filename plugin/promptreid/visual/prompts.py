@@ -38,7 +38,7 @@ def prompts_figure(sets: Sequence[PromptSet], *, width: str = "page", title: str
         raise ValueError("prompts: the model has none; choose one with prompts")
     families = list(dict.fromkeys(each.family for each in sets))
     notes = copies_text(sets)
-    panel = WIDTHS[width] / (len(families) + 1)
+    panel = (WIDTHS[width] - 22) / (len(families) + 1)
     with style():
         figure = new_figure(width, max(panel, 40) + 9 + 2.6 * len(notes))
         figure.suptitle(title)
@@ -49,6 +49,7 @@ def prompts_figure(sets: Sequence[PromptSet], *, width: str = "page", title: str
         assert image is not None
         figure.colorbar(image, ax=grid[len(families) - 1], label="cosine", shrink=0.6, pad=0.03, aspect=14)
         _norms(grid[-1], sets, families)
+        figure.legend(loc="outside right center", frameon=False)
         figure.supxlabel("\n".join(notes), fontsize=5.5, x=0.01, ha="left")
     return figure
 
@@ -122,4 +123,3 @@ def _norms(axes: Any, sets: Sequence[PromptSet], families: Sequence[str]) -> Non
     else:
         axes.set_ylim(bottom=0)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(frameon=False)

@@ -46,7 +46,7 @@ def show_ranks(
 
     Args:
         run: whose lists.
-        count: queries; 5, or 3 where samples have several images.
+        count: queries; 5, or 2 where samples have several images.
         choose: ``"hardest"``, those of the lowest average precision, one of each identity, or ``"random"``.
         queries: numbers in the data set's list of queries, from 0, instead.
         against: another run on the same data: the queries on which the two differ most in average precision, a row of
@@ -59,7 +59,7 @@ def show_ranks(
         ValueError: a query that does not exist, another choice, or runs on other queries.
     """
     several = getattr(run.datasets["query"], "images_per_sample", 1) > 1
-    count = count or (3 if several else 5)
+    count = count or (2 if several else 5)
     if against is None:
         pids = np.array([record[1] for record in run.records("query")])
         rows = chosen_queries(run.results, pids, choose, count, queries, seed)

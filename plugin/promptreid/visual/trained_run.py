@@ -14,7 +14,7 @@ from promptreid.config import load_config
 from promptreid.data.batch import FIELDS, ModalBatch, PathBundle
 from promptreid.data.images import read_images
 from promptreid.engine.epoch_meter import progress
-from promptreid.engine.feature_extraction import protocols_of
+from promptreid.engine.feature_extraction import distinct_splits, protocols_of
 from promptreid.engine.target_features import TargetFeatures
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.evaluation.features import FeatureSet
@@ -89,6 +89,11 @@ class TrainedRun:
         """Of queries and gallery; their records stand in ``data``."""
         return {split: self.loaders[split].dataset for split in SPLITS}
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Of the distinct test images: the gallery alone where every query is in it."""
+        return distinct_splits(self.datasets)
+
     def records(self, split: str) -> list[Any]:
         """``(path, pid, camid, ...)`` of each query or gallery image."""
         return list(self.datasets[split].data)
@@ -150,7 +155,7 @@ class TrainedRun:
         key = tuple(sorted(without))
         if key not in self._points:
             model = self.model if not key else self.inspectable.without(key)
-            parts = [self._points_of(model, split) for split in SPLITS]
+            parts = [self._points_of(model, split) for split in self.splits]
             columns = zip(*((p.features, p.pids, p.cameras, p.bands) for p in parts), strict=True)
             self._points[key] = Points(*(np.concatenate(column) for column in columns))
         return self._points[key]
