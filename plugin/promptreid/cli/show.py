@@ -58,7 +58,10 @@ def arguments(parser: Parser) -> None:
         help="a second row without these prompts, in one layout with the first; default: none",
     )  # fmt: skip
     embedding.add_argument(
-        "--limit", type=positive, metavar="N", help="images drawn at most; default: 10000, of pca a million"
+        "--limit",
+        type=positive,
+        metavar="N",
+        help="images drawn at most; default: 4000, of umap 10000, of pca a million",
     )
     attention.add_argument(
         "--layer", type=_layer, metavar="N", help=f"block, from 1, or '{_ALL}'; default: the last prompted one"

@@ -87,7 +87,8 @@ def rank_rows(run: TrainedRun, rows: Sequence[int], topk: int, name: str = "") -
         ]
         outcome = "no match in the gallery"
         if ranks.num_matches[row]:
-            outcome = f"first match at rank {ranks.first[row]}, AP {100 * ranks.average_precision[row]:.1f} %"
+            unit = " of the identities" if lists.level == "identity" else ""
+            outcome = f"first match at rank {ranks.first[row]}{unit}, AP {100 * ranks.average_precision[row]:.1f} %"
         bands = " + ".join(bands_of(query[0]))
         title = ", ".join(filter(None, [name, f"query {row} ({bands}) {name_of(query[0])}", outcome]))
         found.append(RankRow(shown_of(query), gallery, title, bands_of(query[0])))

@@ -15,7 +15,7 @@ from promptreid.visual.projection import TITLES, project
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LIMIT = {"tsne": 10_000, "umap": 10_000, "pca": 1_000_000}
+LIMIT = {"tsne": 4_000, "umap": 10_000, "pca": 1_000_000}
 """How many points are drawn at most; of more, as many are drawn at random, and the figure says so."""
 _LEGEND = 24
 
@@ -41,11 +41,6 @@ class Points:
     def select(self, rows: np.ndarray) -> Points:
         """These images only: row numbers or flags."""
         return Points(*(values[rows] for values in (self.features, self.pids, self.cameras, self.bands)))
-
-    def finite(self) -> tuple[Points, int]:
-        """Those with finite features, and how many were left out."""
-        good = np.isfinite(self.features).all(axis=1)
-        return (self if good.all() else self.select(good)), int((~good).sum())
 
     def of_identities(self, count: int, seed: int = 0) -> Points:
         """Those of some identities at random; of these that are seen in the most bands first."""
@@ -81,7 +76,8 @@ def embedding_figure(
     """
     rows = [("", points)] if isinstance(points, Points) else list(points)
     notes, kept = _prepared(rows, LIMIT[method] if limit is None else limit, seed)
-    layout = project(np.concatenate([each.features for _, each in kept]), method, seed)
+    features = [each.features for _, each in kept]
+    layout = project(features[0] if len(features) == 1 else np.concatenate(features), method, seed)
     parts = np.split(layout, np.cumsum([len(each) for _, each in kept])[:-1])
     panel = WIDTHS[width] / 3
     with style():
@@ -120,8 +116,6 @@ def _colourings(points: Points) -> list[tuple[str, np.ndarray]]:
 
 
 def _scatter(axes: Any, places: np.ndarray, labels: np.ndarray, what: str) -> None:
-    from matplotlib.cm import ScalarMappable  # noqa: F401
-
     kinds = np.unique(labels)
     size = float(np.clip(4000 / len(places), 0.3, 8))
     if len(kinds) > _LEGEND:

@@ -63,7 +63,7 @@ def ranks_figure(
     if not rows:
         raise ValueError("ranks: there is no query to draw")
     columns = 1 + max(len(row.gallery) for row in rows)
-    cell = min((WIDTHS[width] - _LEFT - _RIGHT) / (columns + 0.4), 16.0)
+    cell = min((WIDTHS[width] - _LEFT - _RIGHT) / (columns + 0.4), 18.0)
     image = cell * 0.88 * size[0] / size[1]
     heights = [_height(row, image) for row in rows]
     top = 2 * _TEXT if title else 0.0

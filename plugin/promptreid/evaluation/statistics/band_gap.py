@@ -12,7 +12,9 @@ from promptreid.evaluation.features import check_length
 KINDS = ("same identity, same band", "same identity, other band", "other identity, same band",
          "other identity, other band")  # fmt: skip
 PAIRS = 200_000
-_BLOCK = 1 << 15
+_BLOCK, _ENTRIES = 1 << 13, 1 << 22
+_FEW = 1024  # images, of which all pairs are looked at
+_ROUNDS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,72 +78,98 @@ def pair_distances(
     for name, values in (("cameras", cameras), ("bands", bands), ("features", features)):
         check_length(name, len(values), len(pids), "pids")
     good = np.isfinite(features).all(axis=1)
-    features, pids, cameras, bands = features[good], pids[good], cameras[good], bands[good]
+    if not good.all():  # a copy of all features otherwise
+        features, pids, cameras, bands = features[good], pids[good], cameras[good], bands[good]
     bands = np.unique(bands, return_inverse=True)[1]
-    rng = np.random.default_rng(seed)
-    found = _same_identity(pids, cameras, bands)
-    same_camera = not len(found[KINDS[0]])
+    labels = _Labels(pids, cameras, bands)
+    same_camera = not labels.totals[KINDS[0]]
     if same_camera:
-        found = _same_identity(pids, np.arange(len(pids)), bands)
-        same_camera = bool(len(found[KINDS[0]]))
-    totals = {kind: len(pairs) for kind, pairs in found.items()}
-    for kind, pairs in found.items():
-        if len(pairs) > limit:
-            found[kind] = pairs[np.sort(rng.choice(len(pairs), limit, replace=False))]
-    for kind, across in ((KINDS[2], False), (KINDS[3], True)):
-        totals[kind] = _count_other(pids, bands, across)
-        found[kind] = _other_identity(pids, bands, across, min(limit, totals[kind]), rng)
-    distances = {kind: _distances(features, found[kind], metric) for kind in KINDS}
-    return PairDistances(distances, {kind: totals[kind] for kind in KINDS}, same_camera)
+        labels = _Labels(pids, np.arange(len(pids)), bands)
+    rng = np.random.default_rng(seed)
+    pairs = {**labels.same_identity(limit, rng), **labels.other_identity(limit, rng)}
+    distances = {kind: _distances(features, pairs[kind], metric) for kind in KINDS}
+    return PairDistances(distances, labels.totals, same_camera and bool(labels.totals[KINDS[0]]))
 
 
-def _same_identity(pids: np.ndarray, cameras: np.ndarray, bands: np.ndarray) -> dict[str, np.ndarray]:
-    """All pairs (n, 2) of one identity and different cameras, within a band and across."""
-    within, across = [np.empty((0, 2), dtype=np.int64)], [np.empty((0, 2), dtype=np.int64)]
+class _Labels:
+    """Labels of N images, (N,) each, and the pairs that they make."""
+
+    def __init__(self, pids: np.ndarray, cameras: np.ndarray, bands: np.ndarray) -> None:
+        self.pids, self.cameras, self.bands = pids, cameras, bands
+        identity, in_band = _pairs_in(pids), _pairs_in(pids, bands)
+        one_camera, in_band_and_camera = _pairs_in(pids, cameras), _pairs_in(pids, bands, cameras)
+        one_band = _pairs_in(bands)
+        every = len(pids) * (len(pids) - 1) // 2
+        counts = (
+            in_band - in_band_and_camera,
+            identity - in_band - (one_camera - in_band_and_camera),
+            one_band - in_band,
+            every - identity - (one_band - in_band),
+        )
+        self.totals = dict(zip(KINDS, counts, strict=True))
+
+    def same_identity(self, limit: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Pairs (n, 2) of one identity and different cameras; about ``limit`` of each kind where there are more."""
+        kept: dict[str, list[np.ndarray]] = {kind: [np.empty((0, 2), dtype=np.int64)] for kind in KINDS[:2]}
+        shares = {kind: 1.1 * limit / max(1, self.totals[kind]) for kind in kept}
+        for pairs in _pairs_within(self.pids):
+            first, second = pairs.T
+            allowed = self.cameras[first] != self.cameras[second]
+            same = self.bands[first] == self.bands[second]
+            for kind, chosen in zip(kept, (allowed & same, allowed & ~same), strict=True):
+                found = pairs[chosen]
+                kept[kind].append(found if shares[kind] >= 1 else found[rng.random(len(found)) < shares[kind]])
+        joined = {kind: np.concatenate(parts) for kind, parts in kept.items()}
+        return {kind: _at_most(pairs, limit, rng) for kind, pairs in joined.items()}
+
+    def other_identity(self, limit: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Pairs (n, 2) of different identities: all where images are few, else drawn, with repetition."""
+        if len(self.pids) > _FEW:
+            return {kind: self._drawn(kind, limit, rng) for kind in KINDS[2:]}
+        pairs = np.stack(np.triu_indices(len(self.pids), k=1), axis=1)
+        pairs = pairs[self.pids[pairs[:, 0]] != self.pids[pairs[:, 1]]]
+        same = self.bands[pairs[:, 0]] == self.bands[pairs[:, 1]]
+        return {KINDS[2]: _at_most(pairs[same], limit, rng), KINDS[3]: _at_most(pairs[~same], limit, rng)}
+
+    def _drawn(self, kind: str, limit: int, rng: np.random.Generator) -> np.ndarray:
+        """Two bands in proportion to their pairs, then an image of either."""
+        wanted = min(limit, self.totals[kind])
+        members = [np.flatnonzero(self.bands == band) for band in np.unique(self.bands)]
+        sizes = np.array([len(rows) for rows in members], dtype=np.float64)
+        weights = np.diag(sizes**2) if kind == KINDS[2] else np.outer(sizes, sizes) * (1 - np.eye(len(sizes)))
+        found, count, rounds = [np.empty((0, 2), dtype=np.int64)], 0, 0
+        while count < wanted and rounds < _ROUNDS:
+            cells = rng.choice(weights.size, 2 * wanted, p=weights.ravel() / weights.sum())
+            pairs = np.empty((2 * wanted, 2), dtype=np.int64)
+            for cell in np.unique(cells):
+                here = np.flatnonzero(cells == cell)
+                for column, band in enumerate(np.unravel_index(cell, weights.shape)):
+                    pairs[here, column] = rng.choice(members[band], len(here))
+            pairs = pairs[self.pids[pairs[:, 0]] != self.pids[pairs[:, 1]]]
+            found.append(pairs)
+            count, rounds = count + len(pairs), rounds + 1
+        return np.concatenate(found)[:wanted]
+
+
+def _pairs_in(*labels: np.ndarray) -> int:
+    """How many pairs of images have all these labels in common."""
+    counts = np.unique(np.stack(labels, axis=1), return_counts=True, axis=0)[1]
+    return sum(count * (count - 1) // 2 for count in counts.tolist())
+
+
+def _pairs_within(pids: np.ndarray) -> Iterator[np.ndarray]:
+    """All pairs (n, 2) of one identity, in pieces."""
     order = np.argsort(pids, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(pids[order])) + 1):
-        first, second = np.triu_indices(len(rows), k=1)
-        pairs = np.stack([rows[first], rows[second]], axis=1)
-        pairs = pairs[cameras[pairs[:, 0]] != cameras[pairs[:, 1]]]
-        same = bands[pairs[:, 0]] == bands[pairs[:, 1]]
-        within.append(pairs[same])
-        across.append(pairs[~same])
-    return {KINDS[0]: np.concatenate(within), KINDS[1]: np.concatenate(across)}
+        step = max(1, _ENTRIES // max(1, len(rows)))
+        for start in range(0, len(rows), step):
+            stop = min(start + step, len(rows))
+            first, second = np.nonzero(np.arange(start, stop)[:, None] < np.arange(len(rows)))
+            yield np.stack([rows[first + start], rows[second]], axis=1)
 
 
-def _count_other(pids: np.ndarray, bands: np.ndarray, across: bool) -> int:
-    """How many pairs there are of different identities within a band, or across."""
-
-    def pairs_in(labels: np.ndarray) -> int:
-        counts = np.unique(labels, return_counts=True, axis=0)[1].astype(object)
-        return int((counts * (counts - 1) // 2).sum())
-
-    in_band = pairs_in(bands) - pairs_in(np.stack([bands, pids], axis=1))
-    every = len(pids) * (len(pids) - 1) // 2 - pairs_in(pids)
-    return every - in_band if across else in_band
-
-
-def _other_identity(
-    pids: np.ndarray, bands: np.ndarray, across: bool, wanted: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Pairs (wanted, 2) of different identities: all of them where they are few, else drawn, with repetition."""
-    if not wanted:
-        return np.empty((0, 2), dtype=np.int64)
-    if len(pids) <= 1024:
-        pairs = np.stack(np.triu_indices(len(pids), k=1), axis=1)
-        pairs = pairs[_other(pairs, pids, bands, across)]
-        return pairs if len(pairs) <= wanted else pairs[np.sort(rng.choice(len(pairs), wanted, replace=False))]
-    drawn, count = [], 0
-    while count < wanted:
-        pairs = rng.integers(0, len(pids), (2 * wanted, 2))
-        drawn.append(pairs[_other(pairs, pids, bands, across)])
-        count += len(drawn[-1])
-    return np.concatenate(drawn)[:wanted]
-
-
-def _other(pairs: np.ndarray, pids: np.ndarray, bands: np.ndarray, across: bool) -> np.ndarray:
-    first, second = pairs.T
-    return (pids[first] != pids[second]) & ((bands[first] != bands[second]) == across)
+def _at_most(pairs: np.ndarray, limit: int, rng: np.random.Generator) -> np.ndarray:
+    return pairs if len(pairs) <= limit else pairs[np.sort(rng.choice(len(pairs), limit, replace=False))]
 
 
 def _distances(features: np.ndarray, pairs: np.ndarray, metric: str) -> np.ndarray:
