@@ -98,7 +98,7 @@ def test_points_are_the_evaluator_s_features_with_their_bands(opened: TrainedRun
     points = opened.points()
     assert len(points) == sum(len(opened.records(split)) for split in ("query", "gallery"))
     assert set(points.bands) == {"visible", "infrared"}
-    query = opened.engine.features_of(opened.loaders["query"], False, "query").features.numpy()
+    query = opened.engine.features_of(opened.loaders["query"], False, "query").features.detach().numpy()
     assert np.allclose(points.features[: len(query)], query, atol=1e-5)
     assert not np.allclose(opened.points(["modality"]).features, points.features)
     assert np.isfinite(distances_of(opened).gap)
@@ -116,7 +116,7 @@ def test_mistakes_are_one_line(folder: Path, tmp_path: Path, capsys: pytest.Capt
     cases: list[tuple[list[Any], str]] = [
         (["prompts", tmp_path / "none"], "none: no such run"),
         (["prompts", tmp_path / "empty"], "is no run's folder: it has no config.yaml"),
-        (["prompts", bare], "no checkpoint"),
+        (["prompts", bare], "bare: no weights in this folder; train there first"),
         (["prompts", folder, "--out", "a.jpg"], "pictures end in .png or .svg"),
         (["embedding", folder, *out, "--method", "pca", "--without", "bind"], "MIP has no 'bind' prompts"),
         (["attention", folder, *out, "--layer", "9"], "layer 9: the model has blocks 1 to 2"),

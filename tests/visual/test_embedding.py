@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from promptreid.visual.embedding import Points, embedding_figure
-from promptreid.visual.projection import principal_components, project
+from promptreid.visual.projection import project
 
 
 def drawn(count: int = 40, people: int = 5, bands: int = 2, seed: int = 0) -> Points:
@@ -14,31 +14,6 @@ def drawn(count: int = 40, people: int = 5, bands: int = 2, seed: int = 0) -> Po
     pids, band = rng.integers(0, people, count), rng.integers(0, bands, count)
     features = rng.standard_normal((count, 8)) + 5 * rng.standard_normal((people, 8))[pids]
     return Points(features.astype(np.float32), pids, band, np.array(["visible", "infrared"])[band])
-
-
-def test_principal_components_are_those_of_the_singular_value_decomposition() -> None:
-    features = drawn().features
-    centred = features - features.mean(axis=0)
-    expected = centred @ np.linalg.svd(centred)[2][:3].T
-    found = principal_components(features, 3)
-    assert np.allclose(np.abs(found), np.abs(expected), atol=1e-4)
-    assert principal_components(features, 50).shape == (40, 8)
-
-
-def test_t_sne_keeps_people_together_and_is_the_same_again() -> None:
-    pytest.importorskip("openTSNE")
-    points = drawn(24, 2)
-    places = project(points.features, "tsne", 1)
-    assert np.array_equal(places, project(points.features, "tsne", 1))
-    distances = np.linalg.norm(places[:, None] - places[None], axis=2) + 1e9 * np.eye(24)
-    assert (points.pids[distances.argmin(axis=1)] == points.pids).mean() > 0.9
-
-
-@pytest.mark.slow
-def test_umap_is_the_same_again() -> None:
-    pytest.importorskip("umap", reason="umap-learn is not installed")
-    points = drawn(24, 2)
-    assert np.array_equal(project(points.features, "umap", 1), project(points.features, "umap", 1))
 
 
 def test_three_panels_with_every_point_in_each() -> None:

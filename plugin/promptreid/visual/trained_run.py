@@ -21,6 +21,7 @@ from promptreid.evaluation.features import FeatureSet
 from promptreid.evaluation.ranking.rank_lists import RankLists
 from promptreid.evaluation.results import Results
 from promptreid.models.inspection import Inspectable
+from promptreid.retrieval.loading import weights_of
 from promptreid.runs.load_trained import open_target, trained_engine
 from promptreid.visual.embedding import Points
 
@@ -223,6 +224,8 @@ def open_run(folder: str | Path, *, root: str | Path = "", dataset: str = "", we
     config = folder / "config.yaml"
     if not config.is_file():
         raise ValueError(f"{folder} is no run's folder: it has no config.yaml; name a folder that training wrote")
+    if not weights:
+        weights_of(folder)
     changes: dict[str, Any] = {"data.save_dir": str(folder)}
     if root:
         changes["data.root"] = str(root)
