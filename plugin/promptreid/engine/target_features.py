@@ -13,6 +13,7 @@ from promptreid.evaluation.features import FeatureSet
 from promptreid.evaluation.missing.across import AcrossModalities
 from promptreid.evaluation.ranking.rank_lists import RankLists
 from promptreid.evaluation.results import Results
+from promptreid.evaluation.statistics.per_query import PerQuery
 
 
 class TargetFeatures:
@@ -58,16 +59,23 @@ class TargetFeatures:
 
         The numbers are those of the samples in the data set's two lists.
         """
-        protocol = self.protocols[0]
+        rule, query, gallery = self._named(self.protocols[0])
+        lists: RankLists = rule.rank_lists(query, gallery, k, **settings)
+        return lists
+
+    def per_query(self, **settings: Any) -> PerQuery:
+        """The outcome of every query under each protocol; names and arguments are those of :meth:`rank_lists`."""
+        outcomes = zip(self.protocols, self.evaluate(**settings), strict=True)
+        return PerQuery.join([PerQuery.of(result, *self._named(protocol)) for protocol, result in outcomes])
+
+    def _named(self, protocol: Any) -> tuple[Any, FeatureSet, FeatureSet]:
+        """A protocol's rule, and queries and gallery by their numbers in the data set's two lists."""
         if isinstance(protocol, AcrossModalities):
             sides = [side.images for side in self._sides.sides(protocol.condition)]
-            rule: Any = protocol.protocol
         else:
             sides = [replace(images, names=np.arange(len(images)).astype(str)) for images in self._plain]
-            rule = protocol
-        named = [_prefixed(split, images) for split, images in zip(SPLITS, sides, strict=True)]
-        lists: RankLists = rule.rank_lists(*named, k, **settings)
-        return lists
+        query, gallery = (_prefixed(split, images) for split, images in zip(SPLITS, sides, strict=True))
+        return protocol.protocol if isinstance(protocol, AcrossModalities) else protocol, query, gallery
 
 
 def _prefixed(split: str, images: FeatureSet) -> FeatureSet:
