@@ -54,8 +54,8 @@ class Browser:
         return [entry["message"] for entry in _call(f"{self._session}/se/log", {"type": "browser"})]
 
     def screenshot(self) -> bytes:
-        """The whole page as PNG."""
-        picture = self.devtools("Page.captureScreenshot", captureBeyondViewport=True)
+        """What is in the window, as PNG."""
+        picture = self.devtools("Page.captureScreenshot", captureBeyondViewport=False)
         return base64.b64decode(picture["data"])
 
 

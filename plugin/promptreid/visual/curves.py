@@ -63,7 +63,7 @@ def curves_figure(
             axes.grid(linewidth=0.3, color="#DDDDDD")
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
-        lines = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
+        lines = {str(line.get_label()): line for axes in figure.axes for line in axes.get_lines()}
         figure.legend(list(lines.values()), list(lines), loc="outside lower left", frameon=False)
     return figure
 

@@ -91,12 +91,14 @@ class Block:
         title: above; empty for none.
         folded: shown when it is asked for; needs a title.
         below: the items stand below one another.
+        wide: side by side on wide screens alone.
     """
 
     items: Sequence[Item]
     title: str = ""
     folded: bool = False
     below: bool = False
+    wide: bool = False
 
 
 @dataclass(frozen=True)

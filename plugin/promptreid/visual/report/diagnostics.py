@@ -8,8 +8,8 @@ from promptreid.visual.report.open_runs import OpenRuns
 from promptreid.visual.trained_run import TrainedRun
 
 _ABOUT = (
-    "On the test images, by layer: the model as it was built (before) and as it was trained (after). docs/mip.md and "
-    "docs/dmpt.md, Diagnostics, say what the measures mean."
+    "On the test images, by layer: the model as it was built (before) and as it was trained (after). The pages of the "
+    "methods in docs, under Diagnostics, say what the measures mean."
 )
 
 

@@ -38,11 +38,12 @@ def _facts(run: RunFiles) -> dict[str, str]:
         "Seed": str(run.config.get("train.seed", "–")),
         "Training time": f"{run.elapsed} (its last session)" if run.elapsed else "–",
     }
-    for dataset, record in run.results.items():
-        facts[f"Tested on {dataset}"] = (
-            f"{record.get('time', '–')}, weights of epoch {record.get('epoch', '–')} of {record.get('max_epoch', '–')} "
-            f"({record.get('selection', '–')})"
-        )
+    tests = [
+        f"on {dataset} {record.get('time', '–')}, weights of epoch {record.get('epoch', '–')} of "
+        f"{record.get('max_epoch', '–')} ({record.get('selection', '–')})"
+        for dataset, record in run.results.items()
+    ]
+    facts["Tested"] = "; ".join(tests) or "–"
     facts |= _weights(run.folder.path)
     if isinstance(state, str):
         return {**facts, "Checkpoint": state}

@@ -113,7 +113,7 @@ def attention_section(runs: OpenRuns, title: str) -> Section:
     """Where the class token and the prompts of each run look."""
 
     def drawn(run: TrainedRun) -> list[Item]:
-        figure = show_attention(run, count=1, seed=runs.options.seed, width=_WIDTH)
+        figure = show_attention(run, count=1, seed=runs.options.seed)
         alt = (
             f"Heat maps of {run.name} over a test image of each band: attention rollout, the class token's and each "
             "prompt's attention in one block."
@@ -124,7 +124,7 @@ def attention_section(runs: OpenRuns, title: str) -> Section:
         "Each map has its own scale; the number below it is its largest value in multiples of the mean patch, so that "
         "1.1× is a map without a preference."
     )
-    return Section("attention", title, about, [Block(runs.of_each("Attention", drawn))])
+    return Section("attention", title, about, [Block(runs.of_each("Attention", drawn), wide=True)])
 
 
 def prompts_section(runs: OpenRuns, title: str) -> Section:
