@@ -61,7 +61,7 @@ def arguments(parser: Parser) -> None:
         "--limit",
         type=positive,
         metavar="N",
-        help="images drawn at most; default: 4000, of umap 10000, of pca a million",
+        help="images drawn at most; default: 4000, of pca a million",
     )
     attention.add_argument(
         "--layer", type=_layer, metavar="N", help=f"block, from 1, or '{_ALL}'; default: the last prompted one"

@@ -15,7 +15,7 @@ from promptreid.visual.projection import TITLES, project
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LIMIT = {"tsne": 4_000, "umap": 10_000, "pca": 1_000_000}
+LIMIT = {"tsne": 4_000, "umap": 4_000, "pca": 1_000_000}
 """How many points are drawn at most; of more, as many are drawn at random, and the figure says so."""
 _LEGEND = 24
 
