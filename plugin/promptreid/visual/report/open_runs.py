@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from promptreid.errors import message_of
@@ -65,11 +66,13 @@ class OpenRuns:
 
     def of_each(self, what: str, make: Callable[[TrainedRun], Sequence[Item]]) -> list[Item]:
         """What a function makes of each run, in their order, with a note where it could not."""
-        return [
-            item
-            for run in self.files
-            for item in attempt(f"{what} of {run.name}", lambda run=run: make(self.opened(run)))  # type: ignore[misc]
-        ]
+        found: list[Item] = []
+        for run in self.files:
+            found += attempt(f"{what} of {run.name}", partial(self._made, run, make))
+        return found
+
+    def _made(self, run: RunFiles, make: Callable[[TrainedRun], Sequence[Item]]) -> Sequence[Item]:
+        return make(self.opened(run))
 
     def _open(self, run: RunFiles) -> TrainedRun:
         opened = open_run(run.folder.path, root=self.options.root, dataset=self.options.dataset)

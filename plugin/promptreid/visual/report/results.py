@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,9 +65,8 @@ def _outcomes(runs: OpenRuns, records: dict[str, dict[Key, Any]]) -> tuple[dict[
             reason = f"{run.folder.path} has no results; test it: promptreid evaluate {run.folder.path}"
             notes.append(Note(f"The results of {run.name}", reason))
         elif "intervals" not in runs.options.skip:
-            notes += attempt(
-                f"The intervals of {run.name}", lambda run=run: _keep(runs, run, tables, records[run.name])
-            )  # type: ignore[misc]
+            keep = partial(_keep, runs, run, tables, records[run.name])
+            notes += attempt(f"The intervals of {run.name}", keep)
     return tables, notes
 
 
@@ -127,7 +127,7 @@ def _of_protocol(
         if len(pair) == 2 and all(key[1] in _names(table) for table in pair):
             parts = [table.select(_names(table)[key[1]]) for table in pair]
             what = f"The interval of {run.name} less {there[0].name}"
-            notes += attempt(what, lambda parts=parts, found=found: _compared(parts, found, runs.options.seed))  # type: ignore[misc]
+            notes += attempt(what, partial(_compared, parts, found, runs.options.seed))
         rows.append(_difference(there[0], run, key, records, found))
     note = "; ".join(dict.fromkeys(filter(None, (records[run.name][key].get("note", "") for run in there))))
     count = len(records[there[0].name][key].get("trials", []))
