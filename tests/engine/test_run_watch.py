@@ -53,7 +53,9 @@ class Kept(RunLogger):
 
 
 def loaded(folder: Path) -> EventAccumulator:
-    return EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0, "tensors": 0}).Reload()
+    return EventAccumulator(
+        str(folder), size_guidance={"images": 0, "scalars": 0, "tensors": 0, "histograms": 0}
+    ).Reload()
 
 
 @pytest.fixture(scope="session")
@@ -292,6 +294,24 @@ def test_a_picture_that_cannot_be_made_is_told_and_training_goes_on(
         watch.keep_batch(0, 1, torch.zeros(1, 3, 2, 2))
         watch.epoch(0, torch.nn.Linear(1, 1), None)
     assert caplog.messages == ["the first batches cannot be shown: ZeroDivisionError: division by zero"]
+
+
+def test_a_logger_that_fails_is_told_nothing_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Gone(RunLogger):
+        def scalars(self, values: Mapping[str, float], step: int) -> None:
+            raise ConnectionError("no server")
+
+    Kept.told.clear()
+    monkeypatch.setitem(LOGGERS, "gone", Gone)
+    monkeypatch.setitem(LOGGERS, "kept", Kept)
+    watch = RunWatch(WatchOptions(loggers=["gone", "kept"]))
+    with watch.during(tmp_path, Position()), caplog.at_level(logging.WARNING):
+        watch.scalars("Train", {"loss": 1.0}, 0)
+        watch.scalars("Train", {"loss": 2.0}, 1)
+    assert caplog.messages == ["Gone is told nothing more: ConnectionError: no server"]
+    assert [what for what, _ in Kept.told] == ["scalars", "scalars", "close"]
 
 
 def test_groups_without_a_name_are_numbered() -> None:

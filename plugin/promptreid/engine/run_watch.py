@@ -62,7 +62,7 @@ class RunWatch:
     """What an engine tells; nothing at all but :meth:`during` a run, and in the process that writes.
 
     It leaves the training as it is: it draws no random numbers, runs no model, and waits for a GPU after epochs and
-    tests alone. A picture that cannot be made is told in a warning, and training goes on.
+    tests alone. A picture that cannot be made, and a logger that fails, are told in a warning, and training goes on.
 
     Args:
         options: what is told, and to whom.
@@ -95,14 +95,14 @@ class RunWatch:
                 each.layout(CHARTS)
             yield
         finally:
-            self._each(lambda each: each.close())
+            self._surely(lambda each: each.close())
             self._loggers = []
 
     def scalars(self, prefix: str, values: Mapping[str, float], step: int) -> None:
         """Numbers under ``<prefix>/<name>``."""
         tagged = {f"{prefix}/{READABLE.get(name, name)}": value for name, value in values.items()}
-        for each in self._loggers if tagged else ():
-            each.scalars(tagged, step)
+        if tagged:
+            self._surely(lambda each: each.scalars(tagged, step))
 
     def step(self, meter: EpochMeter, lr: float, step: int, optimizer: Any, cuda: bool) -> None:
         """After a batch: the means so far; where ``optimizer`` is given, also rates, speed and memory."""
@@ -206,7 +206,7 @@ class RunWatch:
 
     def flush(self) -> None:
         """Have everything on the disk."""
-        self._each(lambda each: each.flush())
+        self._surely(lambda each: each.flush())
 
     def _image(self, tag: str, pixels: np.ndarray, step: int) -> None:
         self._each(lambda each: each.image(tag, pixels, step))
@@ -214,6 +214,15 @@ class RunWatch:
     def _each(self, tell: Callable[[RunLogger], None]) -> None:
         for each in self._loggers:
             tell(each)
+
+    def _surely(self, tell: Callable[[RunLogger], None]) -> None:
+        """The same, without those that fail, such as one whose server is gone."""
+        for each in list(self._loggers):
+            try:
+                tell(each)
+            except Exception as error:
+                logger.warning("%s is told nothing more: %s: %s", type(each).__name__, type(error).__name__, error)
+                self._loggers.remove(each)
 
 
 def rates_of(optimizer: Any) -> dict[str, float]:

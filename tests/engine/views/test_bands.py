@@ -11,7 +11,7 @@ from promptreid.engine.views.bands import bands_of, describe_bands, draw_bands
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.2, 0.1)
 NAMES = ("visible", "near_infrared", "thermal_infrared")
-COLOURS = ((200, 40, 90), (128, 128, 128), (20, 20, 20))
+COLOURS = ((200, 40, 90), (128, 131, 128), (20, 23, 20))  # no greys, which text has at its edges
 
 
 def normalised(colours: tuple[tuple[int, int, int], ...], samples: int = 4) -> ModalBatch:

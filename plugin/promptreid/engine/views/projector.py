@@ -82,7 +82,7 @@ def _choose(
 
 
 def choose_rows(pids: np.ndarray, most: int) -> np.ndarray:
-    """Rising indices of at most ``most`` samples, of so many identities that about twenty samples of each are shown.
+    """Rising indices of at most ``most`` samples: whole identities, or about twenty samples of each.
 
     Nothing is drawn at random, so that the same samples are seen at each evaluation.
 
@@ -93,7 +93,8 @@ def choose_rows(pids: np.ndarray, most: int) -> np.ndarray:
     if len(pids) <= most:
         return np.arange(len(pids))
     known = np.unique(pids)
-    count = max(1, min(len(known), most // _PER_IDENTITY))
+    each = min(_PER_IDENTITY, math.ceil(len(pids) / len(known)))
+    count = max(1, min(len(known), most // each))
     kept = known[np.linspace(0, len(known) - 1, count).astype(int)]
     rows = np.flatnonzero(np.isin(pids, kept))
     by_identity = rows[np.argsort(pids[rows], kind="stable")]
