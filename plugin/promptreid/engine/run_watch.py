@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,7 +143,7 @@ class RunWatch:
         self._batches = []
         with _told("histograms"):
             for tag, values in prompt_values(bare) if self.options.histograms else ():
-                self._each(lambda each, tag=tag, values=values: each.histogram(tag, values, epoch))
+                self._each(partial(_tell_histogram, tag=tag, values=values, step=epoch))
         with _told("the map of cosines"):
             found = cosine_map(method_of(bare).prompts(bare)) if self.options.cosines else None
             if found is not None:
@@ -153,8 +154,7 @@ class RunWatch:
             bands = bands_of(images, modalities, self.options.mean, self.options.std, self.options.images)
             title = f"epoch {epoch + 1}, batch {number}"
             self._image(f"Batches/{place}", draw_bands(bands, title), epoch)
-            text = describe_bands(bands, title)
-            self._each(lambda each, place=place, text=text: each.text(f"Batches/{place}", text, epoch))
+            self._each(partial(_tell_text, tag=f"Batches/{place}", text=describe_bands(bands, title), step=epoch))
 
     def tested(self, test: Tested, epoch: int, prefix: str = "") -> None:
         """After a test: curves, ranked lists, the projector.
@@ -223,6 +223,14 @@ class RunWatch:
             except Exception as error:
                 logger.warning("%s is told nothing more: %s: %s", type(each).__name__, type(error).__name__, error)
                 self._loggers.remove(each)
+
+
+def _tell_histogram(each: RunLogger, tag: str, values: np.ndarray, step: int) -> None:
+    each.histogram(tag, values, step)
+
+
+def _tell_text(each: RunLogger, tag: str, text: str, step: int) -> None:
+    each.text(tag, text, step)
 
 
 def rates_of(optimizer: Any) -> dict[str, float]:

@@ -50,7 +50,7 @@ class TensorBoardLogger(RunLogger):
 
     def histogram(self, tag: str, values: np.ndarray, step: int) -> None:
         """See the base class."""
-        self.writer.add_histogram(tag, values, step, bins=_BINS)  # type: ignore[arg-type]
+        self.writer.add_histogram(tag, values, step, bins=_BINS)
 
     def precision_recall(self, tag: str, curve: PrecisionRecall, step: int) -> None:
         """See the base class; TensorBoard's thresholds rise from "everything is accepted"."""

@@ -73,7 +73,9 @@ def draw_cosines(found: CosineMap, title: str = "") -> np.ndarray:
     write(pen, (MARGIN, MARGIN), title)
     for row, column in np.ndindex(count, count):
         corner = (left + column * cell, top + row * cell)
-        pen.rectangle((*corner, corner[0] + cell - 1, corner[1] + cell - 1), fill=colour_of(found.values[row, column]))
+        pen.rectangle(
+            (*corner, corner[0] + cell - 1, corner[1] + cell - 1), fill=colour_of(float(found.values[row, column]))
+        )
     _write_labels(pen, found, (left, top), cell, inner)
     _draw_scale(pen, (scale, top), max(side, 4 * LINE))
     return pixels_of(canvas)
