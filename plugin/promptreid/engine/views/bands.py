@@ -16,7 +16,7 @@ from promptreid.engine.views.canvas import GAP, LINE, MARGIN, blank, pixels_of, 
 from promptreid.evaluation.missing.conditions import SHORT_NAMES
 
 LONG_SIDE = 128
-"""Most pixels of the longer side of an image."""
+"""Pixels of the longer side of an image."""
 _MISSING = (200, 200, 200)
 _SLACK = 1e-3
 
@@ -104,7 +104,8 @@ def _band(name: str, images: Tensor, present: Tensor | None, undo: _Undo, most: 
 def draw_bands(bands: Sequence[Band], title: str = "") -> np.ndarray:
     """A row of images for each band, with its name and numbers beside it; (H, W, 3) uint8."""
     height, width = bands[0].size
-    share = min(1.0, LONG_SIDE / max(height, width))
+    share = LONG_SIDE / max(height, width)
+    resampling = Image.Resampling.NEAREST if share > 1 else Image.Resampling.BILINEAR
     height, width = max(1, round(share * height)), max(1, round(share * width))
     notes = [_notes(band) for band in bands]
     left = MARGIN + widest([line for lines in notes for line in lines]) + 2 * GAP
@@ -122,7 +123,7 @@ def draw_bands(bands: Sequence[Band], title: str = "") -> np.ndarray:
             if image is None:
                 pen.rectangle((*corner, corner[0] + width - 1, top + height - 1), fill=_MISSING)
             else:
-                canvas.paste(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR), corner)
+                canvas.paste(Image.fromarray(image).resize((width, height), resampling), corner)
     return pixels_of(canvas)
 
 

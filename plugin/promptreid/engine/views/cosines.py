@@ -69,7 +69,8 @@ def draw_cosines(found: CosineMap, title: str = "") -> np.ndarray:
     side = count * cell
     scale = left + side + 2 * MARGIN
     wide = max(scale + _BAR + GAP + widest(["-1.0"]), MARGIN + widest([title])) + MARGIN
-    canvas, pen = blank(wide, top + side + MARGIN)
+    height = max(side, 4 * LINE)  # the scale's
+    canvas, pen = blank(wide, top + height + MARGIN)
     write(pen, (MARGIN, MARGIN), title)
     for row, column in np.ndindex(count, count):
         corner = (left + column * cell, top + row * cell)
@@ -77,7 +78,7 @@ def draw_cosines(found: CosineMap, title: str = "") -> np.ndarray:
             (*corner, corner[0] + cell - 1, corner[1] + cell - 1), fill=colour_of(float(found.values[row, column]))
         )
     _write_labels(pen, found, (left, top), cell, inner)
-    _draw_scale(pen, (scale, top), max(side, 4 * LINE))
+    _draw_scale(pen, (scale, top), height)
     return pixels_of(canvas)
 
 
