@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from promptreid.compat import declare_torchvision_operators
+from promptreid.models.backbones.patches import embed_patches
 from promptreid.models.backbones.position_embedding import Grid, resample_positions, token_grid
 from promptreid.models.inputs import being_traced
 from promptreid.models.precision import at_least_float32, outside_inference_mode
@@ -158,7 +159,7 @@ class ClipTower(nn.Module):
         """Tokens before the first block, (B, 1 + N, D); see :class:`~promptreid.models.backbones.towers.Tower`."""
         visual = self.visual
         positions = self._positions(self.grid_of((images.shape[-2], images.shape[-1])))
-        patches = visual.conv1(images.to(visual.conv1.weight.dtype)).flatten(2).transpose(1, 2)
+        patches = embed_patches(visual.conv1, images.to(visual.conv1.weight.dtype)).flatten(2).transpose(1, 2)
         token = visual.class_embedding.to(patches.dtype).expand(images.shape[0], 1, -1)
         if side is not None:
             token = token + side.to(token.dtype)
