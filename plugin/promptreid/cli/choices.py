@@ -32,3 +32,6 @@ MIP_IMAGE_SIZE = (256, 128)
 
 TOWERS = ("mini_clip", "mini_vit")
 FIRST_SEED = 90_000
+
+PROJECTIONS = ("tsne", "umap", "pca")
+PICTURE_WIDTHS = ("column", "page")

@@ -26,6 +26,7 @@ VERBS = {
     "sweep": "sweep",
     "table": "table",
     "diagnose": "diagnose",
+    "show": "show",
     "check-data": "check_data",
     "render": "render",
     "pack": "pack",

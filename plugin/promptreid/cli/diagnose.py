@@ -1,6 +1,6 @@
-"""Measure MIP's prompts before and after training: promptreid diagnose log/run [KEY VALUE ...].
+"""Measure prompts before and after training: promptreid diagnose log/run [KEY VALUE ...].
 
-docs/mip.md, Diagnostics, says what the numbers mean.
+docs/mip.md and docs/dmpt.md, Diagnostics, say what the numbers mean.
 """
 
 from __future__ import annotations

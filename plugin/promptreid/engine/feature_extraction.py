@@ -155,6 +155,20 @@ def part_of(loader: Any, rows: np.ndarray) -> Any:
     )
 
 
+def distinct_splits(datasets: Mapping[str, Any]) -> tuple[str, ...]:
+    """``("query", "gallery")``, or ``("gallery",)`` where every query is a gallery image, too.
+
+    Args:
+        datasets: of the two, with records in ``data``.
+    """
+    keys = {split: {_files(record[0]) for record in dataset.data} for split, dataset in datasets.items()}
+    return ("gallery",) if keys["query"] <= keys["gallery"] else ("query", "gallery")
+
+
+def _files(path: Any) -> tuple[Any, ...]:
+    return tuple(path.paths.values()) if isinstance(path, PathBundle) else (path,)
+
+
 def scenes_of(dataset: Any) -> np.ndarray | None:
     """The scene of each image, if all have one."""
     paths = [record[0] for record in getattr(dataset, "data", ())]

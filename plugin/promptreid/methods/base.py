@@ -178,7 +178,7 @@ class Method:
         Raises:
             ValueError: the model has nothing to measure.
         """
-        raise ValueError(f"{type(model).__name__} has no prompts that are measured; choose one of mip_*")
+        raise ValueError(f"{type(model).__name__} has no prompts that are measured; choose one of mip_* or dmpt_*")
 
 
 NO_METHOD = Method()

@@ -48,6 +48,12 @@ class Slots(NamedTuple):
         return self.places is None and self.real is None
 
     @property
+    def samples(self) -> Tensor:
+        """The sample that each row belongs to, (n,)."""
+        places = torch.arange(self.present.numel(), device=self.present.device) if self.places is None else self.places
+        return places // self.present.shape[1]
+
+    @property
     def labels(self) -> Tensor:
         """The modality of each row, (n,); ``NO_IMAGE`` where it has no image."""
         return self.modality if self.real is None else self.modality.masked_fill(~self.real, NO_IMAGE)

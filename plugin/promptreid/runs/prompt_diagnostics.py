@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from promptreid.engine.checkpoints.random_state import seed_everything
+from promptreid.engine.feature_extraction import distinct_splits
 from promptreid.methods.base import NO_METHOD, method_named
 from promptreid.runs.build import build_model
 from promptreid.runs.load_trained import open_target, trained_engine
@@ -66,7 +67,7 @@ def diagnose_prompts(cfg: Any) -> PromptReport:
     datamanager, name = open_target(cfg)
     loaders = datamanager.test_loader[name]
     seed_everything(cfg.train.seed)
-    images = [loaders[split] for split in ("query", "gallery")]
+    images = [loaders[split] for split in distinct_splits({name: each.dataset for name, each in loaders.items()})]
     method = method_named(cfg.model.name) or NO_METHOD
     use_gpu = torch.cuda.is_available()
     fresh = build_model(cfg, datamanager, use_gpu).eval()

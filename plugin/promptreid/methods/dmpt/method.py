@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from promptreid.config.schema import Flat
 from promptreid.methods.base import DataFacts, Method
 from promptreid.methods.dmpt.build import build_dmpt
+from promptreid.methods.dmpt.diagnostics import diagnose
 from promptreid.methods.dmpt.keys import KEYS, RENAMED
 from promptreid.methods.dmpt.loss import DMPTLoss
 from promptreid.methods.dmpt.model import DMPT
@@ -121,6 +122,10 @@ class DMPTMethod(Method):
         parts = ("identity", "triplet", *(["alignment"] if model.alignment is not None else []))
         apart = model.options.classifier == "single" or (model.bind is not None and model.images_per_sample == 1)
         return not apart and all(criterion.weights[name] > 0 for name in parts)
+
+    def diagnose(self, model: Any, batches: Sequence[Any]) -> Any:
+        """See the base class."""
+        return diagnose(model, batches)
 
 
 def dmpt_options(cfg: Any) -> DMPTOptions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from promptreid.methods.dmpt.bind import PromptIBind
+from promptreid.methods.dmpt.inspection import families_of, image_features, inspect, without
 from promptreid.methods.dmpt.options import DMPTOptions, dmpt, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
 from promptreid.methods.dmpt.prefix_cache import PrefixCache, run_prefix
 from promptreid.methods.dmpt.semantic import SemanticPrompts
@@ -19,6 +20,7 @@ from promptreid.models.backbones.towers import Tower
 from promptreid.models.frozen import DTYPES, Frozen
 from promptreid.models.heads import BNNeck, identity_classifier
 from promptreid.models.inputs import being_traced
+from promptreid.models.inspection import ImageFeatures, Inspection
 from promptreid.models.outputs import PromptOutput, only
 from promptreid.models.precision import at_least_float32
 from promptreid.models.present_images import Slots, maps_of, size_of, slots_of
@@ -28,6 +30,7 @@ from promptreid.models.sie import SideInformation
 __all__ = ["DMPT", "DMPTOptions", "dmpt", "dmpt_s", "dmpt_s_bind", "dmpt_s_bind_m"]
 
 MODALITIES = ("visible", "near_infrared", "thermal_infrared")
+RunBlock = Callable[[int, Tensor, "int | None"], Tensor]
 
 
 class DMPT(KnowsModalities, nn.Module):
@@ -186,14 +189,41 @@ class DMPT(KnowsModalities, nn.Module):
         # The tower's own, without the digest beside it, which loading tuned weights writes to.
         return cache(slots.images, compute, tower.buffers()), blocks
 
-    def _encode(self, tokens: Tensor, done: int, slots: Slots, read: int = 1) -> tuple[Tensor, list[Tensor]]:
+    @property
+    def prompt_families(self) -> tuple[str, ...]:
+        """``semantic``, ``words`` and ``bind``, what of them it has."""
+        return families_of(self)
+
+    def inspect(self, inputs: Tensor | Mapping[str, Tensor], rows: str = "prompts") -> Inspection:
+        """Attention, exchange and prompts; see :func:`promptreid.methods.dmpt.inspection.inspect`."""
+        return inspect(self, inputs, rows)
+
+    def without(self, families: Collection[str]) -> DMPT:
+        """The same weights without some prompts; see :func:`promptreid.methods.dmpt.inspection.without`."""
+        other: DMPT = without(self, families)
+        return other
+
+    def image_features(self, inputs: Tensor | Mapping[str, Tensor]) -> ImageFeatures:
+        """The features f^m of the images; see :class:`~promptreid.models.inspection.Inspectable`."""
+        return image_features(self, inputs)
+
+    def _encode(
+        self, tokens: Tensor, done: int, slots: Slots, read: int = 1, apply: RunBlock | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
         """The blocks after the first ``done``, with prompts (P3, B5), on tokens (n, 1 + N, D).
+
+        Args:
+            tokens: After these blocks.
+            done: How many blocks they have been through.
+            slots: Where the images stand.
+            read: How many tokens are wanted.
+            apply: Runs the blocks and may watch them; the tower's ``run`` otherwise.
 
         Returns:
             The first ``read`` tokens, the class token before all others, and the bind prompts.
         """
         tower, plan, bind = self.tower, self.plan, self.bind
-        run = recomputed(tower.run, self.checkpoint_blocks)
+        run = recomputed(apply or tower.run, self.checkpoint_blocks)
         base = tokens.shape[1]  # in front; behind them modality prompts, bind prompts, semantic prompts
         semantic: Tensor | None = None
         bound: list[Tensor] = []

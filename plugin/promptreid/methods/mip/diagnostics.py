@@ -1,4 +1,4 @@
-"""Whether MIP's prompts do their work: measures with one value per prompted layer, without gradients.
+"""Whether prompts do their work: measures with one value per prompted layer, without gradients.
 
 A value is NaN where the batch leaves it undefined, or where the prompts hold a NaN.
 """
@@ -159,6 +159,58 @@ def nearest_mean_accuracy(
     if unknown:
         raise ValueError(f"identities {unknown[:3]} have no known image to be compared with")
     return [_nearest_mean(a, known_pids, b, pids) for a, b in zip(known, prompts, strict=True)]
+
+
+@torch.no_grad()
+def accuracy_within(layers: Sequence[Tensor], pids: Tensor, modality: Tensor) -> list[float]:
+    """:func:`nearest_mean_accuracy` within each modality, mean over these.
+
+    Every second image of an identity in a modality is compared with the means of the others.
+
+    Args:
+        layers: Prompts of each layer, (n, j, D) of n images.
+        pids: Of the images, (n,).
+        modality: Likewise.
+    """
+    accuracies = []
+    for kind in modality.unique():
+        rows = (modality == kind).nonzero().squeeze(1)
+        # Numbers of an identity's images from 0: the even ones are known, the odd ones are to be recognised.
+        numbers = (pids[rows][:, None] == pids[rows]).tril(-1).sum(dim=1)
+        known, held_out = rows[numbers % 2 == 0], rows[numbers % 2 == 1]
+        accuracies.append(_accuracy(layers, pids, known, held_out))
+    return _mean(accuracies, len(layers))
+
+
+@torch.no_grad()
+def accuracy_across(layers: Sequence[Tensor], pids: Tensor, modality: Tensor) -> list[float]:
+    """The same of a modality's images against the means of another one, mean over ordered pairs of modalities.
+
+    Identities that lack one are left out. nan where there is a single modality.
+    """
+    accuracies = []
+    kinds = modality.unique().tolist()
+    for one in kinds:
+        for other in kinds:
+            known = (modality == one).nonzero().squeeze(1)
+            held_out = ((modality == other) & torch.isin(pids, pids[known])).nonzero().squeeze(1)
+            if one != other:
+                accuracies.append(_accuracy(layers, pids, known, held_out))
+    return _mean(accuracies, len(layers))
+
+
+def _accuracy(layers: Sequence[Tensor], pids: Tensor, known: Tensor, held_out: Tensor) -> list[float]:
+    if not len(held_out):
+        return [math.nan] * len(layers)
+    return nearest_mean_accuracy(
+        [layer[known] for layer in layers], pids[known], [layer[held_out] for layer in layers], pids[held_out]
+    )
+
+
+def _mean(accuracies: Sequence[Sequence[float]], layers: int) -> list[float]:
+    if not accuracies:
+        return [math.nan] * layers
+    return [sum(values) / len(values) for values in zip(*accuracies, strict=True)]
 
 
 def _nearest_mean(known: Tensor, known_pids: Tensor, prompts: Tensor, pids: Tensor) -> float:

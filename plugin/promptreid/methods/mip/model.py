@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from promptreid.methods.mip.inspection import families_of, image_features, inspect, without
 from promptreid.methods.mip.options import MIPOptions, mip_paper, mip_release
 from promptreid.methods.mip.prompts import InstancePromptGenerator, ModalityPrompts
 from promptreid.methods.mip.variants import ModalityBNNeck, PromptAdapter, PromptBank
@@ -23,6 +24,7 @@ from promptreid.models.backbones.position_embedding import Grid
 from promptreid.models.backbones.vit import Backbone
 from promptreid.models.backbones.vit_by_name import create_body
 from promptreid.models.heads import BNNeck, GlobalHead, JigsawHead, PromptHead, check_jigsaw, identity_classifier
+from promptreid.models.inspection import ImageFeatures, Inspection
 from promptreid.models.outputs import PromptOutput, only
 from promptreid.models.precision import at_least_float32, outside_inference_mode
 from promptreid.models.present_images import Slots, maps_of, size_of, slots_of
@@ -216,12 +218,32 @@ class MIP(KnowsModalities, nn.Module):
         tokens, generated = self._trunk(images, modality, camera)
         return self.head(tokens), generated
 
-    def _trunk(self, images: Tensor, modality: Tensor, camera: Tensor) -> tuple[Tensor, list[Context]]:
-        """All tokens before the heads, (B, 1 + N, D), and the instance prompts."""
+    @property
+    def prompt_families(self) -> tuple[str, ...]:
+        """``modality`` and ``instance``, what of them it has."""
+        return families_of(self)
+
+    def inspect(self, inputs: Tensor | Mapping[str, Tensor], rows: str = "prompts") -> Inspection:
+        """Attention and prompts; see :func:`promptreid.methods.mip.inspection.inspect`."""
+        return inspect(self, inputs, rows)
+
+    def without(self, families: Collection[str]) -> MIP:
+        """The same weights without some prompts; see :class:`~promptreid.models.inspection.Inspectable`."""
+        other: MIP = without(self, families)
+        return other
+
+    def image_features(self, inputs: Tensor | Mapping[str, Tensor]) -> ImageFeatures:
+        """The images' parts of the descriptor; see :class:`~promptreid.models.inspection.Inspectable`."""
+        return image_features(self, inputs)
+
+    def _trunk(
+        self, images: Tensor, modality: Tensor, camera: Tensor, apply: BlockFunction | None = None
+    ) -> tuple[Tensor, list[Context]]:
+        """All tokens before the heads, (B, 1 + N, D), and the instance prompts; ``apply`` may watch the blocks."""
         tokens = self.backbone.embed(images, self._side(modality, camera))
         chosen = self._chosen(modality)
         generated: list[Context] = []
-        run = recomputed(self.apply_block, self.checkpoint_blocks)
+        run = recomputed(apply or self.apply_block, self.checkpoint_blocks)
         for layer, block in enumerate(self.backbone.blocks):
             context = chosen[layer : layer + 1]
             if self.instance_prompts is not None and layer < self.instance_depth:

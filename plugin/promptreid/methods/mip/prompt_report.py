@@ -12,12 +12,13 @@ from torch import Tensor
 
 from promptreid.methods.base import Finding, StepReport
 from promptreid.methods.mip.diagnostics import (
+    accuracy_across,
+    accuracy_within,
     identity_variance_ratio,
     instance_prompt_spread,
     modality_prompt_cosine,
     modality_prompt_distance,
     modality_prompts_of,
-    nearest_mean_accuracy,
     prompt_accuracy,
     relative_spread,
 )
@@ -152,44 +153,7 @@ def diagnose(model: Any, batches: Sequence[Any]) -> tuple[PromptMeasures, int]:
         distance=modality_prompt_distance(model),
         spread=relative_spread(layers),
         ratio=identity_variance_ratio(layers, pids),
-        within=_within(layers, pids, modality),
-        across=_across(layers, pids, modality),
+        within=accuracy_within(layers, pids, modality),
+        across=accuracy_across(layers, pids, modality),
     )
     return measures, len(pids.unique())
-
-
-def _within(layers: Sequence[Tensor], pids: Tensor, modality: Tensor) -> list[float]:
-    """Mean over modalities."""
-    accuracies = []
-    for kind in modality.unique():
-        rows = (modality == kind).nonzero().squeeze(1)
-        # Numbers of an identity's images from 0: the even ones are known, the odd ones are to be recognised.
-        numbers = (pids[rows][:, None] == pids[rows]).tril(-1).sum(dim=1)
-        known, held_out = rows[numbers % 2 == 0], rows[numbers % 2 == 1]
-        accuracies.append(_accuracy(layers, pids, known, held_out))
-    return _mean(accuracies)
-
-
-def _across(layers: Sequence[Tensor], pids: Tensor, modality: Tensor) -> list[float]:
-    """Mean over ordered pairs of modalities; identities that lack one are left out."""
-    accuracies = []
-    kinds = modality.unique().tolist()
-    for one in kinds:
-        for other in kinds:
-            known = (modality == one).nonzero().squeeze(1)
-            held_out = ((modality == other) & torch.isin(pids, pids[known])).nonzero().squeeze(1)
-            if one != other:
-                accuracies.append(_accuracy(layers, pids, known, held_out))
-    return _mean(accuracies)
-
-
-def _accuracy(layers: Sequence[Tensor], pids: Tensor, known: Tensor, held_out: Tensor) -> list[float]:
-    if not len(held_out):
-        return [math.nan] * len(layers)
-    return nearest_mean_accuracy(
-        [layer[known] for layer in layers], pids[known], [layer[held_out] for layer in layers], pids[held_out]
-    )
-
-
-def _mean(accuracies: Sequence[Sequence[float]]) -> list[float]:
-    return [sum(values) / len(values) for values in zip(*accuracies, strict=True)]

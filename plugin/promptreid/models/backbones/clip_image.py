@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from promptreid.compat import declare_torchvision_operators
+from promptreid.models.backbones.attention import residual_attention
 from promptreid.models.backbones.patches import embed_patches
 from promptreid.models.backbones.position_embedding import Grid, resample_positions, token_grid
 from promptreid.models.inputs import being_traced
@@ -168,6 +169,10 @@ class ClipTower(nn.Module):
     def run(self, layer: int, tokens: Tensor, reads: int | None = None) -> Tensor:
         """Block number ``layer``; see :class:`~promptreid.models.backbones.towers.Tower`."""
         return residual_block(self.visual.transformer.resblocks[layer], tokens, reads)
+
+    def attention(self, layer: int, tokens: Tensor) -> Tensor:
+        """Of block number ``layer``; see :class:`~promptreid.models.backbones.towers.Tower`."""
+        return residual_attention(self.visual.transformer.resblocks[layer], tokens)
 
     def read(self, tokens: Tensor) -> Tensor:
         """The class token after the final norm and the projection, (B, D_out), at least float32."""

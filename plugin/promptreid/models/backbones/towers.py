@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from promptreid.models.backbones.attention import block_attention
 from promptreid.models.backbones.partial_block import Context, context_block
 from promptreid.models.backbones.position_embedding import Grid
 from promptreid.models.backbones.vit import Backbone
@@ -45,6 +46,9 @@ class Tower(Protocol):
     def run(self, layer: int, tokens: Tensor, reads: int | None = None) -> Tensor:
         """Block number ``layer``, from 0, on tokens (B, n, D): the outputs of the first ``reads``, or of all."""
 
+    def attention(self, layer: int, tokens: Tensor) -> Tensor:
+        """The probabilities of block number ``layer``, from 0, on tokens (B, n, D): (B, heads, n, n); slow."""
+
     def read(self, tokens: Tensor) -> Tensor:
         """The feature (B, D_out) in the class token, which is the first of (B, n, D)."""
 
@@ -82,6 +86,10 @@ class TimmTower(nn.Module):
         reads = tokens.shape[1] if reads is None else reads
         context = [Context(tokens[:, reads:])] if reads < tokens.shape[1] else []
         return context_block(self.trunk.blocks[layer], tokens[:, :reads], context)
+
+    def attention(self, layer: int, tokens: Tensor) -> Tensor:
+        """See :class:`Tower`."""
+        return block_attention(self.trunk.blocks[layer], tokens)
 
     def read(self, tokens: Tensor) -> Tensor:
         """See :class:`Tower`; at least float32."""
