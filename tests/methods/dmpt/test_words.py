@@ -7,15 +7,9 @@ from dmpt_models import TOWER
 from torch import nn
 
 from promptreid.methods.dmpt.alignment import ContextAlignment, TextAlignment
+from promptreid.methods.dmpt.modality_prompts import FreeModalityPrompts, WordPrompts
 from promptreid.methods.dmpt.semantic import SemanticPrompts
-from promptreid.methods.dmpt.words import (
-    FreeModalityPrompts,
-    TextConstant,
-    WordPrompts,
-    phrases_of,
-    sentence_of,
-    word_constants,
-)
+from promptreid.methods.dmpt.words import TextConstant, phrases_of, sentence_of, word_constants
 from promptreid.models.backbones.clip_image import clip_config, import_open_clip
 from promptreid.models.backbones.clip_text import ClipText, create_text
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from promptreid.methods.dmpt.keys import KEYS, RENAMED
 from promptreid.methods.dmpt.loss import DMPTLoss
 from promptreid.methods.dmpt.model import DMPT
 from promptreid.methods.dmpt.options import DMPTOptions, dmpt, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
+from promptreid.methods.dmpt.patch_init import start_from_patches
 from promptreid.methods.dmpt.prefix_cache import PrefixCache
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ class DMPTMethod(Method):
             alignment_weight=loss.weight_alignment if model.options.alignment else 0.0,
             label_smoothing=loss.label_smoothing,
             margin=loss.margin or None,
+            alignment_of=model.options.alignment_of,
+            alignment_symmetric=model.options.alignment_symmetric,
         )
 
     def contradictions(self, flat: Flat) -> Iterator[str]:
@@ -94,6 +97,11 @@ class DMPTMethod(Method):
         """See the base class."""
         if cfg.dmpt.prefix_cache:
             cache_prefix(model, cfg, use_gpu)
+
+    def start(self, model: Any, cfg: Any, samples: Callable[[int], Any]) -> None:
+        """See the base class: prompts may start as patch tokens."""
+        if cfg.dmpt.prompt_init == "patches":
+            start_from_patches(model, samples(cfg.train.batch_size), cfg.train.seed)
 
     def every_step_uses_all(self, model: Any, criterion: Any) -> bool:
         """It is certain where all parts of the loss count, but for two cases.
