@@ -205,3 +205,57 @@ def test_a_timm_tower_shapes_its_attention_as_clips_does():
     opened = tower.run(0, tokens, 3, Shaping(6, torch.tensor(0.5)))
     assert torch.allclose(opened, tower.run(0, tokens, 9, Shaping(6, torch.tensor(0.5)))[:, :3], atol=1e-6)
     assert not torch.allclose(opened, closed[:, :3], atol=1e-4)
+
+
+MANY = {
+    "bind_direction": "medium", "bind_keys": "all", "bind_residual": True, "word_offsets": True, "word_content": 2,
+    "prompt_attention": "apart", "attention_temperature": True, "prompt_gates": True,
+}  # fmt: skip
+BLOCKS = {"word_deep": True, "word_source": "layers", "word_maps": "low_rank", "bind_keys": "all"}
+
+
+@pytest.mark.parametrize("options", [MANY, BLOCKS], ids=["many", "blocks"])
+@torch.no_grad()
+def test_exported_and_compiled_descriptors_are_the_plain_ones(options):
+    model, batch = awake(tiny_dmpt(**options)).eval(), triples()
+    batch["present"] = PRESENT
+    expected = model(batch)
+    size = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(model, (batch,), dynamic_shapes=({key: {0: size} for key in batch},)).module()
+    few = {key: value[1:3] for key, value in batch.items()}
+    torch.testing.assert_close(program(batch), expected, atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(program(few), expected[1:3], atol=2e-5, rtol=1e-4)
+
+
+def test_a_compiled_training_is_the_same():
+    options = {**MANY, "alignment_of": "identity", "context_words": 2, "alignment_symmetric": True}
+    batch = triples()
+    batch["present"] = PRESENT
+    plain, compiled = (awake(tiny_dmpt(**options)) for _ in range(2))
+    compiled.compile(backend="eager")
+    losses = [loss_of(model, batch) for model in (plain, compiled)]
+    torch.testing.assert_close(losses[1], losses[0], atol=2e-5, rtol=1e-4)
+    for loss in losses:
+        loss.backward()
+    for (name, one), other in zip(plain.named_parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad, atol=1e-4, rtol=1e-3, msg=lambda m, name=name: f"{name}: {m}")
+    torch._dynamo.reset()
+
+
+def test_recomputed_blocks_give_the_same_gradients():
+    plain, saving = (awake(tiny_dmpt(**MANY)) for _ in range(2))
+    saving.checkpoint_blocks = True
+    for model in (plain, saving):
+        loss_of(model, triples()).backward()
+    for one, other in zip(plain.parameters(), saving.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad)
+
+
+def test_low_precision():
+    for options in (MANY, {**BLOCKS, "alignment_on": "modality_prompts"}):
+        model = awake(tiny_dmpt(frozen_dtype="bfloat16", **options))
+        with torch.autocast("cpu", torch.bfloat16):
+            loss_of(model, triples()).backward()
+        assert {p.grad.dtype for p in model.parameters() if p.grad is not None} == {torch.float32}
+        half, full = model.eval()(triples()), awake(tiny_dmpt(**options)).eval()(triples())
+        assert torch.nn.functional.cosine_similarity(half, full).min() > 0.98

@@ -7,9 +7,9 @@ from dmpt_models import TOWER
 from torch import nn
 
 from promptreid.methods.dmpt.alignment import ContextAlignment, TextAlignment
-from promptreid.methods.dmpt.modality_prompts import FreeModalityPrompts, WordPrompts
+from promptreid.methods.dmpt.modality_prompts import BlockWordPrompts, FreeModalityPrompts, WordPrompts
 from promptreid.methods.dmpt.semantic import SemanticPrompts
-from promptreid.methods.dmpt.words import TextConstant, phrases_of, sentence_of, word_constants
+from promptreid.methods.dmpt.words import TextConstant, phrases_of, sentence_of, text_layers, word_constants
 from promptreid.models.backbones.clip_image import clip_config, import_open_clip
 from promptreid.models.backbones.clip_text import ClipText, create_text
 
@@ -177,3 +177,60 @@ def test_only_the_context_learns():
     assert list(alignment.state_dict()) == ["context", "text.digest"]
     with pytest.raises(ValueError, match="text_from_state=False"):
         ContextAlignment(None, PHRASES, "person", 3, 16)(torch.randn(4, 24))
+
+
+@torch.no_grad()
+def test_the_end_of_the_text_and_the_states_between_layers(text):
+    end = word_constants(text, PHRASES, "person", 4, "end")
+    layers = word_constants(text, PHRASES, "person", 4, "layers", (0, 2, 1))
+    assert end.shape == (3, 1, 16) and layers.shape == (3, 3, 4, 16)
+    for phrase, at_end, of_layers in zip(PHRASES, end, layers, strict=True):
+        tokens = text.tokenise([sentence_of(phrase, "person")])
+        place = int(tokens.argmax())
+        assert torch.allclose(at_end[0], text.states(tokens)[0, place], atol=1e-6)
+        states = [text.text.token_embedding(tokens) + text.text.positional_embedding]
+        for block in text.text.transformer.resblocks:
+            states.append(block(states[-1], attn_mask=text.text.attn_mask))
+        for row, layer in zip(of_layers, (0, 2, 1), strict=True):
+            normal = F.layer_norm(states[layer][0], (16,))
+            assert torch.allclose(row[0], normal[2], atol=1e-5), "the first word piece, behind start and article"
+            pieces = len(text.pieces(phrase))
+            assert torch.allclose(row[pieces - 1], normal[1 + pieces], atol=1e-5)
+            assert torch.allclose(row[3], normal[place if pieces < 4 else 5], atol=1e-5)
+
+
+def test_text_layers_go_with_blocks_by_their_share_of_the_depth():
+    assert text_layers(range(1, 13), 12, 12) == list(range(12))
+    assert text_layers([1, 4, 6], 6, 4) == [0, 2, 3]
+    assert text_layers([2, 3, 4], 4, 2) == [0, 1, 2]
+
+
+def test_prompts_of_each_block():
+    torch.manual_seed(0)
+    constant, modality = torch.randn(3, 5, 4, 16), torch.tensor([2, 0, 2])
+    shared = BlockWordPrompts(TextConstant(constant), 5, 4, 32)
+    assert torch.allclose(shared(modality, 3)[0], shared.mapping(constant[2, 3]), atol=1e-6)
+    each = BlockWordPrompts(TextConstant(constant[:, 0]), 5, 4, 32, maps="each")
+    assert torch.allclose(each(modality, 3)[1], each.mapping[3](constant[0, 0]), atol=1e-6)
+    assert not torch.allclose(each(modality, 3), each(modality, 4), atol=1e-3)
+    changed = BlockWordPrompts(TextConstant(constant[:, 0]), 5, 4, 32, maps="low_rank", rank=2)
+    assert torch.equal(changed(modality, 1), changed(modality, 4)), "zero at the start"
+    down, up = changed.changes[1]
+    nn.init.normal_(up.weight)
+    expected = changed.mapping(constant[2, 0]) + constant[2, 0] @ down.weight.T @ up.weight.T
+    assert torch.allclose(changed(modality, 1)[0], expected, atol=1e-5)
+    for prompts in (shared, each, changed):
+        assert torch.allclose(prompts.folded()(modality, 2), prompts(modality, 2), atol=1e-6)
+
+
+def test_offsets_and_sizes():
+    torch.manual_seed(0)
+    constant = torch.randn(3, 1, 16).expand(3, 4, 16)
+    prompts = WordPrompts(TextConstant(constant), 4, 32, std=0.02, offset_std=0.1)
+    given = prompts(torch.tensor([1]))[0]
+    assert torch.allclose(given.std(dim=1, correction=0), torch.full((4,), 0.02), atol=1e-6)
+    assert len({tuple(row.tolist()) for row in given}) == 4, "offsets tell copies apart"
+    plain = prompts.mapping(constant[1] + prompts.offsets)
+    assert torch.allclose(F.cosine_similarity(given, plain), torch.ones(4), atol=1e-5)
+    given.square().sum().backward()
+    assert torch.allclose(prompts.folded()(torch.tensor([1])), prompts(torch.tensor([1])), atol=1e-7)

@@ -107,13 +107,13 @@ class DMPTMethod(Method):
         """It is certain where all parts of the loss count, but for two cases.
 
         The exchange between modalities learns nothing where samples are single images, nor do the BNNeck and classifier
-        of a modality from a batch without images of it.
+        of a modality from a batch without images of it. Gates of carried prompts may have none to act on.
         """
         if not isinstance(criterion, DMPTLoss):
             return False
         parts = ("identity", "triplet", *(["alignment"] if model.alignment is not None else []))
         apart = model.options.classifier == "single" or (model.bind is not None and model.images_per_sample == 1)
-        return not apart and all(criterion.weights[name] > 0 for name in parts)
+        return not apart and model.carry_gates is None and all(criterion.weights[name] > 0 for name in parts)
 
 
 def dmpt_options(cfg: Any) -> DMPTOptions:

@@ -94,7 +94,8 @@ class DMPTOptions:
         alignment_on: Which feature is compared with them: that of the ``class`` token, or the mean output of the
             ``modality_prompts``, so that the descriptor need not tell the modality.
         alignment_symmetric: The mean of the contrast among the sentences and that among the batch's images.
-        context_words: Learned words before each sentence (CoOp); 0 for the fixed sentences that are *stated*.
+        context_words: Learned words before each sentence (CoOp), or in place of each identity; 0 for fixed sentences. A
+            review of the paper has fixed ones; its own figure 2 lists text prompts among what is tuned.
         temperature: tau of that loss; 0.01 is CLIP's own, frozen.
         prompt_std: Standard deviation of the prompts' normal initialisation; 0.02 as usual for tokens.
         prompt_init: ``normal``; or ``patches``: semantic prompts, and modality prompts without words, start as patch
