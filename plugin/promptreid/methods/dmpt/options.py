@@ -53,7 +53,7 @@ class DMPTOptions:
             all M prompts. ``layers`` are the states that the text layers have between them, W_{l-1} for block l
             (*stated* is the recursion W_{l+1} = T_l(W_l)); it needs ``word_deep``.
         word_mapping: P (*stated* to be a mapping network): ``mlp`` has a hidden layer, ``linear`` has none. See
-            :class:`~promptreid.methods.dmpt.words.WordPrompts` for the count of parameters that decided.
+            :class:`~promptreid.methods.dmpt.modality_prompts.WordPrompts` for the count of parameters that decided.
         word_offsets: A learned vector per slot is added to a^m before P, since a phrase of fewer than M word pieces is
             filled up with copies of one state, which stay copies through all blocks; N(0, prompt_std).
         word_deep: Each prompted block gets modality prompts of its own, as MaPLe has it, in the place of the outputs of
