@@ -22,7 +22,7 @@ def slow_twin(logits: torch.Tensor, targets: list[int]) -> float:
 def test_symmetric_is_the_mean_of_both_contrasts(targets: list[int]) -> None:
     logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.double, requires_grad=True)
     loss = ModalityTextLoss(symmetric=True)(logits, torch.tensor(targets))
-    assert float(loss) == pytest.approx(slow_twin(logits.detach(), targets))
+    assert float(loss.detach()) == pytest.approx(slow_twin(logits.detach(), targets))
     loss.backward()
     assert logits.grad is not None and logits.grad.isfinite().all()
     for row, target in enumerate(targets):

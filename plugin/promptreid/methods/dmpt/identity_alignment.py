@@ -62,8 +62,8 @@ class IdentityAlignment(nn.Module):
             words = " ".join([*[_PLACE] * length, object_name])
             tokens = text.tokenise([sentence_of(phrase, words) for phrase in phrases])
             self.register_buffer("tokens", tokens[:, : int(tokens.argmax(dim=1).max()) + 1], persistent=False)
-            piece = text.pieces(_PLACE)[0]
-            self.places = [row.tolist().index(piece) for row in tokens]
+            behind = len(text.pieces(object_name)) + length
+            self.places = [int(end) - behind for end in tokens.argmax(dim=1)]
 
     def forward(self, features: Tensor, modality: Tensor) -> Tensor:
         """Features (n, D_out) of images of modality (n,) to logits (n, identities).

@@ -71,7 +71,7 @@ class WordPrompts(nn.Module):
         """
         return rows_of(self._prompts(number), modality)
 
-    def folded(self) -> FreeModalityPrompts:
+    def folded(self) -> nn.Module:
         """The prompts as they are after the mapping, without the text's numbers and the network behind them."""
         prompts = self._prompts()
         modalities, length, dim = prompts.shape
@@ -138,7 +138,7 @@ class BlockWordPrompts(WordPrompts):
         elif maps == "low_rank":
             self.changes = nn.ModuleList(_low_rank(inner, outer, rank) for _ in range(blocks))
 
-    def folded(self) -> FreeBlockPrompts:
+    def folded(self) -> nn.Module:
         """The prompts of all blocks as they are after the mapping."""
         prompts = torch.stack([self._prompts(number) for number in range(self.blocks)])
         table = FreeBlockPrompts(*prompts.shape)
@@ -156,10 +156,10 @@ class BlockWordPrompts(WordPrompts):
 
 
 def _low_rank(inner: int, outer: int, rank: int) -> nn.Sequential:
-    change = nn.Sequential(nn.Linear(inner, rank, bias=False), nn.Linear(rank, outer, bias=False))
-    nn.init.xavier_uniform_(change[0].weight)
-    nn.init.zeros_(change[1].weight)
-    return change
+    down, up = nn.Linear(inner, rank, bias=False), nn.Linear(rank, outer, bias=False)
+    nn.init.xavier_uniform_(down.weight)
+    nn.init.zeros_(up.weight)
+    return nn.Sequential(down, up)
 
 
 class FreeModalityPrompts(nn.Module):

@@ -33,10 +33,8 @@ def start_from_patches(model: Any, samples: Tensor | Mapping[str, Tensor], seed:
         or clusters such tokens.
     """
     device = next(model.parameters()).device
-    batch = {name: value.to(device) for name, value in samples.items()} if isinstance(samples, Mapping) else samples
-    slots = slots_of(
-        batch if isinstance(batch, dict) else samples.to(device), model.modalities, model.images_per_sample
-    )
+    moved = samples.to(device) if isinstance(samples, Tensor) else {name: v.to(device) for name, v in samples.items()}
+    slots = slots_of(moved, model.modalities, model.images_per_sample)
     generator = torch.Generator().manual_seed(seed)
     plan, semantic = model.plan, model.semantic_prompts
     tokens = model.tower.embed(slots.images)
