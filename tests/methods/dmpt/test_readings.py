@@ -199,7 +199,7 @@ MANY = {
     "bind_direction": "medium", "bind_keys": "all", "bind_residual": True, "word_offsets": True, "word_content": 2,
     "prompt_attention": "apart", "attention_temperature": True, "prompt_gates": True,
 }  # fmt: skip
-SHORT = {**TOWER, "vision_cfg": {**TOWER["vision_cfg"], "layers": 3}}
+SHORT = {**TOWER, "vision_cfg": {**TOWER["vision_cfg"], "layers": 2}}
 BLOCKS = {"word_deep": True, "word_source": "layers", "word_maps": "low_rank", "bind_keys": "all"}
 
 

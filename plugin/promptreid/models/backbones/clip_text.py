@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -131,7 +132,9 @@ class ClipText(nn.Module):
         return F.normalize(pooled, dim=-1)
 
 
+@cache
 def _tokenizer(length: int) -> Any:
+    """CLIP's, whose table of word pieces takes longer to read than a small tower to make."""
     import_open_clip()
     from open_clip.tokenizer import SimpleTokenizer
 
