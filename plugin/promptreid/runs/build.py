@@ -10,7 +10,9 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
+from torch.utils.data import default_collate
 
 from promptreid import host
 from promptreid.config import dump_config
@@ -23,6 +25,7 @@ from promptreid.config.kwargs import (
     step_kwargs,
     watch_kwargs,
 )
+from promptreid.data.augmentations import random_state_of
 from promptreid.data.manager import ModalDataManager
 from promptreid.data.transforms import Augmentation
 from promptreid.engine.checkpoints.best_weights import SelectionOptions
@@ -139,6 +142,21 @@ def compile_model(model: nn.Module, backend: str | Callable[..., Any] = "inducto
     if backend == "inductor" and not any(shutil.which(name) for name in compilers):
         raise ValueError("train.compile needs a C++ compiler: install g++, or set train.compile False")
     model.compile(backend=backend)
+
+
+def start_from_data(model: nn.Module, cfg: Any, datamanager: Any) -> None:
+    """Let a method give a model first values from its training data; see :meth:`Method.start`."""
+    method = method_named(cfg.model.name)
+    if method is not None:
+        method.start(model, cfg, partial(training_samples, datamanager, cfg.train.seed))
+
+
+def training_samples(datamanager: Any, seed: int, count: int) -> Any:
+    """A batch of ``count`` training samples, or of all if there are fewer, drawn and augmented by ``seed``."""
+    dataset = datamanager.train_loader.dataset
+    with random_state_of(seed):
+        chosen = torch.randperm(len(dataset))[:count].tolist()
+        return default_collate([dataset[index]["img"] for index in chosen])
 
 
 def checkpoint_blocks(model: Any) -> None:

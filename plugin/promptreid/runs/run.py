@@ -24,7 +24,7 @@ from promptreid.engine.distributed.process_group import barrier, first_does, pro
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.evaluation.results import Results
 from promptreid.files import FolderInUse, user_of, write_text
-from promptreid.runs.build import build_datamanager, build_engine, build_model
+from promptreid.runs.build import build_datamanager, build_engine, build_model, start_from_data
 from promptreid.runs.run_log import RunLog, run_log
 
 logger = logging.getLogger(__name__)
@@ -151,6 +151,8 @@ def _loaded_engine(cfg: Any, folder: RunFolder, eval_only: bool, source: Path | 
     seed_everything(cfg.train.seed)
     datamanager = build_datamanager(cfg, use_gpu, trained_data(cfg) if eval_only else None)
     model = _build_initial_model(cfg, datamanager, use_gpu, weights_follow=eval_only or source is not None)
+    if not eval_only and source is None:
+        start_from_data(model, cfg, datamanager)
     engine = build_engine(cfg, datamanager, model, use_gpu)
     engine.check_protocols()
     if not eval_only:

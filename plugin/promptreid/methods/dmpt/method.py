@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from promptreid.methods.dmpt.keys import KEYS, RENAMED
 from promptreid.methods.dmpt.loss import DMPTLoss
 from promptreid.methods.dmpt.model import DMPT
 from promptreid.methods.dmpt.options import DMPTOptions, dmpt, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
+from promptreid.methods.dmpt.patch_init import start_from_patches
 from promptreid.methods.dmpt.prefix_cache import PrefixCache
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,8 @@ class DMPTMethod(Method):
             alignment_weight=loss.weight_alignment if model.options.alignment else 0.0,
             label_smoothing=loss.label_smoothing,
             margin=loss.margin or None,
+            alignment_of=model.options.alignment_of,
+            alignment_symmetric=model.options.alignment_symmetric,
         )
 
     def contradictions(self, flat: Flat) -> Iterator[str]:
@@ -111,17 +114,22 @@ class DMPTMethod(Method):
             found["bind"] = {"all": model.bind.prompts}
         return found
 
+    def start(self, model: Any, cfg: Any, samples: Callable[[int], Any]) -> None:
+        """See the base class: prompts may start as patch tokens."""
+        if cfg.dmpt.prompt_init == "patches":
+            start_from_patches(model, samples(cfg.train.batch_size), cfg.train.seed)
+
     def every_step_uses_all(self, model: Any, criterion: Any) -> bool:
         """It is certain where all parts of the loss count, but for two cases.
 
         The exchange between modalities learns nothing where samples are single images, nor do the BNNeck and classifier
-        of a modality from a batch without images of it.
+        of a modality from a batch without images of it. Gates of carried prompts may have none to act on.
         """
         if not isinstance(criterion, DMPTLoss):
             return False
         parts = ("identity", "triplet", *(["alignment"] if model.alignment is not None else []))
         apart = model.options.classifier == "single" or (model.bind is not None and model.images_per_sample == 1)
-        return not apart and all(criterion.weights[name] > 0 for name in parts)
+        return not apart and model.carry_gates is None and all(criterion.weights[name] > 0 for name in parts)
 
     def diagnose(self, model: Any, batches: Sequence[Any]) -> Any:
         """See the base class."""
