@@ -18,6 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 from promptreid.engine.batch_loss import OUTPUTS, criterion_loss, host_loss
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.best_weights import SelectionOptions
+from promptreid.engine.checkpoints.loader_workers import WorkerDied
 from promptreid.engine.checkpoints.position import Position
 from promptreid.engine.checkpoints.provenance import data_record, place_cameras
 from promptreid.engine.checkpoints.random_state import seed_everything, set_rng_state
@@ -26,13 +27,15 @@ from promptreid.engine.checkpoints.stop_signals import batches_of
 from promptreid.engine.checkpoints.training_state import capture, restore, rng_of_process
 from promptreid.engine.distributed.ddp import Replicas
 from promptreid.engine.distributed.output_gathering import gather_batch
-from promptreid.engine.distributed.process_group import gather_objects, is_writer, mean_of, rank, world_size
+from promptreid.engine.distributed.process_group import is_writer, mean_of, rank, world_size
 from promptreid.engine.epoch_meter import EpochMeter
 from promptreid.engine.evaluation_options import EvaluationOptions
 from promptreid.engine.feature_extraction import split_of
+from promptreid.engine.nonfinite import refuse_nonfinite
 from promptreid.engine.prompt_monitor import PromptMonitor
 from promptreid.engine.step_timer import StepTimer
 from promptreid.engine.test_engine import Draw, EvaluatingEngine
+from promptreid.engine.unreadable import Replacements
 from promptreid.engine.update_step import StepOptions, Updater, in_float32
 from promptreid.engine.weight_average import tensors_of
 from promptreid.methods.base import method_of
@@ -130,6 +133,7 @@ class PromptEngine(EvaluatingEngine):
         self.updater = Updater(model, optimizer, self.steps, self.device_type)
         self.replicas = Replicas(model, self._objective, method_of(model).every_step_uses_all(model, criterion))
         self.monitor, self.timer = PromptMonitor(), StepTimer()
+        self.replacements = Replacements()
         self.num_batches = self.batch_idx = 0
         self._resumed: dict[str, Any] = {}
         self._training = False
@@ -197,17 +201,26 @@ class PromptEngine(EvaluatingEngine):
         self.two_stepped_transfer_learning(self.epoch, fixbase_epoch, open_layers)
         getattr(self.criterion, "set_epoch", lambda epoch: None)(self.epoch + 1)
         batches = self._batches_from(self.position.step)
+        self.stop.hold_children()
         self.timer = StepTimer(self.use_gpu, print_freq)
         meter = EpochMeter(self.epoch, self.max_epoch, self.num_batches, print_freq, self.timer)
         if self.position.step:
             meter.load_state_dict(self._resumed["meter"])
-        for batch in meter.watch(batches):
-            self.batch_idx = meter.batches
-            summary = self.forward_backward(batch)
-            due = meter.update(world_size() * len(batch["pid"]), summary, self.get_current_lr())
-            self._log_batch(meter, due)
-            self._pause(meter)
+        try:
+            for batch in meter.watch(batches):
+                self.batch_idx = meter.batches
+                summary = self.forward_backward(batch)
+                self.replacements.note(batch)
+                due = meter.update(world_size() * len(batch["pid"]), summary, self.get_current_lr())
+                self._log_batch(meter, due)
+                self._pause(meter)
+        except WorkerDied:
+            if world_size() == 1:
+                self._save_steps(meter)
+                self.stop.leave_if_asked()  # a signal to all processes has ended the worker, too
+            raise
         self.updater.flush()
+        self.replacements.end_epoch()
         if is_writer():
             self._write_scalars("Prompts", self.monitor.report(self.model), self.epoch)
         if self.timer.line():
@@ -256,6 +269,11 @@ class PromptEngine(EvaluatingEngine):
             self._save(meter)
             self.stop.leave_if_asked()
 
+    def _save_steps(self, meter: EpochMeter) -> None:
+        """Keep the steps of a run that cannot go on, where it is between two of them."""
+        if meter.batches and not self.updater.pending and self.position[:2] == (self.epoch, meter.batches):
+            self._save(meter)
+
     def forward_backward(self, data: dict[str, Any]) -> dict[str, float]:
         """Learn from one batch; the parts of the loss by name.
 
@@ -279,7 +297,7 @@ class PromptEngine(EvaluatingEngine):
         total, *rest = (values if self.steps.gather else mean_of(values)).tolist()
         summary = dict(zip(parts, rest, strict=True))
         if not math.isfinite(total):
-            self._refuse_nonfinite(total, summary, data)
+            refuse_nonfinite(self.files, self.epoch + 1, self.batch_idx + 1, total, summary, data)
         return summary
 
     def _objective(self, images: Any, pids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -292,19 +310,6 @@ class PromptEngine(EvaluatingEngine):
         if self.criterion is not None:
             return criterion_loss(self.criterion, output, pids)
         return host_loss(self, output, pids)
-
-    def _refuse_nonfinite(self, loss: float, summary: dict[str, float], data: dict[str, Any]) -> None:
-        own = [getattr(path, "paths", str(path)) for path in data.get("impath", [])]
-        files = [path for share in gather_objects(own) for path in share]
-        batch = {"epoch": self.epoch + 1, "batch": self.batch_idx + 1, "loss": str(loss)}
-        parts = {name: str(value) for name, value in summary.items()}
-        where = "" if self.files is None else self.files.save_nonfinite({**batch, "parts": parts, "files": files})
-        raise ValueError(
-            f"the loss is {loss} in epoch {batch['epoch']}, batch {batch['batch']}"
-            + (f" (its files: {where})" if where else "")
-            + "; the last checkpoint is from before: train anew with a lower train.lr, with train.clip_norm, or with "
-            "train.amp_dtype bfloat16"
-        )
 
     def _evaluation_is_due(self, plan: dict[str, Any]) -> bool:
         """Whether the weights after the finished epochs are tested before training goes on."""

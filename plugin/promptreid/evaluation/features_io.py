@@ -20,6 +20,7 @@ from promptreid.evaluation.features import Array, FeatureSet, as_ids, as_tensor,
 from promptreid.evaluation.matlab_files import read_matlab
 from promptreid.evaluation.tables import import_arrow
 from promptreid.files import atomic_path
+from promptreid.safetensors_header import read_header
 
 SPLITS = ("query", "gallery")
 SUFFIXES = (".npz", ".safetensors", ".parquet")
@@ -179,6 +180,7 @@ def _write_safetensors(columns: dict[str, Any], path: Path) -> None:
 def _read_safetensors(path: Path) -> Read:
     from safetensors import SafetensorError, safe_open
 
+    read_header(path)
     try:
         with safe_open(path, framework="pt") as file:
             columns = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)

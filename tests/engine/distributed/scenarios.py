@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -219,6 +220,20 @@ def embedding(root: Path, folder: Path) -> Any:
     return len(done), out.read_bytes()
 
 
+def bad_images(root: Path, folder: Path) -> Any:
+    """A broken query, a broken gallery image, and broken images of two trained identities."""
+    own = folder / "data" / "SYSU-MM01"
+    if rank() == 0:
+        shutil.copytree(root / "SYSU-MM01", own)
+        lists = [(own / "exp" / f"{name}_id.txt").read_text().strip().split(",") for name in ("test", "train")]
+        tested, trained = ([f"{int(pid):04d}/0001.jpg" for pid in pids[:2]] for pids in lists)
+        for place in [f"cam3/{tested[0]}", f"cam1/{tested[1]}", *(f"cam1/{name}" for name in trained)]:
+            (own / place).write_bytes(b"no image")
+    first_does(lambda: None)
+    skip = {"data.on_bad_image": "skip", "train.max_epoch": 2}
+    return train(small_config(folder / "data", folder / "run", **{**PLAIN, **skip}))
+
+
 def errors(root: Path, folder: Path) -> Any:
     def failing_in(process: int) -> int:
         if rank() == process:
@@ -259,6 +274,7 @@ SCENARIOS: dict[str, tuple[Callable[[Path, Path], Any], tuple[int, ...]]] = {
     "resuming": (resuming, (2,)),
     "resumed_by_another_number": (resumed_by_another_number, (1,)),
     "embedding": (embedding, (1, 2)),
+    "bad_images": (bad_images, (2,)),
     "errors": (errors, (2,)),
 }
 
