@@ -69,6 +69,7 @@ def test_huge_image_is_refused_before_decoding(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("name", FILES)
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @given(data=st.data())
 @settings(max_examples=25)
 def test_a_damaged_file_is_an_image_or_an_error_with_its_path(name: str, decoder: str, data: st.DataObject) -> None:

@@ -54,6 +54,7 @@ def test_the_first_of_several_frames_is_read_and_told_once(
     ]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_plain_files_and_broken_exif_say_nothing(tmp_path: Path) -> None:
     upright = Image.Exif()
     upright[0x0112] = 1

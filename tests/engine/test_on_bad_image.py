@@ -35,8 +35,9 @@ def damaged(small_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, tested = root / "SYSU-MM01", int(ids(root, "test")[0])
     for place in [f"cam3/{tested:04d}/0001.jpg", f"cam1/{tested:04d}/0002.jpg"]:
         (folder / place).write_bytes(b"no image")
-    for pid in ids(root, "train")[:5]:
-        (folder / f"cam1/{int(pid):04d}/0001.jpg").write_bytes(b"")
+    trained = [folder / f"cam1/{int(pid):04d}/0001.jpg" for pid in ids(root, "train")]
+    for path in [path for path in trained if path.exists()][:5]:
+        path.write_bytes(b"")
     return root
 
 

@@ -57,7 +57,7 @@ def test_headers_that_lie(name: str, tmp_path: Path) -> None:
         read_state_dict(path)
 
 
-@given(st.data())
+@given(data=st.data())
 @settings(max_examples=150)
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_a_damaged_file_is_weights_or_an_error_with_its_path(

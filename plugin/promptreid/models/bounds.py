@@ -78,7 +78,8 @@ def check_opcodes(content: bytes) -> None:
         ValueError: it does, or it is broken.
     """
     for opcode, argument, _ in pickletools.genops(content):
-        if opcode.name in _RISKY or (opcode.name == "LONG_BINPUT" and argument > len(content)):
+        far = opcode.name == "LONG_BINPUT" and int(argument or 0) > len(content)
+        if opcode.name in _RISKY or far:
             raise ValueError(f"its pickle has the instruction {opcode.name} {argument}, which no weights need")
 
 

@@ -221,14 +221,16 @@ def embedding(root: Path, folder: Path) -> Any:
 
 
 def bad_images(root: Path, folder: Path) -> Any:
-    """A broken query, a broken gallery image, and broken images of two trained identities."""
+    """A broken query, a broken gallery image, and a broken image of each of two trained identities."""
     own = folder / "data" / "SYSU-MM01"
     if rank() == 0:
         shutil.copytree(root / "SYSU-MM01", own)
         lists = [(own / "exp" / f"{name}_id.txt").read_text().strip().split(",") for name in ("test", "train")]
-        tested, trained = ([f"{int(pid):04d}/0001.jpg" for pid in pids[:2]] for pids in lists)
-        for place in [f"cam3/{tested[0]}", f"cam1/{tested[1]}", *(f"cam1/{name}" for name in trained)]:
-            (own / place).write_bytes(b"no image")
+        tested, trained = ([f"{int(pid):04d}/0001.jpg" for pid in pids] for pids in lists)
+        seen = [[own / camera / name for name in names if (own / camera / name).exists()]
+                for camera, names in (("cam3", tested), ("cam1", tested), ("cam1", trained))]  # fmt: skip
+        for path in (seen[0][0], seen[1][-1], *seen[2][:2]):
+            path.write_bytes(b"no image")
     first_does(lambda: None)
     skip = {"data.on_bad_image": "skip", "train.max_epoch": 2}
     return train(small_config(folder / "data", folder / "run", **{**PLAIN, **skip}))

@@ -15,6 +15,7 @@ _WHY = {
     "SIGBUS": "so it ends when shared memory runs out (/dev/shm), or a mapped file is cut short",
     "SIGSEGV": "a library that it uses has a fault",
 }
+_PATIENCE = 0.2  # seconds in which a dying process gets its exit code
 
 
 class WorkerDied(ValueError):
@@ -32,11 +33,14 @@ def deaths_explained(iterator: Any = None) -> Iterator[None]:
         yield
     except WorkerDied:
         raise
-    except RuntimeError as error:
-        if not _OF_TORCH.match(str(error)):
+    except (RuntimeError, OSError, EOFError) as error:
+        told = isinstance(error, RuntimeError) and _OF_TORCH.match(str(error))
+        # A worker that ends while it hands a batch over breaks the connection.
+        deaths = _deaths(iterator) if told or isinstance(error, ConnectionError | EOFError | FileNotFoundError) else ""
+        if not told and not deaths:
             raise
         raise WorkerDied(
-            f"{_deaths(iterator) or str(error).splitlines()[0].rstrip('.')}: take fewer of them (data.workers) or "
+            f"{deaths or str(error).splitlines()[0].rstrip('. ')}: take fewer of them (data.workers) or "
             "smaller batches, or free memory, then go on with --resume"
         ) from error
 
@@ -45,7 +49,7 @@ def _deaths(iterator: Any) -> str:
     """The workers that have ended with an error, and how."""
     found = []
     for worker in getattr(iterator, "_workers", ()):
-        worker.join(0)  # its exit code may not be known yet
+        worker.join(_PATIENCE)
         code = worker.exitcode
         if code:
             found.append(f"loader worker {worker.pid} {_how(code)}")
