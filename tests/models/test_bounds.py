@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.models import bounds
 from promptreid.models.backbones.vit import import_timm
+from promptreid.models.torchscript import is_torchscript
 from promptreid.models.weights import load_backbone, load_matching, load_pretrained, read_pickle, read_state_dict
 
 STATE = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.zeros(2)}
@@ -109,6 +110,17 @@ def test_a_small_zip_file_that_unpacks_to_a_large_one(suffix: str, tmp_path: Pat
             file.write(bytes(1_000_000))
     with pytest.raises(ValueError, match=rf"a\.{suffix}: \d+ bytes that unpack to 80000000, which no weights do"):
         load_pretrained(None, "", path) if suffix == "npz" else read_state_dict(path)
+
+
+def test_a_zip_file_of_several_disks(tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "a.pth")
+    content = bytearray((tmp_path / "a.pth").read_bytes())
+    content[content.rindex(b"PK\6\7") + 16] = 2
+    (tmp_path / "a.pth").write_bytes(content)
+    for read in (read_pickle, read_state_dict):
+        with pytest.raises(ValueError, match=r"a\.pth is a broken zip file \(.+\); copy or download it again"):
+            read(tmp_path / "a.pth")
+    assert not is_torchscript(tmp_path / "a.pth")
 
 
 def test_tensors_that_repeat_one_number_for_ever(tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ def unpacked_size(path: Path) -> int:
         ValueError: a zip file that is far smaller than what it unpacks to.
     """
     size = path.stat().st_size
-    if not zipfile.is_zipfile(path):
-        return size
     try:
+        if not zipfile.is_zipfile(path):
+            return size
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:

@@ -85,10 +85,11 @@ def _rebuild(storage: Tensor, offset: int, size: Any, stride: Any, *_: Any) -> T
 
 def is_torchscript(path: Path) -> bool:
     """Whether a file is a TorchScript archive: a zip file that has code in it."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def read_torchscript(archive: zipfile.ZipFile) -> dict[str, Tensor]:
