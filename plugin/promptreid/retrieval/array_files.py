@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from promptreid.files import atomic_path, explained_writes
-from promptreid.safetensors_header import read_header
+from promptreid.safetensors_header import HeaderError, read_header
 
 KIND, VERSION = "kind", "layout"
 """Keys of a file's metadata: what it holds, and by which layout."""
@@ -75,14 +75,15 @@ def read_arrays(path: Path, kind: str, newest: int) -> tuple[dict[str, np.ndarra
 
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such {kind}")
-    read_header(path)
     try:
+        read_header(path)
         with safe_open(path, framework="np") as file:
             metadata = _about(file.metadata() or {})
             _check(path, metadata, kind, newest)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, TypeError) as error:
-        raise ValueError(f"{path}: not a valid .safetensors file ({error}); copy or write it again") from None
+    except (SafetensorError, OSError, TypeError, HeaderError) as error:
+        problem = error.problem if isinstance(error, HeaderError) else error
+        raise ValueError(f"{path}: not a valid .safetensors file ({problem}); copy or write it again") from None
     if _expected(metadata.pop(_DIGESTS, "")) != {name: _digest(array) for name, array in arrays.items()}:
         raise ValueError(f"{path}: its arrays are not those that were written; copy or write it again")
     return _unpacked(path, arrays), metadata
