@@ -69,8 +69,11 @@ def backends(model: nn.Module, about: ModelDescription, folder: Path) -> dict[st
         module = module_of(kind)
         path = folder / f"{precision}{suffix}"
         images = [drawn_batch(about, 1, seed) for seed in range(8)] if precision == "int8" else []
-        module.write(program, example, path, About(about, precision, {}), images)
-        found[f"{kind} {precision}"] = module.read(path)[1]
+        try:
+            module.write(program, example, path, About(about, precision, {}), images)
+            found[f"{kind} {precision}"] = module.read(path)[1]
+        except (ImportError, ValueError) as error:
+            print(f"{about.name}: {kind} {precision} is left out: {str(error).splitlines()[0]}", flush=True)
     return found
 
 

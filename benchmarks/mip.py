@@ -3,9 +3,10 @@
 The reference form runs every block on whole sequences with hand-written attention, as published; both give the same
 numbers (tests/methods/mip/test_model.py). ViT-B/16, 256 x 128, stride 12, batch 8::
 
-    python benchmarks/mip.py [--preset mip_release] [--threads 2] [--repeats 5]
+    python benchmarks/mip.py [--preset mip_release] [--threads 2] [--repeats 5] [--log runs.jsonl]
 
-Every case runs in a process of its own, so that its peak memory is its own.
+Every case has a process of its own, so that its peak memory is its own. The cases of a job take turns, a step each, so
+that a machine that slows down slows all of them. ``--log`` keeps each run's ratios and prints the spread of all runs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,8 +29,7 @@ from promptreid.methods.mip.loss import MIPLoss
 from promptreid.methods.mip.model import build_mip, mip_paper, mip_release
 
 PRESETS = {"mip_paper": mip_paper, "mip_release": mip_release}
-CASES = [(form, job, precision) for job in ("train", "extract") for precision in ("fp32", "bf16")
-         for form in ("reference", "optimised")]  # fmt: skip
+CASES = [(form, precision) for precision in ("fp32", "bf16") for form in ("reference", "optimised")]
 
 
 def build(form: str, preset: str, job: str) -> tuple[Any, Any]:
@@ -54,7 +55,7 @@ def batch(size: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     return inputs, torch.arange(size) // 4
 
 
-def measure(form: str, job: str, precision: str, preset: str, size: int, repeats: int) -> dict[str, float]:
+def serve(form: str, job: str, precision: str, preset: str, size: int) -> dict[str, float]:
     model, criterion = build(form, preset, job)
     inputs, pids = batch(size)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
@@ -75,25 +76,46 @@ def measure(form: str, job: str, precision: str, preset: str, size: int, repeats
     counter = FlopCounterMode(display=False)
     with counter:
         step()
-    seconds = []
-    for _ in range(repeats):
+    print("ready", flush=True)
+    for _ in sys.stdin:  # a line asks for a step
         start = time.perf_counter()
         step()
-        seconds.append(time.perf_counter() - start)
+        print(time.perf_counter() - start, flush=True)
     return {
-        "images_per_second": size / statistics.median(seconds),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "gflops_per_image": counter.get_total_flops() / size / 1e9,
     }
 
 
-def in_process(case: tuple[str, str, str], args: argparse.Namespace) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, __file__, "--case", *case, "--preset", args.preset, "--threads", str(args.threads),
-         "--repeats", str(args.repeats), "--batch", str(args.batch)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return json.loads(done.stdout)
+class Case:
+    """A process that makes a step whenever it is asked to."""
+
+    def __init__(self, case: tuple[str, str, str], args: argparse.Namespace) -> None:
+        command = [sys.executable, __file__, "--case", *case, "--preset", args.preset]
+        command += ["--threads", str(args.threads), "--batch", str(args.batch)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.seconds: list[float] = []
+        self.answer()
+
+    def answer(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the process of a case ended with {self.process.wait()}")
+        return line
+
+    def step(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("step\n")
+        self.process.stdin.flush()
+        self.seconds.append(float(self.answer()))
+
+    def end(self) -> dict[str, float]:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        result: dict[str, float] = json.loads(self.answer())
+        self.process.wait()
+        return result
 
 
 def main() -> None:
@@ -102,23 +124,44 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--log", type=Path, help="JSON lines: this run is added, and the spread of all printed")
     parser.add_argument("--case", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
     if args.case:
-        print(json.dumps(measure(*args.case, args.preset, args.batch, args.repeats)))
+        torch.set_num_threads(args.threads)
+        print(json.dumps(serve(*args.case, args.preset, args.batch)))
         return
     print(f"{args.preset}, ViT-B/16, 256 x 128, stride 12, batch {args.batch}, {args.threads} threads, "
-          f"torch {torch.__version__}, median of {args.repeats}")  # fmt: skip
+          f"torch {torch.__version__}, medians of {args.repeats}")  # fmt: skip
     print("| job | precision | form | images/s | ratio | peak MiB | GFLOP/image |")
     print("|---|---|---|---|---|---|---|")
-    baseline: dict[str, float] = {}
-    for form, job, precision in CASES:
-        result = in_process((form, job, precision), args)
-        baseline.setdefault(job, result["images_per_second"])  # the fp32 reference comes first
-        ratio = result["images_per_second"] / baseline[job]
-        print(f"| {job} | {precision} | {form} | {result['images_per_second']:.2f} | {ratio:.2f} | "
-              f"{result['peak_mib']:.0f} | {result['gflops_per_image']:.1f} |", flush=True)  # fmt: skip
+    ratios: dict[str, float] = {}
+    for job in ("train", "extract"):
+        cases = {each[::-1]: Case((each[0], job, each[1]), args) for each in CASES}
+        for _ in range(args.repeats):
+            for case in cases.values():
+                case.step()
+        base = statistics.median(next(iter(cases.values())).seconds)  # the fp32 reference comes first
+        for (precision, form), case in cases.items():
+            seconds = statistics.median(case.seconds)
+            ratios[f"{job} {precision} {form}"] = base / seconds
+            result = case.end()
+            print(f"| {job} | {precision} | {form} | {args.batch / seconds:.2f} | {base / seconds:.2f} | "
+                  f"{result['peak_mib']:.0f} | {result['gflops_per_image']:.1f} |", flush=True)  # fmt: skip
+    if args.log:
+        spread(args.log, f"{args.preset}, batch {args.batch}", ratios)
+
+
+def spread(path: Path, setting: str, ratios: dict[str, float]) -> None:
+    """Add a run to the file, and print what the ratios were in all of its runs of this setting."""
+    run = {"time": time.strftime("%Y-%m-%d %H:%M"), "setting": setting, "ratios": ratios}
+    with path.open("a") as file:
+        file.write(json.dumps(run) + "\n")
+    runs = [each for each in map(json.loads, path.read_text().splitlines()) if each["setting"] == setting]
+    print(f"\n{len(runs)} runs from {runs[0]['time']} to {runs[-1]['time']}: smallest and largest ratio")
+    for case in ratios:
+        found = [each["ratios"][case] for each in runs]
+        print(f"| {case} | {min(found):.2f} | {max(found):.2f} |")
 
 
 if __name__ == "__main__":

@@ -6,18 +6,22 @@ import csv
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from command_line import promptreid as command
+from vectors import BANDS, description
 
 import promptreid
+from promptreid import host
+from promptreid.data.batch import PathBundle
 from promptreid.files import FolderLock
 from promptreid.retrieval.embed_job import embed_to_file
 from promptreid.retrieval.embedding_files import load_embeddings
 from promptreid.retrieval.extraction import extract
-from promptreid.retrieval.object_lists import list_objects
+from promptreid.retrieval.object_lists import SPLITS, from_data_set, list_objects
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +167,16 @@ def test_refuses_what_is_no_source(mip: Any, tmp_path: Path) -> None:
         list_objects(str(tmp_path), model)
     with pytest.raises(FileNotFoundError, match="no such folder"):
         list_objects("nowhere", model)
+    with pytest.raises(ValueError, match="split 'train' is of data sets"):
+        list_objects(str(tmp_path), model, "rgb", split="train")
+
+
+def test_scenes_of_a_data_set_are_kept_where_all_images_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def record(number: int, labels: dict[str, int]) -> Any:
+        return PathBundle({name: f"{name}{number}.png" for name in BANDS}, 0, labels), number, 0
+
+    lists = {"query": [record(0, {"scene": 3})], "gallery": [record(1, {"scene": 5})], "train": [record(2, {})]}
+    monkeypatch.setattr(host, "dataset_factory", lambda name: lambda **_: SimpleNamespace(**lists))
+    found = {split: from_data_set("any", description(), "", splits) for split, splits in SPLITS.items()}
+    assert found["test"].columns["scenes"].tolist() == [3, 5] and found["test"].columns["pids"].tolist() == [0, 1]
+    assert "scenes" not in found["train"].columns and found["train"].columns["split"].tolist() == ["train"]

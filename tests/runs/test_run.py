@@ -38,6 +38,7 @@ def config(root: Path, save_dir: Path, **changes: Any) -> Any:
         "mip.prompt_length": 2,
         "backbone.stride": 8,
         "train.max_epoch": 2,
+        "train.tensorboard.pictures": False,
         "test.protocols": [],
         "train.warmup_epochs": 1,
         "train.batch_size": 16,

@@ -22,6 +22,7 @@ VERBS = {
     "embed": "embed",
     "export": "export",
     "search": "search",
+    "compress": "compress",
     "sweep": "sweep",
     "table": "table",
     "diagnose": "diagnose",

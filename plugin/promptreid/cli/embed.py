@@ -17,6 +17,12 @@ def arguments(parser: Parser) -> None:
         help="a folder of images, perhaps with a folder for each band; a CSV or Parquet file with a column of paths "
         "for each band; or the name of a data set, whose queries and gallery are embedded",
     )
+    parser.add_argument(
+        "--split",
+        choices=("test", "train"),
+        default="test",
+        help="of a data set: its queries and gallery, or its training images; default: %(default)s",
+    )
     parser.add_argument("--out", required=True, metavar="FILE", help="the file to write: .safetensors or .parquet")
     parser.add_argument(
         "--band", metavar="NAME", help="band of the images, where nothing else says it: rgb, nir, tir, ir, ..."
@@ -49,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with process_group():
         reid = load(args.model, tower=args.tower, dtype=args.dtype, batch_size=args.batch_size, workers=args.workers)
-        found = list_objects(args.source, reid.model, args.band, args.root or "")
+        found = list_objects(args.source, reid.model, args.band, args.root or "", args.split)
         done = embed_to_file(
             reid,
             found,

@@ -89,7 +89,14 @@ def _build(args: argparse.Namespace) -> None:
     if (args.calibrate is None) != (args.identities is None):
         raise ValueError("--calibrate and --identities: give both or neither")
     embeddings, columns = load_embeddings(args.vectors)
-    index = GalleryIndex(embeddings.model, args.kind, uri=args.uri, collection=args.collection, token=args.token)
+    index = GalleryIndex(
+        embeddings.model,
+        args.kind,
+        uri=args.uri,
+        collection=args.collection,
+        token=args.token,
+        compressor=embeddings.compressor,
+    )
     if args.calibrate is not None:
         others, theirs = load_embeddings(args.calibrate)
         who = _column(theirs, args.identities, args.calibrate)

@@ -15,6 +15,7 @@ from promptreid.evaluation.features import FeatureSet
 from promptreid.evaluation.missing.across import AcrossModalities
 from promptreid.evaluation.ranking.rank_lists import RankLists
 from promptreid.evaluation.results import Results
+from promptreid.evaluation.statistics.precision_recall import PrecisionRecall
 
 
 class TargetFeatures:
@@ -71,17 +72,30 @@ class TargetFeatures:
 
         The numbers are those of the samples in the data set's two lists.
         """
-        protocol = self.protocols[0]
-        if isinstance(protocol, AcrossModalities):
-            assert self._sides is not None
-            sides = [side.images for side in self._sides.sides(protocol.condition)]
-            rule: Any = protocol.protocol
-        else:
-            sides = [replace(images, names=np.arange(len(images)).astype(str)) for images in self._plain]
-            rule = protocol
-        named = [_prefixed(split, images) for split, images in zip(SPLITS, sides, strict=True)]
-        lists: RankLists = rule.rank_lists(*named, k, **settings)
+        rule, sides = self._first()
+        lists: RankLists = rule.rank_lists(*sides, k, **settings)
         return lists
+
+    def precision_recall(self, **settings: Any) -> PrecisionRecall:
+        """The curve of the first protocol; see :meth:`promptreid.evaluation.protocols.Protocol.precision_recall`."""
+        rule, sides = self._first()
+        curve: PrecisionRecall = rule.precision_recall(*sides, **settings)
+        return curve
+
+    def sides(self) -> tuple[FeatureSet, FeatureSet]:
+        """Queries and gallery that the first protocol starts from, with ``names`` as in :meth:`rank_lists`."""
+        return self._first()[1]
+
+    def _first(self) -> tuple[Any, tuple[FeatureSet, FeatureSet]]:
+        """The first protocol, and what it is given."""
+        rule: Any = self.protocols[0]
+        if isinstance(rule, AcrossModalities):
+            assert self._sides is not None
+            query, gallery = (side.images for side in self._sides.sides(rule.condition))
+            rule = rule.protocol
+        else:
+            query, gallery = (replace(images, names=np.arange(len(images)).astype(str)) for images in self._plain)
+        return rule, (_prefixed(SPLITS[0], query), _prefixed(SPLITS[1], gallery))
 
 
 def _prefixed(split: str, images: FeatureSet) -> FeatureSet:

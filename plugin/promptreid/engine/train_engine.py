@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import logging
-import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,12 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from promptreid.engine.batch_loss import OUTPUTS, criterion_loss, host_loss
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.best_weights import SelectionOptions
-from promptreid.engine.checkpoints.loader_workers import WorkerDied
 from promptreid.engine.checkpoints.position import Position
 from promptreid.engine.checkpoints.provenance import data_record, place_cameras
 from promptreid.engine.checkpoints.random_state import seed_everything, set_rng_state
@@ -31,8 +28,10 @@ from promptreid.engine.distributed.process_group import is_writer, mean_of, rank
 from promptreid.engine.epoch_meter import EpochMeter
 from promptreid.engine.evaluation_options import EvaluationOptions
 from promptreid.engine.feature_extraction import split_of
-from promptreid.engine.nonfinite import refuse_nonfinite
+from promptreid.engine.kept_steps import kept_steps
+from promptreid.engine.nonfinite import check_finite
 from promptreid.engine.prompt_monitor import PromptMonitor
+from promptreid.engine.run_watch import RunWatch, Tested
 from promptreid.engine.step_timer import StepTimer
 from promptreid.engine.test_engine import Draw, EvaluatingEngine
 from promptreid.engine.unreadable import Replacements
@@ -78,6 +77,7 @@ class PromptEngine(EvaluatingEngine):
         allow_differences: test weights although the model or its input differs from that of their training.
         evaluation: how descriptors are made and re-ranked in tests.
         draw: writes pictures of ranked lists; see :class:`~promptreid.engine.test_engine.EvaluatingEngine`.
+        watch: is told what the training does.
 
     Raises:
         ValueError: options that contradict each other.
@@ -100,6 +100,7 @@ class PromptEngine(EvaluatingEngine):
         selection: SelectionOptions | None = None,
         evaluation: EvaluationOptions | None = None,
         draw: Draw | None = None,
+        watch: RunWatch | None = None,
         config: str = "",
         allow_differences: bool = False,
         margin: float = 0.3,
@@ -132,11 +133,10 @@ class PromptEngine(EvaluatingEngine):
         self.loss, self.seed = loss, seed
         self.updater = Updater(model, optimizer, self.steps, self.device_type)
         self.replicas = Replicas(model, self._objective, method_of(model).every_step_uses_all(model, criterion))
-        self.monitor, self.timer = PromptMonitor(), StepTimer()
-        self.replacements = Replacements()
+        self.monitor, self.timer, self.watch = PromptMonitor(), StepTimer(), watch or RunWatch()
         self.num_batches = self.batch_idx = 0
         self._resumed: dict[str, Any] = {}
-        self._training = False
+        self._training, self.replacements = False, Replacements()
 
     def run(self, save_dir: str = "log", *, guest: bool = False, **kwargs: Any) -> None:
         """torchreid's pipeline; what it takes is there in ``Engine.run``.
@@ -158,17 +158,13 @@ class PromptEngine(EvaluatingEngine):
             raise ValueError("test.visrank draws rank lists only when nothing is trained: set test.evaluate True")
         self.files = RunFolder(Path(save_dir), guest) if is_writer() else None
         self.max_epoch = plan["max_epoch"]
-        if self.writer is None and self.files is not None and not guest:
-            self.writer = SummaryWriter(log_dir=save_dir, purge_step=self.position.batches or None)
         if plan["test_only"]:
             self.test(save_dir=save_dir, **kwargs)
         else:
             self.selector.check()
             place_cameras(self.datamanager, self.model, data_record(self.datamanager), RunFolder(Path(save_dir)).path)
-            with self.stop:
+            with self.stop, self.watch.during(Path(save_dir), self.position):
                 self._train_and_test(plan, {"save_dir": save_dir, **kwargs})
-        if self.writer is not None:
-            self.writer.close()
 
     def _train_and_test(self, plan: dict[str, Any], settings: dict[str, Any]) -> None:
         started = time.monotonic()
@@ -190,6 +186,7 @@ class PromptEngine(EvaluatingEngine):
         if self.selector.exhausted:
             logger.info("no improvement in %d evaluations: training ends", self.selector.waited)
         self._test_at_the_end(settings)
+        self.watch.finished(self.config, self.results)
         self._training = False
         logger.info("Elapsed %s", datetime.timedelta(seconds=round(time.monotonic() - started)))
 
@@ -201,28 +198,24 @@ class PromptEngine(EvaluatingEngine):
         self.two_stepped_transfer_learning(self.epoch, fixbase_epoch, open_layers)
         getattr(self.criterion, "set_epoch", lambda epoch: None)(self.epoch + 1)
         batches = self._batches_from(self.position.step)
-        self.stop.hold_children()
         self.timer = StepTimer(self.use_gpu, print_freq)
         meter = EpochMeter(self.epoch, self.max_epoch, self.num_batches, print_freq, self.timer)
         if self.position.step:
             meter.load_state_dict(self._resumed["meter"])
-        try:
+        with kept_steps(self, meter):
             for batch in meter.watch(batches):
                 self.batch_idx = meter.batches
+                self.watch.keep_batch(self.epoch, meter.batches + 1, batch["img"])
                 summary = self.forward_backward(batch)
                 self.replacements.note(batch)
                 due = meter.update(world_size() * len(batch["pid"]), summary, self.get_current_lr())
                 self._log_batch(meter, due)
                 self._pause(meter)
-        except WorkerDied:
-            if world_size() == 1:
-                self._save_steps(meter)
-                self.stop.leave_if_asked()  # a signal to all processes has ended the worker, too
-            raise
         self.updater.flush()
         self.replacements.end_epoch()
         if is_writer():
-            self._write_scalars("Prompts", self.monitor.report(self.model), self.epoch)
+            self.watch.scalars("Prompts", self.monitor.report(self.model), self.epoch)
+            self.watch.epoch(self.epoch, self.model, self.train_loader.dataset)
         if self.timer.line():
             cache = getattr(self.model, "prefix_cache", None)
             kept = "" if cache is None else f"; prefix cache: {100 * cache.share:.0f} % of images so far"
@@ -252,11 +245,11 @@ class PromptEngine(EvaluatingEngine):
         return batches
 
     def _log_batch(self, meter: EpochMeter, due: bool) -> None:
-        lr, averages = self.get_current_lr(), meter.averages()
-        self._write_scalars("Train", {**averages, "data": meter.data_seconds(), "lr": lr}, self.position.batches)
+        lr = self.get_current_lr()
+        self.watch.step(meter, lr, self.position.batches, self.optimizer if due else None, self.use_gpu)
         self.position = self.position._replace(batches=self.position.batches + 1)
         if due:
-            self._write_metrics({"epoch": self.epoch + 1, "step": meter.batches, "lr": lr, **averages})
+            self._write_metrics({"epoch": self.epoch + 1, "step": meter.batches, "lr": lr, **meter.averages()})
 
     def _pause(self, meter: EpochMeter) -> None:
         """Between two optimisation steps: a checkpoint where one is due or the run is to end."""
@@ -268,11 +261,6 @@ class PromptEngine(EvaluatingEngine):
         if self.stop.asked() or (every and meter.batches % every == 0):
             self._save(meter)
             self.stop.leave_if_asked()
-
-    def _save_steps(self, meter: EpochMeter) -> None:
-        """Keep the steps of a run that cannot go on, where it is between two of them."""
-        if meter.batches and not self.updater.pending and self.position[:2] == (self.epoch, meter.batches):
-            self._save(meter)
 
     def forward_backward(self, data: dict[str, Any]) -> dict[str, float]:
         """Learn from one batch; the parts of the loss by name.
@@ -296,8 +284,7 @@ class PromptEngine(EvaluatingEngine):
         # One transfer for all, so that a GPU is waited for once.
         total, *rest = (values if self.steps.gather else mean_of(values)).tolist()
         summary = dict(zip(parts, rest, strict=True))
-        if not math.isfinite(total):
-            refuse_nonfinite(self.files, self.epoch + 1, self.batch_idx + 1, total, summary, data)
+        check_finite(total, summary, data, {"epoch": self.epoch + 1, "batch": self.batch_idx + 1}, self.files)
         return summary
 
     def _objective(self, images: Any, pids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -362,6 +349,7 @@ class PromptEngine(EvaluatingEngine):
 
     def _save(self, meter: EpochMeter | None = None) -> None:
         state = capture(self, meter)
+        self.watch.flush()
         if self.files is not None:
             self.files.save(state, self._weights_on_trial())
 
@@ -397,3 +385,16 @@ class PromptEngine(EvaluatingEngine):
     def _write_metrics(self, record: dict[str, Any]) -> None:
         if self.files is not None and self._training:
             self.files.metrics.write(record)
+
+    def _write_scalars(self, prefix: str, scalars: dict[str, float]) -> None:
+        if self._training:
+            self.watch.scalars(f"{self._kind_of_test}{prefix}", scalars, self.epoch)
+
+    def _watch_test(self, test: Tested) -> None:
+        if self._training:
+            self.watch.tested(test, self.epoch, self._kind_of_test)
+
+    @property
+    def _kind_of_test(self) -> str:
+        """What tags begin with: the last test of selected weights is of another epoch than the curves' last one."""
+        return "Final/" if self._final and self.selector.active else ""

@@ -153,6 +153,17 @@ class Method:
         """
         return None
 
+    def prompts(self, model: Any) -> Mapping[str, Mapping[str, Tensor]]:
+        """The learned prompts as the blocks see them, for the map of their cosines; none by default.
+
+        Args:
+            model: in training; its mode and its random numbers stay as they are.
+
+        Returns:
+            by group (a modality, a kind of prompt) and name (a layer) sets of prompts (j, D), all of one D.
+        """
+        return {}
+
     def diagnose(self, model: Any, batches: Sequence[Any]) -> Any:
         """Measures of a model's prompts on test images, for ``promptreid diagnose``.
 

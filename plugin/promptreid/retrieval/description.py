@@ -31,6 +31,8 @@ class ModelDescription:
         camera_rows: by data set, the row of its first camera.
         range_16bit, limits_16bit: which levels of 16-bit images become 0 to 255.
         protocol: the protocol that the run was tested under; empty when unknown.
+        compression: sha256 of the compressor whose vectors these are, see
+            :class:`~promptreid.retrieval.compression.compressor.Compressor`; empty where they are the model's own.
         config: the training's configuration as YAML, without paths of its machine.
     """
 
@@ -53,6 +55,7 @@ class ModelDescription:
     limits_16bit: tuple[int, ...] = ()
     protocol: str = ""
     config: str = ""
+    compression: str = ""
 
     @property
     def space(self) -> str:
@@ -104,14 +107,24 @@ def check_same_model(ours: ModelDescription, theirs: ModelDescription, what: str
     """Refuse to compare vectors of two models.
 
     Raises:
-        ValueError: ``what`` is of another model, or of the same one with other weights or another input.
+        ValueError: ``what`` is of another model, of the same one with other weights or another input, or compressed
+            otherwise.
     """
     if ours.model_id != theirs.model_id:
+        if ours.compression != theirs.compression:
+            raise ValueError(
+                f"{what}: its vectors are {_compression(theirs)}, these {_compression(ours)}; vectors can be compared "
+                "that are compressed by one compressor, or not at all: promptreid compress apply"
+            )
         raise ValueError(
             f"{what}: its vectors are of {theirs.name} ({theirs.model_id[:12]}), these of {ours.name} "
             f"({ours.model_id[:12]}); vectors of different weights, image sizes or normalisations cannot be compared: "
             "embed both with one model"
         )
+
+
+def _compression(model: ModelDescription) -> str:
+    return f"compressed by {model.compression[:12]}" if model.compression else f"{model.name}'s own"
 
 
 def _frozen(value: Any) -> Any:

@@ -2,7 +2,8 @@
 
 A row is an object. The columns are those of :class:`~promptreid.retrieval.embeddings.Embeddings`, ``vectors``,
 ``present``, ``names`` and ``cameras``, and whatever else is known of the objects. The description of the model is JSON
-in the metadata: under ``model``, of Parquet in the schema's.
+in the metadata: under ``model``, of Parquet in the schema's. Of compressed vectors, ``vectors`` are the codes, and the
+compressor that reads them is in the file: ``.safetensors`` alone.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from promptreid.evaluation.features import check_length
 from promptreid.evaluation.tables import import_arrow
 from promptreid.files import atomic_path, explained_writes
 from promptreid.retrieval.array_files import KIND, REMEDY, VERSION, read_arrays, texts, write_arrays
+from promptreid.retrieval.compression.files import packed, unpacked
 from promptreid.retrieval.description import ModelDescription
 from promptreid.retrieval.embeddings import Embeddings
 
 SUFFIXES = (".safetensors", ".parquet")
 COLUMNS = ("vectors", "present", "names", "cameras")
-_KIND, _LAYOUT = "embeddings", 1
+_KIND, _LAYOUT, _NEWEST = "embeddings", 1, 2
+"""Files of compressed vectors have the newest layout, so that who knows none of them does not read codes as vectors."""
 
 
 def check_embeddings_path(path: str | Path) -> None:
@@ -46,17 +49,21 @@ def save_embeddings(
         extra_columns: by name, (N,) numbers or texts, such as identities.
 
     Raises:
-        ValueError: an unknown suffix, Parquet without pyarrow, or a column of another length or with a taken name.
+        ValueError: an unknown suffix, Parquet without pyarrow or of compressed vectors, or a column of another length
+            or with a taken name.
     """
     path = Path(path)
     check_embeddings_path(path)
+    compressor, given = embeddings.compressor, embeddings.vectors
+    if compressor is not None and path.suffix != ".safetensors":
+        raise ValueError(f"{path}: compressed vectors are codes, which other programs cannot read; use .safetensors")
     extra = {name: np.asarray(values) for name, values in (extra_columns or {}).items()}
     for name, values in extra.items():
         if name in COLUMNS or "." in name:
             raise ValueError(f"column {name!r}: choose a name without dots that is none of {', '.join(COLUMNS)}")
         check_length(name, len(values), len(embeddings), "vectors")
     columns = {
-        "vectors": np.asarray(embeddings.vectors, dtype=np.float32),
+        "vectors": np.asarray(given, dtype=np.float32) if compressor is None else compressor.encode(given),
         "present": np.asarray(embeddings.present, dtype=bool),
         "names": texts(embeddings.names),
         "cameras": np.asarray(embeddings.cameras, dtype=np.int64),
@@ -64,7 +71,9 @@ def save_embeddings(
     }
     about = {"model": embeddings.model.to_json(), "failed": json.dumps(embeddings.failed)}
     if path.suffix == ".safetensors":
-        write_arrays(path, _KIND, _LAYOUT, columns, about)
+        arrays, made_by = packed(compressor)
+        layout = _LAYOUT if compressor is None else _NEWEST
+        write_arrays(path, _KIND, layout, {**columns, **arrays}, {**about, **made_by})
     else:
         _write_parquet(path, columns, about)
 
@@ -80,7 +89,7 @@ def load_embeddings(path: str | Path) -> tuple[Embeddings, dict[str, np.ndarray]
     check_embeddings_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of vectors")
-    read = _read_parquet(path) if path.suffix == ".parquet" else read_arrays(path, _KIND, _LAYOUT)
+    read = _read_parquet(path) if path.suffix == ".parquet" else read_arrays(path, _KIND, _NEWEST)
     columns, about = read
     missing = [name for name in COLUMNS if name not in columns]
     if missing or "model" not in about:
@@ -90,10 +99,14 @@ def load_embeddings(path: str | Path) -> tuple[Embeddings, dict[str, np.ndarray]
     try:
         model = ModelDescription.from_json(about["model"])
         failed = tuple((str(name), str(reason)) for name, reason in json.loads(about.get("failed", "[]")))
-        found = Embeddings(model, **{name: columns[name] for name in COLUMNS}, failed=failed)
+        compressor = unpacked(columns, about)
+        if compressor is not None:
+            columns["vectors"] = compressor.decode(columns["vectors"], columns["present"])
+        own = {name: columns[name] for name in COLUMNS}
+        found = Embeddings(model, **own, failed=failed, compressor=compressor)
         for name, values in columns.items():
             check_length(name, len(values), len(found), "vectors")
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"{path}: {error}") from None
     return found, {name: values for name, values in columns.items() if name not in COLUMNS}
 

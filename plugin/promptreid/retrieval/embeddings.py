@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from promptreid.evaluation.features import check_length
 from promptreid.retrieval.bands import short_names
 from promptreid.retrieval.description import ModelDescription, check_same_model
+
+if TYPE_CHECKING:
+    from promptreid.retrieval.compression.compressor import Compressor
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +28,10 @@ class Embeddings:
         names: (N,) texts.
         cameras: (N,) rows of the model's camera table, -1 where unknown.
         failed: the objects that could not be read and were skipped, each with the reason.
+        compressor: what made the vectors smaller, where ``model`` says that they are.
 
     Raises:
-        ValueError: shapes that do not belong together, or vectors that are not finite.
+        ValueError: shapes that do not belong together, vectors that are not finite, or another compressor.
     """
 
     model: ModelDescription
@@ -35,6 +40,7 @@ class Embeddings:
     names: np.ndarray
     cameras: np.ndarray
     failed: tuple[tuple[str, str], ...] = ()
+    compressor: Compressor | None = None
 
     def __post_init__(self) -> None:
         width, bands = self.model.width_of_vector, len(self.model.modalities)
@@ -48,6 +54,8 @@ class Embeddings:
             check_length(name, len(getattr(self, name)), len(self.vectors), "vectors")
         if not np.isfinite(self.vectors).all():
             raise ValueError("vectors: not finite (NaN or infinity)")
+        if self.model.compression != ("" if self.compressor is None else self.compressor.digest):
+            raise ValueError("compressor: not the one by which the vectors were compressed")
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -77,7 +85,8 @@ def join(parts: Sequence[Embeddings]) -> Embeddings:
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("vectors", "present", "names", "cameras")
     }
-    return Embeddings(parts[0].model, **columns, failed=tuple(item for part in parts for item in part.failed))
+    failed = tuple(item for part in parts for item in part.failed)
+    return Embeddings(parts[0].model, **columns, failed=failed, compressor=parts[0].compressor)
 
 
 def scores(queries: Embeddings, gallery: Embeddings) -> np.ndarray:

@@ -52,7 +52,13 @@ class ObjectList:
             check_length(name, len(values), len(self.objects), "the objects")
 
 
-def list_objects(source: str, model: ModelDescription, band: str | None = None, root: str = "") -> ObjectList:
+SPLITS = {"test": ("query", "gallery"), "train": ("train",)}
+"""The lists of a data set that are embedded, by what users call them."""
+
+
+def list_objects(
+    source: str, model: ModelDescription, band: str | None = None, root: str = "", split: str = "test"
+) -> ObjectList:
     """The objects that a command line means.
 
     Args:
@@ -60,18 +66,21 @@ def list_objects(source: str, model: ModelDescription, band: str | None = None, 
         model: whose bands are meant.
         band: of images whose band nothing else says.
         root: the folder of the data set.
+        split: one of :data:`SPLITS`; of a data set alone.
 
     Raises:
         FileNotFoundError: no such folder, file or data set.
         ValueError: nothing in it, or what does not suit the model.
     """
     path = Path(source)
+    if split != "test" and (path.is_dir() or path.suffix in _TABLES):
+        raise ValueError(f"{source}: split {split!r} is of data sets; a folder or table is embedded as a whole")
     if path.is_dir():
         return from_folder(path, model, band)
     if path.suffix in _TABLES:
         return from_table(path, model, band)
     if source in host.dataset_names():
-        return from_data_set(source, model, root)
+        return from_data_set(source, model, root, SPLITS[split])
     near = did_you_mean(source, host.dataset_names())
     raise FileNotFoundError(f"{source}: no such folder, no .csv or .parquet file, and no data set of this name{near}")
 
@@ -146,10 +155,10 @@ def from_table(file: Path, model: ModelDescription, band: str | None = None) -> 
     return ObjectList(_some(objects, file), {**_paths_of(objects, model), **kept})
 
 
-def from_data_set(name: str, model: ModelDescription, root: str) -> ObjectList:
-    """The queries and gallery of a data set, with the columns ``pids``, ``camids`` and ``split``.
+def from_data_set(name: str, model: ModelDescription, root: str, splits: Sequence[str] = SPLITS["test"]) -> ObjectList:
+    """Images of a data set, its queries and gallery, with the columns ``pids``, ``camids`` and ``split``.
 
-    Cameras count as known where the model was trained on this data set.
+    Where all images have a scene, ``scenes`` too. Cameras count as known where the model was trained on this data set.
 
     Raises:
         ValueError: its samples have more images than the model takes, or other bands.
@@ -158,15 +167,19 @@ def from_data_set(name: str, model: ModelDescription, root: str) -> ObjectList:
     dataset: Any = host.dataset_factory(name)(root=root, mode="query", verbose=False)
     offset = dict(model.camera_rows).get(getattr(dataset, "camera_space", "") or type(dataset).__name__)
     objects, labels = [], []
-    for split in ("query", "gallery"):
+    scenes = []
+    for split in splits:
         for number, (path, pid, camid, *_) in enumerate(getattr(dataset, split)):
             bundle = path if isinstance(path, PathBundle) else PathBundle({model.modalities[0]: path}, camid)
             images = {band_of(band, model.modalities): file for band, file in bundle.paths.items() if file is not None}
             camera = UNKNOWN if offset is None or bundle.camera < 0 else bundle.camera + offset
             objects.append(ReIDObject(images, camera, f"{split} {number}"))
             labels.append((pid, camid, split))
-    pids, camids, splits = zip(*labels, strict=True)
-    own = {"pids": np.array(pids), "camids": np.array(camids), "split": np.array(splits)}
+            scenes.append(bundle.labels.get("scene"))
+    pids, camids, lists = zip(*labels, strict=True)
+    own = {"pids": np.array(pids), "camids": np.array(camids), "split": np.array(lists)}
+    if None not in scenes:
+        own["scenes"] = np.array(scenes)
     return ObjectList(objects, {**_paths_of(objects, model), **own})
 
 

@@ -21,6 +21,7 @@ from promptreid.config.kwargs import (
     modal_datamanager_kwargs,
     selection_kwargs,
     step_kwargs,
+    watch_kwargs,
 )
 from promptreid.data.manager import ModalDataManager
 from promptreid.data.transforms import Augmentation
@@ -28,11 +29,13 @@ from promptreid.engine.checkpoints.best_weights import SelectionOptions
 from promptreid.engine.distributed.process_group import rank, world_size
 from promptreid.engine.evaluation_options import EvaluationOptions
 from promptreid.engine.optimizers import build_optimizer, build_scheduler, check_children
+from promptreid.engine.run_watch import RunWatch
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.engine.update_step import StepOptions
+from promptreid.engine.watch_options import WatchOptions
 from promptreid.losses.registry import TRAINABLE
 from promptreid.methods.base import MODELS, NO_METHOD, DataFacts, Method, method_named
-from promptreid.visual.rank_lists import write_rank_lists
+from promptreid.visual.rank_lists import draw_rank_lists, write_rank_lists
 
 logger = logging.getLogger(__name__)
 
@@ -210,6 +213,7 @@ def build_engine(cfg: Any, datamanager: Any, model: nn.Module, use_gpu: bool = T
         selection=SelectionOptions(**selection_kwargs(cfg)),
         evaluation=EvaluationOptions(**evaluation_kwargs(cfg)),
         draw=write_rank_lists,
+        watch=RunWatch(WatchOptions(**watch_kwargs(cfg)), draw_rank_lists),
         config=dump_config(cfg),
         allow_differences=cfg.test.allow_differences,
         margin=cfg.loss.triplet.margin,

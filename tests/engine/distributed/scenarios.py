@@ -59,6 +59,7 @@ TRIPLES = {
     "data.synthetic.like": "", "data.workers": 0, "data.height": 64, "data.width": 32, "data.augment.interpolation":
     "bilinear", "sampler.num_instances": 4, "test.batch_size": 4, "test.eval_freq": -1, "train.warmup_epochs": 1,
     "model.name": "dmpt_clip_tiny", "model.pretrained": False, "train.cosine.min_lr": 5e-5, "train.amp": False,
+    "train.tensorboard.pictures": False,
 }  # fmt: skip
 
 

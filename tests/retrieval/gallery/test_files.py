@@ -106,7 +106,7 @@ def test_broken_files_are_refused(tmp_path: Path) -> None:
     [
         (lambda tensors, about: tensors.pop("cameras"), "not those that were written"),
         (lambda tensors, about: about.update(kind="embeddings"), "holds embeddings, not gallery"),
-        (lambda tensors, about: about.update(layout="2"), "layout '2'"),
+        (lambda tensors, about: about.update(layout="3"), "layout '3'"),
         (lambda tensors, about: about.update(model="{}"), "not a description of a model"),
         (lambda tensors, about: about.pop("index"), "has no index"),
         (lambda tensors, about: about.update(index="tree"), "none of flat"),

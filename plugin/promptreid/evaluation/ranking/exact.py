@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from promptreid.evaluation.features import Array, FeatureSet, Ids, as_ids, check_length
-from promptreid.evaluation.ranking.counting import identities_before, stable_ranks
+from promptreid.evaluation.ranking.counter import Counter, choose_counter
+from promptreid.evaluation.ranking.counting import identities_before
 from promptreid.evaluation.ranking.distances import DistanceRows, FeatureDistances, GivenDistances
 from promptreid.evaluation.ranking.matches import MatchTable
 from promptreid.evaluation.ranking.threads import for_each
@@ -139,15 +140,29 @@ def rank_subsets(
     outcomes = [Ranks.empty(len(query)) for _ in tables]
     for table, ranks in zip(tables, outcomes, strict=True):
         ranks.num_kept[:] = table.num_kept
+    comparisons = sum(int(table.num_same.sum()) * table.num_gallery for table in tables)
+    counter = choose_counter(comparisons, distances.device)
     for rows in _blocks(tables, len(gallery), block_rows):
-        block = distances.rows(torch.from_numpy(rows).to(distances.device))
-        parts = (
-            (block[span], table, level, rows[span], ranks)
-            for span in _spans(block)
-            for table, ranks in zip(tables, outcomes, strict=True)
-        )
-        for_each(_rank_part, parts, distances.device)
+        _rank_block(distances, tables, level, counter, rows, outcomes)
     return outcomes
+
+
+def _rank_block(
+    distances: DistanceRows,
+    tables: Sequence[MatchTable],
+    level: str,
+    counter: Counter,
+    rows: np.ndarray,
+    outcomes: Sequence[Ranks],
+) -> None:
+    """Write the outcomes of the queries ``rows``; their distances are forgotten before the next ones are computed."""
+    block = distances.rows(torch.from_numpy(rows).to(distances.device))
+    parts = (
+        (block[span], table, level, counter, rows[span], ranks)
+        for span in _spans(block)
+        for table, ranks in zip(tables, outcomes, strict=True)
+    )
+    for_each(_rank_part, parts, distances.device)
 
 
 def _restrict(
@@ -179,7 +194,9 @@ def _spans(block: torch.Tensor) -> list[slice]:
     return [slice(start, start + step) for start in range(0, len(block), step)]
 
 
-def _rank_part(block: torch.Tensor, table: MatchTable, level: str, rows: np.ndarray, ranks: Ranks) -> None:
+def _rank_part(
+    block: torch.Tensor, table: MatchTable, level: str, counter: Counter, rows: np.ndarray, ranks: Ranks
+) -> None:
     """Write the outcomes of the queries ``rows``, whose distances to the pool are ``block``."""
     distances, matches = table.exclude(block, rows)
     if not matches.shape[1]:
@@ -187,7 +204,7 @@ def _rank_part(block: torch.Tensor, table: MatchTable, level: str, rows: np.ndar
     present = matches >= 0
     count = present.sum(1)
     never = torch.iinfo(torch.int64).max
-    found = stable_ranks(distances, matches).masked_fill_(~present, never).sort(1)[0]
+    found = counter(distances, matches).masked_fill_(~present, never).sort(1)[0]
     first = found[:, 0]
     if level == "identity":
         nearest = _nearest(distances, matches, present)

@@ -19,6 +19,7 @@ class MatchTable:
         device: where the distances are.
 
     Attributes:
+        num_gallery: G, gallery images.
         num_same: (Q,) int64 gallery images of the query's identity, hidden ones included.
         num_kept: (Q,) int64 gallery images that are not hidden.
         identities: (G,) int64 tensor, identities renumbered 0..num_identities-1.
@@ -30,6 +31,7 @@ class MatchTable:
     ) -> None:
         pids, camids = (ids if subset is None else ids[subset] for ids in (pool.pids, pool.camids))
         self._device, self._rule = device, rule
+        self.num_gallery = len(pids)
         self._columns = None if subset is None else torch.from_numpy(subset).to(device)
         self._by_identity = np.argsort(pids, kind="stable")
         sorted_pids = pids[self._by_identity]

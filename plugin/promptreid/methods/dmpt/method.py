@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from promptreid.config.schema import Flat
 from promptreid.methods.base import DataFacts, Method
@@ -94,6 +95,20 @@ class DMPTMethod(Method):
         """See the base class."""
         if cfg.dmpt.prefix_cache:
             cache_prefix(model, cfg, use_gpu)
+
+    @torch.no_grad()
+    def prompts(self, model: Any) -> Mapping[str, Mapping[str, Tensor]]:
+        """Modality prompts by modality, semantic prompts by the block that they enter, and the bind prompts."""
+        found: dict[str, dict[str, Tensor]] = {}
+        if model.word_prompts is not None:
+            ids = torch.arange(len(model.modalities), device=next(model.parameters()).device)
+            found["modality"] = dict(zip(model.modalities, model.word_prompts(ids), strict=True))
+        if model.semantic_prompts is not None:
+            sets = enumerate(model.semantic_prompts.prompts, start=model.plan.first)
+            found["semantic"] = {str(layer): vectors for layer, vectors in sets}
+        if model.bind is not None:
+            found["bind"] = {"all": model.bind.prompts}
+        return found
 
     def every_step_uses_all(self, model: Any, criterion: Any) -> bool:
         """It is certain where all parts of the loss count, but for two cases.

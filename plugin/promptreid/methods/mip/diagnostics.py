@@ -173,14 +173,26 @@ def _nearest_mean(known: Tensor, known_pids: Tensor, prompts: Tensor, pids: Tens
     return (people[torch.cdist(prompts, means).argmin(dim=1)] == pids).double().mean().item()
 
 
-def _modality_prompt_pairs(model: MIP) -> tuple[Tensor, Tensor] | None:
-    """The two modality prompts of each pair of modalities, (layers, pairs, j, D) each, as the blocks see them."""
+@torch.no_grad()
+def modality_prompts_of(model: MIP) -> Tensor | None:
+    """The modality prompts as the blocks see them but without dropout, (layers, sets, j, D); None without any.
+
+    There is a set for each modality, or one for all of them (naive prompts).
+    """
     if model.modality_prompts is None:
         return None
-    prompts = model.modality_prompts.projection(model.modality_prompts.library)
+    prompts: Tensor = model.modality_prompts.projection(model.modality_prompts.library)
     if model.prompt_adapters is not None:
         adapted = zip(model.prompt_adapters, prompts, strict=True)
         prompts = torch.stack([adapter(Context(layer)).tokens for adapter, layer in adapted])
+    return prompts
+
+
+def _modality_prompt_pairs(model: MIP) -> tuple[Tensor, Tensor] | None:
+    """The two modality prompts of each pair of modalities, (layers, pairs, j, D) each, as the blocks see them."""
+    prompts = modality_prompts_of(model)
+    if prompts is None:
+        return None
     first, second = torch.triu_indices(prompts.shape[1], prompts.shape[1], offset=1)
     return (prompts[:, first], prompts[:, second]) if len(first) else None
 

@@ -16,6 +16,7 @@ from promptreid.methods.mip.diagnostics import (
     instance_prompt_spread,
     modality_prompt_cosine,
     modality_prompt_distance,
+    modality_prompts_of,
     nearest_mean_accuracy,
     prompt_accuracy,
     relative_spread,
@@ -79,6 +80,22 @@ def report_step(model: Any, output: Mapping[str, Any], pids: Tensor) -> StepRepo
     }
     copies = [] if _copies_by_design(model.options) else [_copies(relative_spread(prompts))]
     return StepReport(layers, [*copies, _lost_identity(layers["identity_ratio"])])
+
+
+def learned_prompts(model: Any) -> dict[str, dict[str, Tensor]]:
+    """The modality prompts of each modality by layer, from 1, each (j, D).
+
+    Args:
+        model: a :class:`~promptreid.methods.mip.model.MIP`.
+    """
+    prompts = modality_prompts_of(model)
+    if prompts is None:
+        return {}
+    names = model.modalities if prompts.shape[1] == len(model.modalities) else ["all modalities"]
+    return {
+        name: {str(number): layer[place] for number, layer in enumerate(prompts, start=1)}
+        for place, name in enumerate(names)
+    }
 
 
 def _copies(spreads: list[float]) -> Finding:

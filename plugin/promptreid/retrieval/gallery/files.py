@@ -11,6 +11,8 @@ import numpy as np
 
 from promptreid.evaluation.features import check_length
 from promptreid.retrieval.array_files import read_arrays, write_arrays
+from promptreid.retrieval.compression.compressor import Compressor
+from promptreid.retrieval.compression.files import packed, unpacked
 from promptreid.retrieval.description import ModelDescription
 from promptreid.retrieval.embeddings import Embeddings
 from promptreid.retrieval.gallery import stores
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from promptreid.retrieval.gallery.index import GalleryIndex
 
 SUFFIX = ".safetensors"
-_KIND, _LAYOUT = "gallery", 1
+_KIND, _LAYOUT, _NEWEST = "gallery", 1, 2
+"""Galleries of compressed vectors have the newest layout, so that nobody reads their codes as vectors."""
 _COLUMNS = ("vectors", "present", "ids", "paths", "cameras", "times")
 _STORE = "store."
 
@@ -42,57 +45,61 @@ def save(path: Path, index: GalleryIndex) -> None:
         "index": index.kind,
         "threshold": "" if index.threshold is None else index.threshold.to_json(),
     }
-    gallery = index.gallery
+    gallery, layout = index.gallery, _LAYOUT if index.compressor is None else _NEWEST
+    codebook, made_by = packed(index.compressor)
+    about |= made_by
     if isinstance(gallery, MilvusGallery):
-        write_arrays(path, _KIND, _LAYOUT, {}, {**about, "milvus": json.dumps(gallery.address())})
+        write_arrays(path, _KIND, layout, codebook, {**about, "milvus": json.dumps(gallery.address())})
         return
     assert isinstance(gallery, LocalGallery)
     gallery.compact()
     gallery.build()
-    arrays = {name: getattr(gallery.rows, name) for name in _COLUMNS}
+    arrays = {name: getattr(gallery.rows, name) for name in _COLUMNS} | codebook
     for bands, held in gallery.held.items():
         if isinstance(held.store, stores.FaissStore) and held.store.kind != "flat":
             arrays[_STORE + _bits(bands)] = stores.need_faiss(index.kind).serialize_index(held.store.index)
     recall = {_bits(bands): value for bands, value in gallery.recall.items()}
-    write_arrays(path, _KIND, _LAYOUT, arrays, {**about, "recall": json.dumps(recall)})
+    write_arrays(path, _KIND, layout, arrays, {**about, "recall": json.dumps(recall)})
 
 
 def load(path: Path, token: str = "") -> GalleryIndex:
     """Read an index, as :meth:`GalleryIndex.load`."""
-    arrays, about = read_arrays(path, _KIND, _LAYOUT)
+    arrays, about = read_arrays(path, _KIND, _NEWEST)
     try:
         return _index(arrays, about, token)
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _index(arrays: Mapping[str, np.ndarray], about: Mapping[str, str], token: str) -> GalleryIndex:
+def _index(arrays: dict[str, np.ndarray], about: Mapping[str, str], token: str) -> GalleryIndex:
     from promptreid.retrieval.gallery.index import GalleryIndex
 
     missing = [name for name in ("model", "index", "threshold") if name not in about]
     if missing:
         raise ValueError(f"has no {missing[0]}")
     model = ModelDescription.from_json(about["model"])
+    compressor = unpacked(arrays, about)
     if about["index"] == "milvus":
-        found = GalleryIndex(model, **_address(about.get("milvus", "")), token=token)
+        found = GalleryIndex(model, **_address(about.get("milvus", "")), token=token, compressor=compressor)
     else:
-        found = GalleryIndex(model, about["index"])
+        found = GalleryIndex(model, about["index"], compressor=compressor)
         assert isinstance(found.gallery, LocalGallery)
         recall = {_bands(model, bits): float(value) for bits, value in json.loads(about.get("recall", "{}")).items()}
-        found.gallery.restore(_rows(model, arrays), _held(model, about["index"], arrays), recall)
+        found.gallery.restore(_rows(model, arrays, compressor), _held(model, about["index"], arrays), recall)
     if about["threshold"]:
         found.threshold = Threshold.from_json(about["threshold"])
     return found
 
 
-def _rows(model: ModelDescription, arrays: Mapping[str, np.ndarray]) -> Rows:
+def _rows(model: ModelDescription, arrays: Mapping[str, np.ndarray], compressor: Compressor | None) -> Rows:
     missing = [name for name in _COLUMNS if name not in arrays]
     if missing:
         raise ValueError(f"has no {missing[0]}")
     rows = Rows(**{name: arrays[name] for name in _COLUMNS})
-    Embeddings(model, rows.vectors, rows.present, rows.ids, rows.cameras)
+    vectors = rows.vectors if compressor is None else compressor.decode(rows.vectors, rows.present)
+    Embeddings(model, vectors, rows.present, rows.ids, rows.cameras, compressor=compressor)
     for name, kinds in (
-        ("vectors", "f"),
+        ("vectors", "f" if compressor is None else "fiu"),
         ("present", "b"),
         ("ids", "O"),
         ("paths", "O"),

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from promptreid.retrieval.bands import band_of, short_names
+from promptreid.retrieval.compression.compressor import Compressor
 from promptreid.retrieval.description import ModelDescription, check_same_model
 from promptreid.retrieval.embeddings import Embeddings, compared, patterns
 from promptreid.retrieval.gallery import files, threshold
@@ -65,9 +66,11 @@ class GalleryIndex:
     Memory: the vectors, 4 * N * D bytes, and each store's own copy of the columns that it compares. A store of all
     bands doubles the vectors. With three bands and queries of every subset, each part is in four of the seven stores:
     five times the vectors in all. HNSW adds about 270 bytes a vector, IVF-PQ's copy is a sixteenth of the vectors.
+    With a compressor, the codes stand for the vectors, and ``flat`` has no copy: it decodes them block by block.
 
     Attributes:
-        model: whose vectors are in it.
+        model: whose vectors are in it; with a compressor, the description of the smaller ones.
+        compressor: makes vectors smaller that are added or looked for; None where they stay as they are.
         kind: ``flat``, ``hnsw``, ``ivfpq`` or ``milvus``.
         threshold: the score from which a query counts as known; None until :meth:`calibrate`.
 
@@ -80,10 +83,11 @@ class GalleryIndex:
         subsets: in Milvus, for models with a part for each band: the sets of bands that are compared, such as
             ``["RGB", "RGB+NIR"]``; all when None.
         token: in Milvus: ``user:password`` or an API key; never written to a file.
+        compressor: see above; of compressed embeddings their ``compressor``. Milvus keeps float32.
 
     Raises:
-        ValueError: an unknown kind, FAISS or pymilvus is missing, or Milvus cannot be reached or has another model's
-            vectors.
+        ValueError: an unknown kind, another model's compressor or none for compressed vectors, FAISS or pymilvus is
+            missing, or Milvus cannot be reached or has another model's vectors.
 
     Examples:
         >>> index = promptreid.GalleryIndex(reid.model)
@@ -100,13 +104,15 @@ class GalleryIndex:
         collection: str = "gallery",
         subsets: Iterable[str] | None = None,
         token: str = "",
+        compressor: Compressor | None = None,
     ) -> None:
-        self.model = model
+        model = _held_model(model, compressor)
+        self.model, self.compressor = model, compressor
         self.threshold: Threshold | None = None
         self.gallery: Gallery
         if uri is None:
             self.kind = kind
-            self.gallery = LocalGallery(model, kind)
+            self.gallery = LocalGallery(model, kind, compressor)
         else:
             self.kind = "milvus"
             wanted = None if subsets is None else [_bands(model, names) for names in subsets]
@@ -141,7 +147,7 @@ class GalleryIndex:
         Raises:
             ValueError: another model's vectors, an id that is there already or twice, or lengths that differ.
         """
-        self.gallery.add(rows_of(embeddings, self.model, ids, cameras, times, paths))
+        self.gallery.add(rows_of(self._own(embeddings), self.model, ids, cameras, times, paths))
 
     def remove(self, ids: Sequence[str]) -> None:
         """Take objects out, with all their sets of bands.
@@ -179,6 +185,7 @@ class GalleryIndex:
             ValueError: another model's vectors, a query that no gallery object can be compared with, or a filter that
                 cannot be used.
         """
+        queries = self._own(queries)
         check_same_model(self.model, queries.model, "queries")
         if k < 1 or (rerank is not None and rerank < 1):
             raise ValueError(f"k {k} and rerank {rerank} must be at least 1")
@@ -225,6 +232,8 @@ class GalleryIndex:
         Raises:
             ValueError: another model's vectors, or a rate that so few pairs cannot tell.
         """
+        embeddings = self._own(embeddings)
+        gallery = None if gallery is None else self._own(gallery)
         check_same_model(self.model, embeddings.model, "calibrate")
         self.threshold = threshold.calibrate(embeddings, identities, far, gallery, gallery_identities, other_cameras)
         return self.threshold
@@ -262,9 +271,24 @@ class GalleryIndex:
         if close is not None:
             close()
 
+    def _own(self, embeddings: Embeddings) -> Embeddings:
+        """Embeddings as they are held: made smaller here where they are not yet."""
+        if self.compressor is None or embeddings.model.compression:
+            return embeddings
+        return self.compressor.apply(embeddings)
+
     @staticmethod
     def _is_known(hits: Sequence[Hit], limit: Threshold) -> bool:
         return bool(hits) and hits[0].score >= limit.score
+
+
+def _held_model(model: ModelDescription, compressor: Compressor | None) -> ModelDescription:
+    if compressor is None:
+        if model.compression:
+            raise ValueError("compressor: these vectors are compressed; give the compressor of their embeddings")
+        return model
+    check_same_model(compressor.compressed if model.compression else compressor.model, model, "model")
+    return compressor.compressed
 
 
 def _bands(model: ModelDescription, names: str) -> Bands:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from promptreid.retrieval.bands import short_names
+from promptreid.retrieval.compression.compressor import Compressor
 from promptreid.retrieval.description import ModelDescription
 from promptreid.retrieval.embeddings import compared, parts_in
 from promptreid.retrieval.gallery import stores
@@ -24,9 +25,9 @@ _FEW = 0.1
 
 @dataclass
 class Held:
-    """A store and the rows of the gallery that it has, (n,) ascending."""
+    """The rows of the gallery that are compared, (n,) ascending, and their store; none where codes are decoded."""
 
-    store: stores.Store
+    store: stores.Store | None
     members: np.ndarray
 
 
@@ -40,21 +41,22 @@ class LocalGallery:
     Args:
         model: whose vectors they are.
         kind: one of :data:`stores.KINDS`.
+        compressor: of the vectors, whose codes alone are kept then, and decoded block by block when they are compared.
     """
 
     rows: Rows
     alive: np.ndarray
     _codes: np.ndarray
 
-    def __init__(self, model: ModelDescription, kind: str) -> None:
+    def __init__(self, model: ModelDescription, kind: str, compressor: Compressor | None = None) -> None:
         if kind not in stores.KINDS:
             raise ValueError(f"kind: {kind!r} is none of {', '.join(stores.KINDS)}")
         if kind != "flat":
             stores.need_faiss(kind)
-        self.model, self.kind = model, kind
+        self.model, self.kind, self.compressor = model, kind, compressor
         self.held: dict[Bands, Held] = {}
         self.recall: dict[Bands, float] = {}
-        self._take(no_rows(model))
+        self._take(self._coded(no_rows(model)))
 
     def __len__(self) -> int:
         return len(self._places)
@@ -75,14 +77,15 @@ class LocalGallery:
             if there and (self.model.space != "whole" or code in self._codes[list(there)]):
                 raise ValueError(f"ids: {name!r} is in the gallery already; remove it first, or choose another id")
         first = len(self.rows)
-        self.rows = self.rows.followed_by(rows)
+        self.rows = self.rows.followed_by(self._coded(rows))
         self._codes = np.concatenate([self._codes, own])
         self.alive = np.concatenate([self.alive, np.ones(len(rows), dtype=bool)])
         self._register(np.arange(first, len(self.rows)))
         for bands, held in self.held.items():
             new = first + np.flatnonzero(self._belongs(bands, rows.present))
             if len(new):
-                held.store.add(self._compared(new, bands))
+                if held.store is not None:
+                    held.store.add(self._compared(new, bands))
                 held.members = np.concatenate([held.members, new])
 
     def remove(self, ids: Collection[str]) -> None:
@@ -147,6 +150,8 @@ class LocalGallery:
 
     def _found(self, held: Held, bands: Bands, queries: np.ndarray, k: int, allowed: np.ndarray) -> stores.Found:
         by_cosine = self.model.by_cosine
+        if held.store is None:
+            return self._exactly(held, bands, queries, k, allowed)
         flat = self.kind == "flat" or (isinstance(held.store, stores.FaissStore) and held.store.kind == "flat")
         if flat:
             return held.store.search(queries, k, allowed)
@@ -165,8 +170,8 @@ class LocalGallery:
 
     def _exactly(self, held: Held, bands: Bands, queries: np.ndarray, k: int, allowed: np.ndarray) -> stores.Found:
         places = np.flatnonzero(allowed)
-        vectors = self._compared(held.members[places], bands)
-        scores, rows = stores.exact(queries, vectors, k, np.ones(len(places), dtype=bool), self.model.by_cosine)
+        vectors = _Lazy(self, held.members[places], bands)
+        scores, rows = stores.nearest(queries, vectors, k, self.model.by_cosine)
         return scores, places[rows]
 
     def _hits(self, rows: np.ndarray, scores: np.ndarray) -> list[Hit]:
@@ -186,25 +191,35 @@ class LocalGallery:
     def _store(self, bands: Bands) -> Held:
         if bands not in self.held:
             members = np.flatnonzero(self._belongs(bands, self.rows.present))
-            vectors = self._compared(members, bands)
             kind = self.kind
             if kind == "ivfpq" and len(members) < stores.LEAST_IVFPQ <= len(self.rows):
                 kind = "flat"  # the few objects with a rare set of bands
+            if kind == "flat" and self.compressor is not None:
+                self.held[bands] = Held(None, members)
+                return self.held[bands]
+            vectors = self._compared(members, bands)
             self.held[bands] = Held(stores.build(vectors, self.model.by_cosine, kind), members)
             self._measure(bands, vectors)
         return self.held[bands]
 
     def _measure(self, bands: Bands, vectors: np.ndarray) -> None:
-        if self.kind == "flat":
+        store = self.held[bands].store
+        if self.kind == "flat" or store is None:
             return
-        self.recall[bands] = stores.recall_of(self.held[bands].store, vectors)
+        self.recall[bands] = stores.recall_of(store, vectors)
         logger.info(
             "%s of %d vectors (%s): recall@10 %.3f against the exact search, on its own vectors",
             self.kind, len(vectors), short_names(bands, self.model.modalities), self.recall[bands],
         )  # fmt: skip
 
     def _compared(self, rows: np.ndarray, bands: Bands) -> np.ndarray:
-        return compared(self.rows.vectors[rows], self.model, bands)
+        vectors = self.rows.vectors[rows]
+        if self.compressor is not None:
+            vectors = self.compressor.decode(vectors, self.rows.present[rows])
+        return compared(vectors, self.model, bands)
+
+    def _coded(self, rows: Rows) -> Rows:
+        return rows if self.compressor is None else replace(rows, vectors=self.compressor.encode(rows.vectors))
 
     def _belongs(self, bands: Bands, present: np.ndarray) -> np.ndarray:
         """(N,) bool: which objects a store holds."""
@@ -243,3 +258,16 @@ class LocalGallery:
                 raise ValueError(f"the index of {short_names(bands, self.model.modalities)} does not fit the vectors")
             self.held[bands] = Held(store, members)
         self.recall = recall
+
+
+class _Lazy:
+    """Vectors as they are compared, made when a block of them is asked for."""
+
+    def __init__(self, gallery: LocalGallery, rows: np.ndarray, bands: Bands) -> None:
+        self._gallery, self._rows, self._bands = gallery, rows, bands
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, block: slice) -> np.ndarray:
+        return self._gallery._compared(self._rows[block], self._bands)

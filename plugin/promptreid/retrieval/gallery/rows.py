@@ -26,7 +26,7 @@ class Rows:
     """Gallery objects: row by row a vector, and what is known of its object.
 
     Attributes:
-        vectors: (N, D) float32.
+        vectors: (N, D) float32, or of a compressed gallery in memory its codes.
         present: (N, M) bool.
         ids, paths: (N,) texts.
         cameras: (N,) int64, -1 where unknown.

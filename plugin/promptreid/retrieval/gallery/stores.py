@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -23,8 +24,17 @@ Found = tuple[np.ndarray, np.ndarray]
 """Scores (Q, k), larger is better, and rows (Q, k) of the store; -1 where there are no more."""
 
 
+class Blocks(Protocol):
+    """Vectors (n, d) float32, of which blocks are asked for: an array, or what makes them."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, block: slice, /) -> np.ndarray: ...
+
+
 def faiss_or_none() -> Any:
     """The module FAISS, where it is installed."""
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # it tells each build of itself that it tries
     try:
         import faiss
     except ImportError:
@@ -130,9 +140,15 @@ class FaissStore(Store):
 def exact(queries: np.ndarray, vectors: np.ndarray, k: int, allowed: np.ndarray, by_cosine: bool) -> Found:
     """The k best of the allowed vectors, by comparing all of them."""
     rows = np.flatnonzero(allowed)
-    nearest = topk(queries, vectors[rows], min(k, len(rows)), "cosine" if by_cosine else "euclidean")
-    distances = nearest.distances.numpy()
-    return (1 - distances if by_cosine else -distances), rows[nearest.indices.numpy()]
+    scores, found = nearest(queries, vectors[rows], k, by_cosine)
+    return scores, rows[found]
+
+
+def nearest(queries: np.ndarray, vectors: Blocks, k: int, by_cosine: bool) -> Found:
+    """The k best vectors, by comparing all of them block by block."""
+    found = topk(queries, cast(np.ndarray, vectors), min(k, len(vectors)), "cosine" if by_cosine else "euclidean")
+    distances = found.distances.numpy()
+    return (1 - distances if by_cosine else -distances), found.indices.numpy()
 
 
 def build(vectors: np.ndarray, by_cosine: bool, kind: str) -> Store:

@@ -1,0 +1,1 @@
+"""Smaller descriptors: projection to fewer numbers, then fewer bytes a number."""
