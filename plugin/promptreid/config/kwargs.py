@@ -82,6 +82,8 @@ _MODAL_DATAMANAGER = {
     "range_16bit": "data.range_16bit",
     "limits_16bit": "data.limits_16bit",
     "persistent_workers": "data.persistent_workers",
+    "on_bad_image": "data.on_bad_image",
+    "start_method": "data.start_method",
 }
 _AUGMENTATION = {
     "visible": "data.augment.visible",

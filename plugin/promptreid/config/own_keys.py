@@ -30,6 +30,10 @@ INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
 """Filters of the augmentations' resizing."""
 INCOMPLETE = ("skip", "keep")
 """What may become of samples that lack a modality."""
+BAD_IMAGE = ("stop", "skip")
+"""What may become of images that cannot be read."""
+START_METHODS = ("", "fork", "spawn", "forkserver")
+"""How worker processes start; the first is the platform's way."""
 DECODERS = ("pillow", "simplejpeg")
 """What decodes JPEG files."""
 
@@ -178,6 +182,11 @@ DATA = Section(
             " marked missing; for data sets that have such", choices=INCOMPLETE),
         Key("data.decoder", "pillow", "what decodes JPEG files; `simplejpeg` (a package to install) is faster and gives"
             " the same pixels", choices=DECODERS),
+        Key("data.on_bad_image", "stop", "at an image that cannot be read: `stop`, or `skip` it: in training another"
+            " one of its identity stands for it, in tests it is left out and counted"
+            " ([reliability.md](reliability.md))", choices=BAD_IMAGE, free=True),
+        Key("data.start_method", "", "how loader workers start; not set: the platform's way, `fork` on Linux before"
+            " Python 3.14", choices=START_METHODS, free=True),
         Key("data.persistent_workers", False, "keep the training workers from epoch to epoch"),
         Key("data.synthetic.like", "", "data set whose layout is rendered where `data.root` lacks it; not set: nothing"
             " is rendered"),

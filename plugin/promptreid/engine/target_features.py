@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from promptreid.engine.distributed.process_group import is_writer
+from promptreid.engine.feature_extraction import same_left_out
 from promptreid.engine.modality_sides import SPLITS, Extract, ModalitySides
 from promptreid.evaluation.features import FeatureSet
 from promptreid.evaluation.missing.across import AcrossModalities
@@ -34,7 +36,11 @@ class TargetFeatures:
         across = [protocol for protocol in protocols if isinstance(protocol, AcrossModalities)]
         self._plain: list[FeatureSet] = []
         if len(across) < len(protocols):
-            self._plain = [extract(loaders[split], normalize, split, None) for split in SPLITS]
+            query, gallery = (extract(loaders[split], normalize, split, None) for split in SPLITS)
+            if is_writer():
+                query, gallery = same_left_out(query, gallery, [loaders[split].dataset for split in SPLITS])
+            self._plain = [query, gallery]
+        self._sides: ModalitySides | None = None
         if across:
             self._sides = ModalitySides(model, loaders, normalize, extract)
             for protocol in across:
@@ -50,9 +56,16 @@ class TargetFeatures:
 
     def _evaluate(self, protocol: Any, settings: dict[str, Any]) -> Results:
         if isinstance(protocol, AcrossModalities):
+            assert self._sides is not None
             return self._sides.evaluate(protocol.protocol, protocol.condition, **settings)
         result: Results = protocol.evaluate(*self._plain, **settings)
         return result
+
+    def left_out(self) -> list[str]:
+        """Why images are left out, each once."""
+        sides = [*self._plain, *(self._sides.extracted() if self._sides is not None else ())]
+        reasons = (reason for side in sides if side.left_out is not None for reason in side.left_out if reason)
+        return list(dict.fromkeys(reasons))
 
     def rank_lists(self, k: int, **settings: Any) -> RankLists:
         """The nearest ``k`` of each query under the first protocol; ``names`` are ``"query 0"``, ``"gallery 7"``, ...
@@ -77,6 +90,7 @@ class TargetFeatures:
         """The first protocol, and what it is given."""
         rule: Any = self.protocols[0]
         if isinstance(rule, AcrossModalities):
+            assert self._sides is not None
             query, gallery = (side.images for side in self._sides.sides(rule.condition))
             rule = rule.protocol
         else:

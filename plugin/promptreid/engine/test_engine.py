@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from promptreid import host
+from promptreid.config.own_keys import BAD_IMAGE
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.best_weights import Origin, SelectionOptions, Selector
 from promptreid.engine.checkpoints.position import Position
@@ -25,6 +26,7 @@ from promptreid.engine.evaluation_options import EvaluationOptions
 from promptreid.engine.feature_extraction import check_split, features_of, mirrored, protocols_of, split_of
 from promptreid.engine.run_watch import Tested, tag_of
 from promptreid.engine.target_features import TargetFeatures
+from promptreid.engine.unreadable import warn_of_left_out
 from promptreid.engine.update_step import StepOptions
 from promptreid.evaluation.protocols import FeatureSet
 from promptreid.evaluation.ranking.rank_lists import RankLists
@@ -82,6 +84,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
         self.max_epoch = 0
         self.rank1 = 0.0
         self.results: dict[str, list[Results]] = {}
+        self._left_out: dict[str, list[str]] = {}
         self._origin: Origin | None = None  # of weights that were loaded to be tested
         self._final = False
 
@@ -178,6 +181,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
         """
         protocols = protocols_of(query_loader.dataset, self.protocols)
         if not protocols:
+            _refuse_marked(query_loader.dataset, gallery_loader.dataset)
             host_evaluate = partial(
                 super()._evaluate,
                 dataset_name=dataset_name,
@@ -193,7 +197,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
         loaders = {"query": query_loader, "gallery": gallery_loader}
         target = TargetFeatures(_bare(self.model), loaders, normalize_feature, self._shared_features_of, protocols)
         settings = {"metric": dist_metric, "rerank": self.evaluation.reranking(kwargs.get("rerank"))}
-        results = first_does(lambda: target.evaluate(**settings))
+        results, self._left_out[dataset_name] = first_does(lambda: (target.evaluate(**settings), target.left_out()))
         self._report(dataset_name, results)
         datasets = {split: loader.dataset for split, loader in loaders.items()}
         size = (self.datamanager.height, self.datamanager.width)
@@ -209,6 +213,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
         self.results[dataset_name] = results
         if self.evaluation.flip:
             logger.info("descriptors are means over a sample and its mirror image (test.flip)")
+        warn_of_left_out(dataset_name, self._left_out.get(dataset_name, []))
         for result in results:
             logger.info("[%s] %s", self._label(dataset_name), result.line())
             if self.chance:
@@ -318,8 +323,17 @@ class EvaluatingEngine(host.ImageTripletEngine):
             "final": self._final,
             "selection": self._label(dataset_name),
             **({"flip": True} if self.evaluation.flip else {}),
+            **({"left_out": self._left_out[dataset_name]} if self._left_out.get(dataset_name) else {}),
         }
         self.files.save_results(dataset_name, self.results[dataset_name], about)
+
+
+def _refuse_marked(*datasets: Any) -> None:
+    if any(getattr(dataset, "on_bad_image", BAD_IMAGE[0]) != BAD_IMAGE[0] for dataset in datasets):
+        raise ValueError(
+            "data.on_bad_image skip: torchreid's evaluator, which tests data without protocols of their own, cannot "
+            "leave images out; set it to stop, or name a protocol in test.protocols"
+        )
 
 
 def _bare(model: Any) -> Any:

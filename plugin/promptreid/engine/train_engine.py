@@ -28,11 +28,13 @@ from promptreid.engine.distributed.process_group import is_writer, mean_of, rank
 from promptreid.engine.epoch_meter import EpochMeter
 from promptreid.engine.evaluation_options import EvaluationOptions
 from promptreid.engine.feature_extraction import split_of
+from promptreid.engine.kept_steps import kept_steps
 from promptreid.engine.nonfinite import check_finite
 from promptreid.engine.prompt_monitor import PromptMonitor
 from promptreid.engine.run_watch import RunWatch, Tested
 from promptreid.engine.step_timer import StepTimer
 from promptreid.engine.test_engine import Draw, EvaluatingEngine
+from promptreid.engine.unreadable import Replacements
 from promptreid.engine.update_step import StepOptions, Updater, in_float32
 from promptreid.engine.weight_average import tensors_of
 from promptreid.methods.base import method_of
@@ -134,7 +136,7 @@ class PromptEngine(EvaluatingEngine):
         self.monitor, self.timer, self.watch = PromptMonitor(), StepTimer(), watch or RunWatch()
         self.num_batches = self.batch_idx = 0
         self._resumed: dict[str, Any] = {}
-        self._training = False
+        self._training, self.replacements = False, Replacements()
 
     def run(self, save_dir: str = "log", *, guest: bool = False, **kwargs: Any) -> None:
         """torchreid's pipeline; what it takes is there in ``Engine.run``.
@@ -200,14 +202,17 @@ class PromptEngine(EvaluatingEngine):
         meter = EpochMeter(self.epoch, self.max_epoch, self.num_batches, print_freq, self.timer)
         if self.position.step:
             meter.load_state_dict(self._resumed["meter"])
-        for batch in meter.watch(batches):
-            self.batch_idx = meter.batches
-            self.watch.keep_batch(self.epoch, meter.batches + 1, batch["img"])
-            summary = self.forward_backward(batch)
-            due = meter.update(world_size() * len(batch["pid"]), summary, self.get_current_lr())
-            self._log_batch(meter, due)
-            self._pause(meter)
+        with kept_steps(self, meter):
+            for batch in meter.watch(batches):
+                self.batch_idx = meter.batches
+                self.watch.keep_batch(self.epoch, meter.batches + 1, batch["img"])
+                summary = self.forward_backward(batch)
+                self.replacements.note(batch)
+                due = meter.update(world_size() * len(batch["pid"]), summary, self.get_current_lr())
+                self._log_batch(meter, due)
+                self._pause(meter)
         self.updater.flush()
+        self.replacements.end_epoch()
         if is_writer():
             self.watch.scalars("Prompts", self.monitor.report(self.model), self.epoch)
             self.watch.epoch(self.epoch, self.model, self.train_loader.dataset)

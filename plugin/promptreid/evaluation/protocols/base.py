@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from promptreid.evaluation.features import Array, FeatureSet
+from promptreid.evaluation.features import Array, FeatureSet, left_out_note
 from promptreid.evaluation.ranking.distances import (
     DistanceMatrix,
     DistanceRows,
@@ -51,8 +51,9 @@ class Protocol:
 
     def trial_sets(self, query: FeatureSet, gallery: FeatureSet) -> Iterator[tuple[FeatureSet, FeatureSet]]:
         """Queries and gallery of each trial, with the features that the two sets have."""
+        seekers = query if query.left_out is None else query.select(query.used())
         for subset in self.trials(gallery):
-            yield query, gallery.select(subset)
+            yield seekers, gallery.select(gallery.used(subset))
 
     def evaluate(
         self,
@@ -82,7 +83,7 @@ class Protocol:
             rank_subsets(distances, self._labels(q), self._labels(g), rule=self.rule, level=self.level)[0]
             for distances, q, g in self._refined(query, gallery, metric, aqe, rerank)
         ]
-        return Results.of(self.name, ranks, self._note(gallery), method=method_name(aqe, rerank))
+        return Results.of(self.name, ranks, self._notes(query, gallery), method=method_name(aqe, rerank))
 
     def evaluate_distances(self, distances: Array, query: FeatureSet, gallery: FeatureSet) -> Results:
         """Rank by a given (query, pool) matrix in which smaller is nearer; the sets need no features."""
@@ -184,10 +185,12 @@ class Protocol:
 
     def _rank(self, distances: DistanceMatrix, query: FeatureSet, gallery: FeatureSet) -> list[Ranks]:
         labels = self._labels(query), self._labels(gallery)
-        return rank_subsets(distances, *labels, rule=self.rule, level=self.level, subsets=self.trials(gallery))
+        subsets = [gallery.used(drawn) for drawn in self.trials(gallery)]
+        ranks = rank_subsets(distances, *labels, rule=self.rule, level=self.level, subsets=subsets)
+        return ranks if query.left_out is None else [trial.select(query.used()) for trial in ranks]
 
     def _results(self, distances: DistanceMatrix, query: FeatureSet, gallery: FeatureSet) -> Results:
-        return Results.of(self.name, self.rank(distances, query, gallery), self._note(gallery))
+        return Results.of(self.name, self.rank(distances, query, gallery), self._notes(query, gallery))
 
     def _refined(
         self,
@@ -216,6 +219,9 @@ class Protocol:
 
     def _check(self, query: FeatureSet, gallery: FeatureSet) -> None:
         """Raise ``ValueError`` where the labels do not fit the protocol."""
+
+    def _notes(self, query: FeatureSet, gallery: FeatureSet) -> str:
+        return "; ".join(filter(None, (self._note(gallery), left_out_note(query, gallery))))
 
     def _note(self, gallery: FeatureSet) -> str:
         """What a reader of the numbers should know."""
