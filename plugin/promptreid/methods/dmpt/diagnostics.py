@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from promptreid.evaluation.statistics.nearest_mean import accuracy_across, accuracy_within
 from promptreid.methods.dmpt.encoder import SEMANTIC, WORDS
 from promptreid.methods.dmpt.inspection import watched_pass
-from promptreid.methods.mip.diagnostics import accuracy_across, accuracy_within
 from promptreid.models.inspection import CLASS, PATCHES, Exchange
 from promptreid.models.present_images import labels_of_images, slots_of
 
@@ -40,9 +40,9 @@ class PromptMeasures:
         attention: share of the class token's attention that goes to prompts, in [0, 1], mean over heads and images.
         distance: :func:`relative_distance` of the modality prompts as they come to each block.
         entropy: :func:`bind_entropy` of each interaction, 1 where all that is read counts the same.
-        within: :func:`~promptreid.methods.mip.diagnostics.accuracy_within` of the semantic prompts as each block leaves
-            them, S_l.
-        across: :func:`~promptreid.methods.mip.diagnostics.accuracy_across` of these.
+        within: :func:`~promptreid.evaluation.statistics.nearest_mean.accuracy_within` of the semantic prompts as each
+            block leaves them, S_l.
+        across: :func:`~promptreid.evaluation.statistics.nearest_mean.accuracy_across` of these.
     """
 
     length: list[float]

@@ -10,10 +10,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from promptreid.evaluation.statistics.nearest_mean import accuracy_across, accuracy_within
 from promptreid.methods.base import Finding, StepReport
 from promptreid.methods.mip.diagnostics import (
-    accuracy_across,
-    accuracy_within,
     identity_variance_ratio,
     instance_prompt_spread,
     modality_prompt_cosine,
@@ -49,8 +48,8 @@ class PromptMeasures:
         distance: :func:`~promptreid.methods.mip.diagnostics.modality_prompt_distance`.
         spread: :func:`~promptreid.methods.mip.diagnostics.relative_spread` of the instance prompts.
         ratio: :func:`~promptreid.methods.mip.diagnostics.identity_variance_ratio` of these.
-        within: :func:`~promptreid.methods.mip.diagnostics.nearest_mean_accuracy` of these: every second image of an
-            identity in a modality against the means of the others.
+        within: :func:`~promptreid.evaluation.statistics.nearest_mean.accuracy_within` of these: every second image of
+            an identity in a modality against the means of the others.
         across: The same, for the images of a modality against the means of each other one.
     """
 
