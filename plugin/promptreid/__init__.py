@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from promptreid.data.batch import ModalBatch, PathBundle
     from promptreid.data.dataset import ModalDataset
     from promptreid.datasets.registry import DATASETS
+    from promptreid.engine.loggers.base import RunLogger, register_logger
     from promptreid.evaluation.protocols import register_protocol
     from promptreid.losses.registry import LOSSES
     from promptreid.methods.base import METHODS, MODELS, DataFacts, Method, register_method
@@ -47,12 +48,14 @@ __all__ = [
     "PathBundle",
     "Range",
     "ReIDObject",
+    "RunLogger",
     "compat",
     "host",
     "load",
     "plain_images_are",
     "register_all",
     "register_dataset",
+    "register_logger",
     "register_loss",
     "register_method",
     "register_protocol",
@@ -74,6 +77,8 @@ _HOMES = {
     "plain_images_are": "promptreid.models.plain_images",
     "register_all": "promptreid.registration",
     "register_dataset": "promptreid.registration",
+    "RunLogger": "promptreid.engine.loggers.base",
+    "register_logger": "promptreid.engine.loggers.base",
     "register_loss": "promptreid.registration",
     "register_method": "promptreid.methods.base",
     "register_protocol": "promptreid.evaluation.protocols",

@@ -10,7 +10,7 @@ import re
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,6 +24,9 @@ LOCK = ".lock"
 """Name of the file in a locked folder that says which process has it."""
 OLD = 7 * 24 * 3600.0
 """Seconds after which a temporary file belongs to nobody, whatever its name says."""
+
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""Error numbers of a disk that takes no more: full, a quota or limit reached, read-only, broken."""
 
 _HOST = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)-(?P<host>[0-9a-f]{8})\.tmp", re.DOTALL)
@@ -51,6 +54,27 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A file that appears under its name complete, or not at all."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         yield file
+
+
+@contextmanager
+def explained_writes(path: Path, remedy: str, only: Container[int] | None = None) -> Iterator[None]:
+    """Turn a file system's refusal to write ``path`` into a ``ValueError`` that names it.
+
+    Args:
+        path: the file or folder, for the message.
+        remedy: what to do.
+        only: error numbers; any, when None.
+
+    Raises:
+        ValueError: instead of the ``OSError``, also of one behind another error, as torch's writer hides it.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        reason = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(reason, OSError) or (only is not None and reason.errno not in only):
+            raise
+        raise ValueError(f"{path} could not be written ({reason.strerror or reason}); {remedy}") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -139,9 +163,13 @@ class FolderLock:
             time.sleep(_PAUSE if attempt + 1 < _RETRIES else 0)
         else:
             raise FolderInUse(_owner(self.path))
-        self._file.truncate(0)
-        self._file.write(json.dumps(_this_process()).encode())
         _held.add(self)
+        try:
+            self._file.truncate(0)
+            self._file.write(json.dumps(_this_process()).encode())
+        except OSError:  # such as a full disk
+            self.release()
+            raise
 
     def move(self, folder: Path) -> None:
         """Go with the locked folder, which has been renamed to ``folder``."""

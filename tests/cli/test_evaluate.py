@@ -131,6 +131,7 @@ def test_a_run_is_tested_by_its_folder_wherever_it_is(
         "data.height": 32, "data.width": 16, "data.workers": 0, "data.synthetic.like": "", "backbone.stride": 4,
         "backbone.vit.depth": 2, "backbone.vit.embed_dim": 16, "backbone.vit.num_heads": 2, "mip.prompt_length": 2,
         "train.max_epoch": 1, "train.warmup_epochs": 0, "train.batch_size": 32,
+        "train.tensorboard.pictures": False,
         "test.protocols": "['sysu-python indoor 1-shot']",
     }  # fmt: skip
     pairs = [part for pair in keys.items() for part in pair]

@@ -39,12 +39,15 @@ def test_every_argument_of_ours_is_given_and_no_other():
     ours = {"train.seed": 5, "data.pack": "p", "data.incomplete": "keep", "data.decoder": "simplejpeg"}
     ours["data.table"] = "t.csv"
     ours |= {"data.range_16bit": "fixed", "data.limits_16bit": [5, 9]}
+    ours |= {"data.on_bad_image": "skip", "data.start_method": "spawn"}
     cfg = merged(default_config(), {**given, **ours})
     assert Augmentation(**augmentation_kwargs(cfg)) == Augmentation(visible=[], **chains, **others)
     assert modal_datamanager_kwargs(cfg) == {
         "seed": 5,
         "pack": "p",
         "persistent_workers": False,
+        "on_bad_image": "skip",
+        "start_method": "spawn",
         "incomplete": "keep",
         "table": "t.csv",
         "decoder": "simplejpeg",

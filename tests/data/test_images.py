@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import struct
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from damaged import FILES, PIXELS, bomb, damage
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
 
+import promptreid
 from promptreid.data import images
-from promptreid.data.images import read_image, read_images, read_in_turn
+from promptreid.data.image_files import ImageError
+from promptreid.data.images import (
+    DECODERS,
+    image_size,
+    levels_16bit,
+    oddities_in,
+    read_image,
+    read_images,
+    read_in_turn,
+)
 from promptreid.data.strips import part
 
 
@@ -46,23 +62,88 @@ def test_file_that_is_no_image_is_named(tmp_path: Path) -> None:
 
 
 def test_huge_image_is_refused_before_decoding(tmp_path: Path) -> None:
-    Image.new("1", (8000, 4000)).save(tmp_path / "huge.png")
-    with pytest.raises(ValueError, match="8000 x 4000 pixels"):
+    Image.new("1", (8001, 4000)).save(tmp_path / "huge.png")
+    with pytest.raises(ValueError, match=r"huge\.png: 8001 x 4000 pixels; the limit for a crop is 32000000"):
         read_image(str(tmp_path / "huge.png"))
 
 
-def test_read_errors_are_tried_again_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@given(data=st.data())
+@settings(max_examples=25)
+def test_a_damaged_file_is_an_image_or_an_error_with_its_path(name: str, decoder: str, data: st.DataObject) -> None:
+    content = data.draw(damage(FILES[name]))
+    with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
+        file.write(content)
+        file.flush()
+        started = time.monotonic()
+        for read in (lambda path: read_image(path, decoder), image_size, levels_16bit, oddities_in):
+            try:
+                found = read(file.name)
+            except ImageError as error:
+                assert str(error).startswith(f"{file.name}: ")
+            else:
+                assert not isinstance(found, Image.Image) or (found.mode == "RGB" and found.tobytes())
+        assert time.monotonic() - started < 10
 
-    def flaky(path: str, *settings: object) -> Image.Image:
-        calls.append(path)
-        raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(images, "_decode", flaky)
-    monkeypatch.setattr(images.time, "sleep", lambda seconds: None)
-    with pytest.raises(ValueError, match="Input/output error"):
-        read_image("x.jpg")
-    assert len(calls) == 3
+@pytest.mark.parametrize("format", images.FORMATS)
+def test_a_decompression_bomb_is_refused_by_its_header(format: str, tmp_path: Path) -> None:
+    (tmp_path / "bomb.jpg").write_bytes(bomb(format))
+    for read in (read_image, image_size, levels_16bit):
+        with pytest.raises(ImageError, match=r"bomb\.jpg: .* pixels.*; the limit for a crop is 32000000"):
+            read(str(tmp_path / "bomb.jpg"))
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_jpeg_file_of_very_many_scans_is_refused(decoder: str, tmp_path: Path) -> None:
+    """Each costs as long as an image, and 50 bytes."""
+    whole = FILES["progressive jpeg"]
+    scan = whole[whole.rindex(b"\xff\xda") : -2]
+    for count, allowed in ((3, True), (images.MAX_SCANS, False)):
+        path = tmp_path / f"{count}.jpg"
+        path.write_bytes(whole[:-2] + count * scan + whole[-2:])
+        if allowed:
+            assert read_image(str(path), decoder).size == (20, 30)
+        else:
+            with pytest.raises(ImageError, match=r"100\.jpg: a JPEG file of more than 100 scans"):
+                read_image(str(path), decoder)
+
+
+def test_what_a_file_holds_counts_and_not_its_suffix(tmp_path: Path) -> None:
+    for name, content in FILES.items():
+        path = tmp_path / ("a.bmp" if name == "png" else "a.png")
+        path.write_bytes(content)
+        assert read_image(str(path)).size == (20, 30)
+
+
+def test_cmyk_and_palettes_look_like_what_they_were_made_of(tmp_path: Path) -> None:
+    for name in ("cmyk jpeg", "palette png"):
+        (tmp_path / "a.img").write_bytes(FILES[name])
+        close = np.abs(np.asarray(read_image(str(tmp_path / "a.img"))).astype(int) - PIXELS)
+        assert close.mean() < 20  # a negative is 80 and more
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1)])
+def test_images_of_one_row_or_column(size: tuple[int, int], tmp_path: Path) -> None:
+    Image.new("RGB", size, (9, 8, 7)).save(tmp_path / "thin.png")
+    image = read_image(str(tmp_path / "thin.png"))
+    assert image.size == size and image.getpixel((0, 0)) == (9, 8, 7)
+
+
+def test_halves_of_images_are_never_let_through() -> None:
+    """One careless import could switch it on for the whole process."""
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+    found = [path for path in Path(promptreid.__file__).parent.rglob("*.py") if "LOAD_TRUNCATED" in path.read_text()]
+    assert found == []
+
+
+def test_all_readers_share_one_function() -> None:
+    """Pillow's own ``Image.open`` is called in one place."""
+    package = Path(promptreid.__file__).parent
+    found = [path for path in package.rglob("*.py") if re.search(r"\bImage\.open\(", path.read_text())]
+    assert found == [package / "data" / "images.py"]
 
 
 GREY = np.random.default_rng(1).integers(0, 256, (8, 6), dtype=np.uint8)

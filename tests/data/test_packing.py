@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from promptreid.data import packing
 from promptreid.data.batch import PathBundle
 from promptreid.data.images import read_image
 from promptreid.data.packing import Pack, files_of, write_pack
@@ -183,12 +182,14 @@ def test_a_failed_packing_leaves_nothing_or_the_earlier_pack(root: Path) -> None
 
 
 def test_packing_that_stops_between_its_files_leaves_no_mixed_pack(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = packed(root)
+    file, replace = packed(root), os.replace
 
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
+    def stop_at_the_index(source: Path, target: Path) -> None:
+        if target.suffix == ".json":
+            raise KeyboardInterrupt
+        replace(source, target)
 
-    monkeypatch.setattr(packing, "write_text", stop)
+    monkeypatch.setattr(os, "replace", stop_at_the_index)
     with pytest.raises(KeyboardInterrupt):
         packed(root)
     with pytest.raises(FileNotFoundError, match=r"pack\.json doesn't exist"):

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damaged import FILES
 from PIL import Image
 
 from promptreid.datasets import integrity
-from promptreid.datasets.integrity import find_bad_images, manifest, narrow_images
+from promptreid.datasets.integrity import find_bad_images, manifest, narrow_images, odd_images
 
 
 @pytest.fixture
@@ -40,7 +41,6 @@ def test_every_kind_of_bad_file_is_named_once(folder: Path, decode: bool, monkey
     paths[1].write_bytes(b"<html>not found</html>")
     paths[2].unlink()
     Image.new("RGB", (300, 200)).save(paths[3])
-    monkeypatch.setattr(integrity, "MAX_PIXELS", 50_000)
     monkeypatch.setattr("promptreid.data.images.MAX_PIXELS", 50_000)
     problems = find_bad_images(paths, decode)
     assert len(problems) == 4
@@ -77,6 +77,17 @@ def test_16_bit_images_of_few_levels_are_told(folder: Path, monkeypatch: pytest.
     assert len(paths) == 10
     assert narrow_images(paths) == []  # a jpg and a bmp
     assert narrow_images(paths, decode=True) == [text]
+
+
+def test_turned_images_and_those_of_several_frames_are_told(folder: Path, tmp_path: Path) -> None:
+    assert odd_images(files(folder)) == []
+    for name in ("jpeg", "png", "animated webp"):
+        (folder / f"z-{name}.jpg").write_bytes(FILES[name])
+    (folder / "y.jpg").write_text("broken")
+    turned, framed = odd_images(files(folder), decode=True)
+    assert "z-jpeg.jpg: the file asks to be shown turned" in turned
+    assert turned.endswith("(2 of the 10 images looked at are such)")
+    assert "z-animated webp.jpg: the file holds several frames" in framed
 
 
 def test_manifest_golden_value(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = {
     "data.workers": 0, "data.height": 32, "data.width": 16, "backbone.vit.depth": 2, "backbone.vit.embed_dim": 16,
     "backbone.vit.num_heads": 2, "mip.prompt_length": 2, "backbone.stride": 4, "model.pretrained": False,
+    "train.tensorboard.pictures": False,
     "train.max_epoch": 1, "train.warmup_epochs": 0, "sampler.num_instances": 6, "train.batch_size": 18,
     "train.eval_freq": -1, "model.name": "mip_vit_tiny_patch16",
 }  # fmt: skip

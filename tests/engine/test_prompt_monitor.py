@@ -173,6 +173,7 @@ def train(root: Path, save_dir: Path) -> Path:
         "data.height": 64, "data.width": 32, "backbone.vit.depth": 3, "backbone.vit.embed_dim": 16,
         "backbone.vit.num_heads": 2,
         "backbone.stride": 8, "backbone.drop_path": 0.1, "mip.prompt_length": 3, "train.max_epoch": 2,
+        "train.tensorboard.pictures": False,
         "train.warmup_epochs": 1,
         "train.batch_size": 16, "test.protocols": ["sysu-python indoor 1-shot"],
     }  # fmt: skip

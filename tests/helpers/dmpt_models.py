@@ -47,7 +47,56 @@ def parts(model: DMPT, batch: dict[str, Tensor]) -> Tensor:
 def exchange(model: DMPT, seed: int = 5) -> DMPT:
     """Give W_O of the bind values, as a few training steps would."""
     generator = torch.Generator().manual_seed(seed)
-    for attention in model.bind.attentions:
+    for attention in [*model.bind.attentions, *(model.bind.answers or [])]:
         for tensor in (attention.output.weight, attention.output.bias):
             tensor.data = torch.randn(tensor.shape, generator=generator).to(tensor)
     return model
+
+
+def awake(model: DMPT, seed: int = 5) -> DMPT:
+    """The same for all that starts at zero: gates, temperatures, bottlenecks, changes of low rank."""
+    generator = torch.Generator().manual_seed(seed)
+    zero = [name for name, value in model.named_parameters() if not value.any() and "necks" not in name]
+    for name, value in model.named_parameters():
+        if name in zero or "carry_gates" in name:
+            value.data = torch.randn(value.shape, generator=generator).to(value) / 2
+    return exchange(model) if model.bind is not None else model
+
+
+READINGS: list[dict[str, Any]] = [
+    {"bind_keys": "all"},
+    {"bind_direction": "medium"},
+    {"bind_direction": "medium", "bind_keys": "all"},
+    {"bind_direction": "medium", "bind_keys": "all", "bind_source": "both", "deep": False},
+    {"bind_direction": "medium", "bind_source": "modality", "word_deep": True},
+    {"bind_residual": True},
+    {"bind_residual": True, "bind_keys": "all", "bind_direction": "medium"},
+    {"bind_residual": True, "bind_output": "semantic", "bind_length": 8},
+    {"word_source": "end"},
+    {"word_offsets": True},
+    {"word_std": 0.02},
+    {"word_deep": True},
+    {"word_deep": True, "word_source": "layers", "word_offsets": True},
+    {"word_deep": True, "word_maps": "each", "word_source": "end"},
+    {"word_deep": True, "word_maps": "low_rank", "word_rank": 2},
+    {"word_deep": True, "word_source": "learned"},
+    {"word_deep": True, "word_output": "semantic", "word_length": 8, "word_std": 0.02},
+    {"word_content": 3},
+    {"word_content": 3, "word_deep": True, "word_first_layer": 2},
+    {"word_first_layer": 3},
+    {"word_first_layer": 3, "word_deep": True, "bind_source": "both", "interaction_layers": (3,)},
+    {"prompt_attention": "apart"},
+    {"prompt_attention": "apart", "word_deep": True, "attention_temperature": True, "bind": False},
+    {"prompt_gates": True},
+    {"prompt_gates": True, "deep": False, "word_deep": True},
+    {"attention_temperature": True},
+]
+"""Options beside the defaults that change descriptors, each reading of the paper and each mechanism at least once."""
+ALIGNMENTS: list[dict[str, Any]] = [
+    {"alignment_symmetric": True},
+    {"alignment_on": "modality_prompts"},
+    {"alignment_of": "identity", "context_words": 2},
+    {"alignment_of": "identity", "context_words": 2, "alignment_on": "modality_prompts", "alignment_symmetric": True},
+    {"context_words": 2, "alignment_on": "modality_prompts", "word_deep": True},
+]
+"""Those that change the loss alone."""

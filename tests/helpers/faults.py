@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+import resource
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +55,27 @@ class Faults:
             patch.setattr(os, name, self.around(getattr(os, name)))
         for name in ("unlink", "mkdir", "rmdir", "write_bytes"):
             patch.setattr(Path, name, self.around(getattr(Path, name)))
+
+
+@contextmanager
+def little_room(most: int) -> Iterator[None]:
+    """Within the block, the kernel lets no file of this process grow beyond ``most`` bytes: a write fails in it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str = "256k") -> Iterator[Path]:
+    """A disk of this size in memory, where this process may mount one; else the test is skipped."""
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this process may mount no disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

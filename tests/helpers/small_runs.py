@@ -19,6 +19,7 @@ SMALL = {
     "backbone.vit.embed_dim": 16, "backbone.vit.num_heads": 2, "mip.prompt_length": 2, "backbone.stride": 4,
     "backbone.drop_path": 0.2,
     "train.max_epoch": 2, "train.warmup_epochs": 1, "train.batch_size": 24, "train.print_freq": 2,
+    "train.tensorboard.pictures": False,  # which tests/engine/test_run_watch.py looks at
     "test.protocols": ["sysu-python indoor 1-shot"], "test.batch_size": 256,
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ from promptreid.synthetic import write_tree
 ROOT = Path(__file__).parents[2]
 DMPT = {
     "data.synthetic.like": "", "data.workers": 0, "data.height": 64, "data.width": 32, "train.max_epoch": 1,
+    "train.tensorboard.pictures": False,
     "train.warmup_epochs": 0, "train.batch_size": 8, "sampler.num_instances": 4, "test.batch_size": 16,
 }  # fmt: skip
 

@@ -27,6 +27,7 @@ TINY = {
     "mip.prompt_length": 2,
     "backbone.stride": 8,
     "train.max_epoch": 1,
+    "train.tensorboard.pictures": False,
     "train.warmup_epochs": 0,
     "train.batch_size": 16,
     "test.protocols": ["sysu-python all 1-shot"],

@@ -12,7 +12,8 @@ import torch
 from small_runs import small_config
 
 from promptreid.config import load_config
-from promptreid.methods.mip.diagnostics import modality_prompt_cosine, nearest_mean_accuracy
+from promptreid.evaluation.statistics.nearest_mean import nearest_mean_accuracy
+from promptreid.methods.mip.diagnostics import modality_prompt_cosine
 from promptreid.methods.mip.prompt_report import MEASURES
 from promptreid.runs.load_trained import open_target, trained_engine
 from promptreid.runs.prompt_diagnostics import PromptReport, diagnose_prompts

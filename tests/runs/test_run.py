@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from promptreid.config import load_config
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.methods.mip.model import MIP
-from promptreid.runs.run import run
+from promptreid.runs.run import deterministic_kernels, run
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "configs" / "mip" / "quickstart.yaml"
@@ -38,6 +38,7 @@ def config(root: Path, save_dir: Path, **changes: Any) -> Any:
         "mip.prompt_length": 2,
         "backbone.stride": 8,
         "train.max_epoch": 2,
+        "train.tensorboard.pictures": False,
         "test.protocols": [],
         "train.warmup_epochs": 1,
         "train.batch_size": 16,
@@ -245,10 +246,13 @@ def test_missing_id_list_from_the_tool(
 def test_deterministic_kernels_give_the_same_bits_and_are_not_left_on(small_root: Path, tmp_path: Path) -> None:
     for name in ("first", "second"):
         run(small_config(small_root, tmp_path / name, **{"train.deterministic": True}))
-        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.are_deterministic_algorithms_enabled()
     assert_same_run(tmp_path / "first", tmp_path / "second")
-    run(small_config(small_root, tmp_path / "third", **{"train.max_epoch": 1, "train.warmup_epochs": 0}))
-    assert not torch.are_deterministic_algorithms_enabled()
+    with deterministic_kernels(True):
+        assert torch.are_deterministic_algorithms_enabled() and not torch.backends.cuda.flash_sdp_enabled()
+        with deterministic_kernels(False):
+            assert not torch.are_deterministic_algorithms_enabled() and torch.backends.cuda.flash_sdp_enabled()
+        assert torch.are_deterministic_algorithms_enabled() and not torch.backends.cuda.flash_sdp_enabled()
 
 
 def test_a_frozen_weight_that_changed_ends_the_run_at_its_test(

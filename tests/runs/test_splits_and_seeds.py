@@ -48,6 +48,7 @@ def config(root: Path, save_dir: Path, **changes: object) -> object:
         "backbone.vit.depth": 2, "backbone.vit.embed_dim": 8, "backbone.vit.num_heads": 2, "backbone.stride": 4,
         "mip.prompt_length": 1,
         "train.max_epoch": 2,
+        "train.tensorboard.pictures": False,
         "test.protocols": [], "train.warmup_epochs": 1, "train.batch_size": 8, "sampler.num_instances": 4,
     }  # fmt: skip
     return load_config(ROOT / "configs" / "mip" / "quickstart.yaml", overrides={**tiny, **changes})

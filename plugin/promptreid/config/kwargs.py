@@ -82,6 +82,8 @@ _MODAL_DATAMANAGER = {
     "range_16bit": "data.range_16bit",
     "limits_16bit": "data.limits_16bit",
     "persistent_workers": "data.persistent_workers",
+    "on_bad_image": "data.on_bad_image",
+    "start_method": "data.start_method",
 }
 _AUGMENTATION = {
     "visible": "data.augment.visible",
@@ -111,6 +113,17 @@ _SELECTION = {
 }
 
 
+_WATCH = {
+    "loggers": "train.loggers",
+    **{
+        name: f"train.tensorboard.{name}"
+        for name in (
+            "pictures", "histograms", "cosines", "batches", "images", "queries", "ranks", "objects", "thumbnail",
+        )
+    },
+    "mean": "data.norm_mean",
+    "std": "data.norm_std",
+}  # fmt: skip
 _EVALUATION = {
     "flip": "test.flip",
     "rerank_distances": "test.rerank_distances",
@@ -155,6 +168,11 @@ def selection_kwargs(cfg: CfgNode) -> dict[str, Any]:
 def evaluation_kwargs(cfg: CfgNode) -> dict[str, Any]:
     """Arguments of ``promptreid.engine.evaluation_options.EvaluationOptions``."""
     return _pick(cfg, _EVALUATION)
+
+
+def watch_kwargs(cfg: CfgNode) -> dict[str, Any]:
+    """Arguments of ``promptreid.engine.watch_options.WatchOptions``."""
+    return _pick(cfg, _WATCH)
 
 
 def engine_run_kwargs(cfg: CfgNode) -> dict[str, Any]:

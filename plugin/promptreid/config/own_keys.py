@@ -30,6 +30,10 @@ INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
 """Filters of the augmentations' resizing."""
 INCOMPLETE = ("skip", "keep")
 """What may become of samples that lack a modality."""
+BAD_IMAGE = ("stop", "skip")
+"""What may become of images that cannot be read."""
+START_METHODS = ("", "fork", "spawn", "forkserver")
+"""How worker processes start; the first is the platform's way."""
 DECODERS = ("pillow", "simplejpeg")
 """What decodes JPEG files."""
 
@@ -122,6 +126,31 @@ TRAINING = Section(
     ),
 )  # fmt: skip
 
+_SHOWN = "train.tensorboard.pictures"
+WATCHING = Section(
+    "Loggers",
+    (
+        Key("train.loggers", ["tensorboard"], "who is told what a training does, also one that a plugin brings; `[]`:"
+            " nobody, and nothing of the next keys has an effect", choices=("tensorboard", "mlflow"), free=True),
+        Key(_SHOWN, True, "curves, histograms, pictures, the projector and the run's parameters; off: scalars alone",
+            needs="train.loggers", free=True),
+        Key("train.tensorboard.histograms", True, "histograms of prompts and of their gradients, after each epoch",
+            needs=_SHOWN, free=True),
+        Key("train.tensorboard.cosines", True, "map of the prompts' cosines between modalities and layers, after each"
+            " epoch", needs=_SHOWN, free=True),
+        Key("train.tensorboard.batches", 1, "batches of the first epoch that are shown band by band, after"
+            " augmentation; 0: none", range=FROM_ZERO, needs=_SHOWN, free=True),
+        Key("train.tensorboard.images", 8, "images of each band in one of them", range=COUNT, needs=_SHOWN, free=True),
+        Key("train.tensorboard.queries", 10, "queries, always the same, whose ranked lists are shown at each test; 0:"
+            " none", range=FROM_ZERO, needs=_SHOWN, free=True),
+        Key("train.tensorboard.ranks", 5, "gallery images in one of them", range=COUNT, needs=_SHOWN, free=True),
+        Key("train.tensorboard.objects", 1000, "most samples in the projector; 0: none", range=FROM_ZERO,
+            needs=_SHOWN, free=True),
+        Key("train.tensorboard.thumbnail", 64, "side of the projector's thumbnails, in pixels", range=COUNT,
+            needs=_SHOWN, free=True),
+    ),
+)  # fmt: skip
+
 _LIKE = "data.synthetic.like"
 DATA = Section(
     "Data",
@@ -153,6 +182,11 @@ DATA = Section(
             " marked missing; for data sets that have such", choices=INCOMPLETE),
         Key("data.decoder", "pillow", "what decodes JPEG files; `simplejpeg` (a package to install) is faster and gives"
             " the same pixels", choices=DECODERS),
+        Key("data.on_bad_image", "stop", "at an image that cannot be read: `stop`, or `skip` it: in training another"
+            " one of its identity stands for it, in tests it is left out and counted"
+            " ([reliability.md](reliability.md))", choices=BAD_IMAGE, free=True),
+        Key("data.start_method", "", "how loader workers start; not set: the platform's way, `fork` on Linux before"
+            " Python 3.14", choices=START_METHODS, free=True),
         Key("data.persistent_workers", False, "keep the training workers from epoch to epoch"),
         Key("data.synthetic.like", "", "data set whose layout is rendered where `data.root` lacks it; not set: nothing"
             " is rendered"),
@@ -184,5 +218,5 @@ TESTING = Section(
     ),
 )  # fmt: skip
 
-OWN = (BACKBONE, LOSSES, TRAINING, DATA, TESTING, PLUGINS)
+OWN = (BACKBONE, LOSSES, TRAINING, WATCHING, DATA, TESTING, PLUGINS)
 """promptreid's keys."""

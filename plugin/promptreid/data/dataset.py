@@ -14,8 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 from promptreid import host
+from promptreid.config.own_keys import BAD_IMAGE
 from promptreid.data.aligned import choose_kept, transform_aligned
 from promptreid.data.augmentations import random_state_of
+from promptreid.data.bad_images import ERRORS, UNREADABLE, blanks, item_or_other
 from promptreid.data.batch import ModalBatch, PathBundle
 from promptreid.data.cameras import row_of
 from promptreid.data.images import PILLOW, read_images
@@ -25,6 +27,7 @@ from promptreid.data.sixteen_bit import FULL, Range16
 
 logger = logging.getLogger(__name__)
 
+Reader = Callable[[list[str]], list[Image.Image]]
 Record = tuple[Any, ...]
 """``(path, pid, camid)`` or ``(path, pid, camid, dsetid)``, torchreid's own form, with a PathBundle as path."""
 
@@ -80,6 +83,9 @@ class ModalDataset(host.ImageDataset):
     """What decodes those files; see :data:`promptreid.data.images.DECODERS`."""
     range_16bit: Range16 = FULL
     """Which of its 65536 levels a 16-bit image's 256 are; see :mod:`promptreid.data.sixteen_bit`."""
+    on_bad_image = BAD_IMAGE[0]
+    """``stop`` at an image that cannot be read; or ``skip`` it: another one of its identity stands for it in training,
+    and a test item gets black images and, as every item, the reason under ``unreadable`` for whoever leaves it out."""
     balance_batches = True
     """Draw K images of each modality wherever a train batch is one of identities; off when the sampler does."""
     whole_chunks = False
@@ -117,9 +123,30 @@ class ModalDataset(host.ImageDataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self._item(index, self.transforms)
 
-    def _item(self, index: int, transforms: Mapping[str, Callable[[Any], Tensor]]) -> dict[str, Any]:
+    def _item(
+        self, index: int, transforms: Mapping[str, Callable[[Any], Tensor]], seed: int | None = None
+    ) -> dict[str, Any]:
+        if self.on_bad_image == BAD_IMAGE[0]:
+            return self._item_of(index, transforms, self._read)
+        if self.mode == "train":
+            return item_or_other(
+                lambda chosen: self._item_of(chosen, transforms, self._read), index, lambda: self._alike(index), seed
+            )
+        try:
+            return {**self._item_of(index, transforms, self._read), UNREADABLE: ""}
+        except ERRORS as error:
+            return {**self._item_of(index, transforms, blanks), UNREADABLE: str(error)}
+
+    def _alike(self, index: int) -> list[int]:
+        """The other samples of its identity, where samples are single images those of its modality."""
+        path, pid, *_ = self.data[index]
+        single, modality = self.images_per_sample == 1, self.modality_of(path)
+        found = (number for number, record in enumerate(self.data) if record[1] == pid and number != index)
+        return [number for number in found if not single or self.modality_of(self.data[number][0]) == modality]
+
+    def _item_of(self, index: int, transforms: Mapping[str, Callable[[Any], Tensor]], read: Reader) -> dict[str, Any]:
         path, pid, camid, dsetid = self.data[index]
-        samples = self._samples(path, camid, transforms)
+        samples = self._samples(path, camid, transforms, read)
         return {
             "img": samples[0] if len(samples) == 1 else samples,
             "pid": pid,
@@ -140,10 +167,11 @@ class ModalDataset(host.ImageDataset):
         if self.mode == "train" and self.images_per_sample == 1 and self.balance_batches:
             indices = self.balancer.balance(indices)
         with random_state_of(seed):
-            items = [self[index] for index in indices]
+            items = [self._item(index, self.transforms, seed) for index in indices]
             if self.second_visible is not None:
                 again = {self.modalities[0]: self.second_visible}
-                items += [self._item(index, again) for index in indices if self.modality_of(self.data[index][0]) == 0]
+                seen = [index for index in indices if self.modality_of(self.data[index][0]) == 0]
+                items += [self._item(index, again, seed) for index in seen]
         return items
 
     @property
@@ -161,12 +189,14 @@ class ModalDataset(host.ImageDataset):
         """Modality id of a one-image record; a plain path is of the first modality."""
         return self.modalities.index(next(iter(path.paths))) if isinstance(path, PathBundle) else 0
 
-    def _samples(self, path: str, camid: int, transforms: Mapping[str, Callable[[Any], Tensor]]) -> list[Any]:
+    def _samples(
+        self, path: str, camid: int, transforms: Mapping[str, Callable[[Any], Tensor]], read: Reader
+    ) -> list[Any]:
         bundle = path if isinstance(path, PathBundle) else self._bundle(path, camid)
         files = {name: file for name, file in bundle.paths.items() if file is not None}
         if self.mode == "train" and self.images_per_sample > 1:
             files = {name: files[name] for name in choose_kept(list(files), self.drop_modality)}
-        images = dict(zip(files, self._read(list(files.values())), strict=True))
+        images = dict(zip(files, read(list(files.values())), strict=True))
         if self.transform is None:
             return [
                 {name: images.get(name) for name in bundle.paths} if self.images_per_sample > 1 else images.popitem()[1]

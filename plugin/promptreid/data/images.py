@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import time
+import io
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from promptreid.config.own_keys import DECODERS
-from promptreid.data import arrays, jpeg, strips
+from promptreid.data import arrays, jpeg, oddities, strips
+from promptreid.data.image_files import ImageError, read_bytes, with_file
 from promptreid.data.sixteen_bit import FULL, TOP, Range16, is_narrow, warn_if_narrow
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 """Of image files in a folder, in any case."""
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
-MAX_PIXELS = 16_000_000
-"""Person and vehicle crops have well under a million; anything larger is not a crop, or an attack."""
+MAX_PIXELS = 32_000_000
+"""Told by a file's header, before anything is decoded. Crops have well under a million, whole pictures of cameras up to
+24 million; anything larger is neither, or an attack."""
+MAX_SCANS = 100
+"""Of a progressive JPEG file, which has about ten: each costs a pass over the whole image, and few bytes."""
 PILLOW = DECODERS[0]  # the other decodes JPEG files faster, to the same pixels; the rest is Pillow's
 
 _SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")
-_ATTEMPTS = 3
-_PAUSE = 0.2  # seconds; a busy network file system recovers in less
+_START_OF_SCAN = b"\xff\xda"
 _BITS_PER_SAMPLE = 258  # the tag of a TIFF file
 
 
@@ -36,17 +41,20 @@ def read_image(path: str, decoder: str = PILLOW, range_16bit: Range16 = FULL) ->
 
     Greyscale goes into all three channels, transparency is dropped. Of 16-bit grey, as thermal cameras write it,
     ``range_16bit`` becomes 0 to 255: all of it, unless told otherwise. (Pillow clips everything above 255 to white.)
+    Pixels are taken as they are stored: an EXIF orientation is passed over, as torchreid passes over it, and of several
+    frames the first is read; either is told once.
 
     Args:
         path: JPEG, PNG, BMP, WebP or TIFF file, a part of one as :func:`promptreid.data.strips.part` names it, or an
-            image in an array as :func:`promptreid.data.arrays.row` names it.
+            image in an array as :func:`promptreid.data.arrays.row` names it. What it holds counts, not its suffix.
         decoder: one of ``DECODERS``.
         range_16bit: for 16-bit grey images.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not an image, truncated, larger than ``MAX_PIXELS``, of numbers whose range isn't known (floats,
-            32-bit integers), or not a strip of the size that the path asks for.
+        ImageError: not an image, truncated, larger than ``MAX_PIXELS``, of numbers whose range isn't known (floats,
+            32-bit integers), or not to be read. A ``ValueError``.
+        ValueError: not a strip of the size that the path asks for.
     """
     return read_images([path], decoder, range_16bit)[0]
 
@@ -68,6 +76,44 @@ def read_in_turn(paths: Iterable[str], range_16bit: Range16 = FULL) -> Iterator[
         yield from _parts(list(parts), PILLOW, range_16bit)
 
 
+def to_rgb(name: str, image: Image.Image, range_16bit: Range16 = FULL) -> Image.Image:
+    """An image that is opened already, as :func:`read_image` gives it; ``name`` is for messages."""
+    with _explained(name):
+        return _as_rgb(name, image, range_16bit)
+
+
+def image_size(path: str) -> tuple[int, int]:
+    """Height and width of an image file, from its header alone; of a part of a strip, those of the whole strip.
+
+    Raises:
+        FileNotFoundError, ImageError: as :func:`read_image`, as far as a header tells.
+    """
+    file = strips.file_of(path)
+
+    def read(opened: BinaryIO) -> tuple[int, int]:
+        with _opened(file, opened) as image:
+            return image.height, image.width
+
+    return with_file(file, read)
+
+
+def oddities_in(path: str) -> dict[str, str]:
+    """What an image file has that reading passes over; see :func:`promptreid.data.oddities.oddities_of`.
+
+    Raises:
+        FileNotFoundError, ImageError: as :func:`image_size`.
+    """
+    if arrays.names_row(path):
+        return {}
+    file = strips.file_of(path)
+
+    def read(opened: BinaryIO) -> dict[str, str]:
+        with _opened(file, opened) as image:
+            return oddities.oddities_of(file, image)
+
+    return with_file(file, read)
+
+
 def levels_16bit(path: str) -> NDArray[np.int64] | None:
     """The levels of a 16-bit grey image, (H, W); None, without decoding it, for another image.
 
@@ -76,8 +122,25 @@ def levels_16bit(path: str) -> NDArray[np.int64] | None:
     """
     if arrays.names_row(path):
         return None
-    with Image.open(strips.file_of(path), formats=FORMATS) as image:
-        return _levels(path, image) if _is_16bit(image) else None
+    file = strips.file_of(path)
+
+    def read(opened: BinaryIO) -> NDArray[np.int64] | None:
+        with _opened(file, opened) as image, _explained(file, on_disk=True):
+            return _levels(file, image) if _is_16bit(image) else None
+
+    return with_file(file, read)
+
+
+def warn_of_oddities(paths: Iterable[str]) -> None:
+    """Log, once in a process for each, that images among ``paths`` ask to be turned, or have several frames.
+
+    What can't be read is left for whoever wants the image.
+    """
+    for path in paths:
+        try:
+            oddities.tell(oddities_in(path))
+        except (ValueError, OSError):
+            continue
 
 
 def warn_of_narrow_ranges(paths: Iterable[str]) -> None:
@@ -107,34 +170,55 @@ def _parts(paths: Sequence[str], decoder: str, range_16bit: Range16) -> Iterator
 def _read_file(path: str, decoder: str, range_16bit: Range16) -> Image.Image:
     if arrays.names_row(path):
         return arrays.read_row(path)
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            return _decode(path, decoder, range_16bit)
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{path}: no such image file; is the data set complete?") from None
-        except UnidentifiedImageError:
-            raise ValueError(f"{path}: not an image that Pillow can read; replace the file or remove it") from None
-        except OSError as error:
-            if attempt == _ATTEMPTS or _is_decoding_error(error):
-                raise ValueError(f"{path}: cannot be decoded ({error}); replace the file or remove it") from None
-            time.sleep(_PAUSE)
-    raise AssertionError("unreachable")
+    content = read_bytes(path)
+    with _explained(path):
+        return _decode(path, content, decoder, range_16bit)
 
 
-def _decode(path: str, decoder: str, range_16bit: Range16) -> Image.Image:
+def _decode(path: str, content: bytes, decoder: str, range_16bit: Range16) -> Image.Image:
+    if content.startswith(jpeg.START) and content.count(_START_OF_SCAN) > MAX_SCANS:
+        raise ImageError(f"{path}: a JPEG file of more than {MAX_SCANS} scans, which no program writes; save it anew")
     if decoder != PILLOW:
-        image = jpeg.decode(Path(path).read_bytes(), MAX_PIXELS)
+        image = jpeg.decode(content, MAX_PIXELS)
         if image is not None:
             return image
-    with Image.open(path, formats=FORMATS) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise ValueError(f"{path}: {image.width} x {image.height} pixels; the limit for a crop is {MAX_PIXELS}")
+    with _opened(path, io.BytesIO(content)) as image:
+        oddities.notice(path, image)
         return _as_rgb(path, image, range_16bit)
+
+
+@contextmanager
+def _opened(path: str, file: BinaryIO) -> Iterator[Image.Image]:
+    """The image in an opened file, of which nothing but the header was read, and of which the size is allowed."""
+    with _explained(path, on_disk=not isinstance(file, io.BytesIO)):
+        image = Image.open(file, formats=FORMATS)
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            raise ImageError(f"{path}: {image.width} x {image.height} pixels; the limit for a crop is {MAX_PIXELS}")
+        yield image
+
+
+@contextmanager
+def _explained(path: str, on_disk: bool = False) -> Iterator[None]:
+    """Whatever a decoder raises becomes an :class:`ImageError`; what it reads from a disk may fail for the disk."""
+    try:
+        yield
+    except (ImageError, ModuleNotFoundError):  # the second: a decoder that is not installed
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(f"{path}: not an image that Pillow can read; replace the file or remove it") from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path}: {str(error).rstrip('.')}; the limit for a crop is {MAX_PIXELS}") from None
+    except Exception as error:  # a broken file may provoke anything
+        if on_disk and isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = str(error) or type(error).__name__
+        raise ImageError(f"{path}: cannot be decoded ({reason}); replace the file or remove it") from None
 
 
 def _as_rgb(path: str, image: Image.Image, range_16bit: Range16) -> Image.Image:
     if image.mode == "F":
-        raise ValueError(f"{path}: 32-bit floats, whose range isn't known; convert the file to 8 or 16 bit")
+        raise ImageError(f"{path}: 32-bit floats, whose range isn't known; convert the file to 8 or 16 bit")
     if _is_16bit(image):
         levels = _levels(path, image)
         if range_16bit == FULL:
@@ -150,16 +234,12 @@ def _is_16bit(image: Image.Image) -> bool:
 def _levels(path: str, image: Image.Image) -> NDArray[np.int64]:
     values = np.asarray(image).astype(np.int64)
     if _is_wide(image) or values.min() < 0 or values.max() > TOP:
-        raise ValueError(f"{path}: integers beyond 16 bit, whose range isn't known; convert the file to 8 or 16 bit")
+        raise ImageError(f"{path}: integers beyond 16 bit, whose range isn't known; convert the file to 8 or 16 bit")
     return values
 
 
 def _is_wide(image: Image.Image) -> bool:
     return max(getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))) > 16
-
-
-def _is_decoding_error(error: OSError) -> bool:
-    return error.errno is None  # Pillow's own complaints carry no errno, those of the file system do
 
 
 def is_hidden(name: str) -> bool:

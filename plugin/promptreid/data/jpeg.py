@@ -7,7 +7,8 @@ from types import ModuleType
 
 from PIL import Image
 
-_START = b"\xff\xd8"  # of every JPEG file
+START = b"\xff\xd8"
+"""Of every JPEG file."""
 _COLOURS = ("YCbCr", "Gray")  # in which files of photographs are; CMYK comes out up to one level beside Pillow's
 
 
@@ -21,7 +22,7 @@ def decode(content: bytes, max_pixels: int) -> Image.Image | None:
 
     What it leaves (other formats, CMYK, broken or truncated files) is Pillow's, which also says what is wrong with it.
     """
-    if not content.startswith(_START):
+    if not content.startswith(START):
         return None
     library = _simplejpeg()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,12 +13,12 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from promptreid import host
-from promptreid.config.own_keys import INCOMPLETE
+from promptreid.config.own_keys import BAD_IMAGE, INCOMPLETE, START_METHODS
 from promptreid.data import jpeg
 from promptreid.data.aligned import POOLED, named_steps
 from promptreid.data.cameras import map_test_cameras
 from promptreid.data.dataset import ModalDataset
-from promptreid.data.images import DECODERS, PILLOW, warn_of_narrow_ranges
+from promptreid.data.images import DECODERS, PILLOW, warn_of_narrow_ranges, warn_of_oddities
 from promptreid.data.options import bound_options
 from promptreid.data.packing import Pack, files_of
 from promptreid.data.samplers import CrossModalSampler, IdentitySampler
@@ -29,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 CROSS_MODAL = "CrossModalSampler"
 IDENTITY = "IdentitySampler"
-_READING = ("data.pack", "data.decoder", "data.range_16bit")
-_PROBES = 8  # samples of each set whose 16-bit images are looked at before training
+_READING = ("data.pack", "data.decoder", "data.range_16bit", "data.on_bad_image")
+_PROBES = 8  # samples of each set whose images are looked at before training
 
 
 class ModalDataManager(host.ImageDataManager):
@@ -61,6 +62,9 @@ class ModalDataManager(host.ImageDataManager):
         decoder: ``pillow`` or ``simplejpeg``, of the files of data sets of ours.
         range_16bit, limits_16bit: which levels of 16-bit images become 0 to 255, in data sets of ours; see
             :class:`promptreid.data.sixteen_bit.Range16`.
+        on_bad_image: ``stop`` or ``skip``, in data sets of ours; tests have to leave out what
+            :mod:`promptreid.data.bad_images` marks, as ``PromptEngine`` does.
+        start_method: of loader workers, ``fork``, ``spawn`` or ``forkserver``; the platform's when empty.
         rank, world_size: this process among those that train together.
         trained: what a checkpoint says of its training data
             (:func:`~promptreid.engine.checkpoints.provenance.data_record`). The sources are not read then, and of the
@@ -89,6 +93,8 @@ class ModalDataManager(host.ImageDataManager):
         decoder: str = PILLOW,
         range_16bit: str = FULL.name,
         limits_16bit: Sequence[int] = (),
+        on_bad_image: str = BAD_IMAGE[0],
+        start_method: str = START_METHODS[0],
         rank: int = 0,
         world_size: int = 1,
         trained: Mapping[str, Any] | None = None,
@@ -110,6 +116,8 @@ class ModalDataManager(host.ImageDataManager):
             )
         _check_name("data.incomplete", incomplete, INCOMPLETE)
         _check_name("data.decoder", decoder, DECODERS)
+        _check_name("data.on_bad_image", on_bad_image, BAD_IMAGE)
+        _check_start_method(start_method)
         levels = Range16(range_16bit, tuple(limits_16bit))
         if kwargs.get("k_tfm", 1) != 1:
             raise ValueError(
@@ -133,6 +141,7 @@ class ModalDataManager(host.ImageDataManager):
                 "data.pack": bool(pack),
                 "data.decoder": decoder != PILLOW,
                 "data.range_16bit": levels != FULL,
+                "data.on_bad_image": on_bad_image != BAD_IMAGE[0],
             }
         )
         if trained:
@@ -140,7 +149,7 @@ class ModalDataManager(host.ImageDataManager):
             self._num_train_pids, self._num_train_cams = trained["identities"], trained["cameras"]
         self.map_cameras(self.camera_rows, tell=False)
         self._set_augmentation(augment)
-        self._set_decoding(decoder, levels)
+        self._set_reading(decoder, levels, on_bad_image)
         if pack:
             self._set_pack(Pack(pack, kwargs.get("root", "")), levels, augment.interpolation)
         batches: Any = DrawnBatches(self.train_loader.batch_sampler, seed)
@@ -149,6 +158,7 @@ class ModalDataManager(host.ImageDataManager):
             build = self._cross_modal_batches if sampler == CROSS_MODAL else self._identity_batches
             batches = build(*sizes, seed=seed, rank=rank, world_size=world_size)
         self._seed_batches(SeededBatches(batches, seed, rank), persistent_workers)
+        self._set_start_method(start_method)
 
     @property
     def camera_rows(self) -> dict[str, int]:
@@ -231,16 +241,24 @@ class ModalDataManager(host.ImageDataManager):
             "isn't repeated or resumed exactly"
         )
 
-    def _set_decoding(self, decoder: str, levels: Range16) -> None:
+    def _set_start_method(self, method: str) -> None:
+        loaders = [self.train_loader, self.train_loader_t, *self._test_loaders()]
+        for loader in loaders if method else ():
+            if loader is not None and loader.num_workers:
+                loader.multiprocessing_context = method
+
+    def _set_reading(self, decoder: str, levels: Range16, on_bad_image: str) -> None:
         if decoder != PILLOW:
             jpeg.check_installed()
         targets = [self.train_loader_t.dataset] if self.train_loader_t is not None else []
         for dataset in self._all_datasets() + targets:
             if isinstance(dataset, ModalDataset):
-                dataset.decoder, dataset.range_16bit = decoder, levels
+                dataset.decoder, dataset.range_16bit, dataset.on_bad_image = decoder, levels, on_bad_image
+                # Here, since the workers of a loader would all say so, in every epoch.
+                probes = files_of(dataset.data[:: max(1, len(dataset.data) // _PROBES)])
+                warn_of_oddities(probes)
                 if levels == FULL:
-                    # Here, since the workers of a loader would all say so, in every epoch.
-                    warn_of_narrow_ranges(files_of(dataset.data[:: max(1, len(dataset.data) // _PROBES)]))
+                    warn_of_narrow_ranges(probes)
 
     def _set_pack(self, packed: Pack, levels: Range16, interpolation: str) -> None:
         if interpolation != PLAIN:
@@ -309,6 +327,13 @@ def _names(kwargs: dict[str, Any]) -> list[str]:
 def _check_name(key: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ValueError(f"{key}: unknown name {value!r} (one of {', '.join(known)})")
+
+
+def _check_start_method(value: str) -> None:
+    known = (START_METHODS[0], *multiprocessing.get_all_start_methods())
+    _check_name("data.start_method", value, START_METHODS)
+    if value not in known:
+        raise ValueError(f"data.start_method {value}: this platform has {', '.join(known[1:])}; leave it empty")
 
 
 def _refuse_tuples(dataset: ModalDataset, setting: str, remedy: str) -> None:

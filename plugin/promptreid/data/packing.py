@@ -7,6 +7,7 @@ memory-mapped: it takes no memory of its own, and the operating system keeps one
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ from promptreid.data.batch import PathBundle
 from promptreid.data.images import read_image, read_in_turn
 from promptreid.data.sixteen_bit import FULL, Range16
 from promptreid.data.strips import file_of
-from promptreid.files import atomic_path, write_text
+from promptreid.files import NO_ROOM, atomic_path, explained_writes
 
 VERSION = 1
 REMEDY = "make it again with promptreid pack, or leave data.pack empty"
@@ -180,7 +181,7 @@ def write_pack(
         range_16bit: of 16-bit images.
 
     Raises:
-        ValueError: another suffix than ``.npy``, no image, or a file that isn't one.
+        ValueError: another suffix than ``.npy``, no image, a file that isn't one, or a disk without room.
         FileNotFoundError: a file doesn't exist.
     """
     target = Path(file).expanduser()
@@ -192,20 +193,49 @@ def write_pack(
     if in_arrays is not None:
         raise ValueError(f"{target}: {in_arrays} is in an array, decoded and resized already; train without data.pack")
     base = Path(root).expanduser().absolute()
+    index = _index_of(target)
+    refused = explained_writes(target, "what was there before is whole: make room, or write it elsewhere", only=NO_ROOM)
+    with refused, atomic_path(index) as index_part, atomic_path(target) as temporary:
+        entries = _fill(temporary, base, files, (height, width), interpolation, watch, range_16bit)
+        head = {"version": VERSION, "height": height, "width": width, "interpolation": interpolation}
+        made = {"range_16bit": str(range_16bit), "library": PIL.__version__}
+        index_part.write_text(json.dumps({**head, **made, "files": entries}), encoding="utf-8")
+        index.unlink(missing_ok=True)  # from here until the end there is no pack, so never a mixed one
+
+
+def _fill(
+    part: Path,
+    base: Path,
+    files: Sequence[str],
+    size: tuple[int, int],
+    interpolation: str,
+    watch: Callable[[Sequence[str]], Iterable[str]],
+    range_16bit: Range16,
+) -> list[tuple[Any, ...]]:
+    """Write the array of a pack; the entries of its index."""
     entries = []
-    with atomic_path(target) as temporary:
-        pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(files), height, width, 3))
-        file_before, details = "", []
-        for row, (path, image) in enumerate(read_in_turn(watch(files), range_16bit)):
-            if file_of(path) != file_before:
-                file_before, details = file_of(path), _describe(file_of(path))
-            pixels[row] = _resized(image, height, width, interpolation)
-            entries.append((os.path.relpath(path, base), *details))
-        pixels.flush()
-        _index_of(target).unlink(missing_ok=True)  # from here until the end there is no pack, so never a mixed one
-    head = {"version": VERSION, "height": height, "width": width, "interpolation": interpolation}
-    made = {"range_16bit": str(range_16bit), "library": PIL.__version__}
-    write_text(_index_of(target), json.dumps({**head, **made, "files": entries}))
+    pixels = np.lib.format.open_memmap(part, "w+", np.uint8, (len(files), *size, 3))
+    _keep_room(part)
+    file_before, details = "", []
+    for row, (path, image) in enumerate(read_in_turn(watch(files), range_16bit)):
+        if file_of(path) != file_before:
+            file_before, details = file_of(path), _describe(file_of(path))
+        pixels[row] = _resized(image, *size, interpolation)
+        entries.append((os.path.relpath(path, base), *details))
+    pixels.flush()
+    return entries
+
+
+def _keep_room(file: Path) -> None:
+    """Have the disk's room for a whole file now: a page that finds none while it is written ends the process."""
+    if not hasattr(os, "posix_fallocate"):  # not on macOS and Windows
+        return
+    with open(file, "r+b") as opened:
+        try:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):  # file systems that cannot
+                raise
 
 
 def _index_of(file: Path) -> Path:

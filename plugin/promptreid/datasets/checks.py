@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from promptreid.data.batch import PathBundle
 from promptreid.data.dataset import Record
 from promptreid.data.images import is_hidden
 from promptreid.datasets.completeness import manifest_folder
-from promptreid.datasets.integrity import find_bad_images, manifest, narrow_images
+from promptreid.datasets.integrity import find_bad_images, manifest, narrow_images, odd_images
 from promptreid.datasets.published import PUBLISHED, Count, Splits
 from promptreid.datasets.registry import BUILT_IN
 from promptreid.datasets.table import NAME, read
@@ -117,7 +117,7 @@ def check(
     return Report(
         rows=compare(published.counts, splits),
         problems=bad if published.anomalies else [*oddities, *bad],
-        notes=[*(oddities if published.anomalies else []), *narrow_images(files, decode, workers)],
+        notes=[*(oddities if published.anomalies else []), *_notes(files, decode, workers)],
         manifest=manifest(folder, [*map(Path, parts), *lists], content, workers),
         rendered=rendered,
     )
@@ -171,11 +171,17 @@ def _check_unpublished(
     files = [Path(os.path.abspath(file)) for file in (*lists, *parts)]
     # Of the images of a data set that was copied as a whole, the paths from the folder they share stay the same.
     folder = Path(os.path.commonpath([file.parent for file in files]))
+    images = [parts[file] for file in sorted(parts)]
     return Report(
-        problems=find_bad_images([parts[file] for file in sorted(parts)], decode, workers),
-        notes=[*_counts(splits), *incomplete_samples(splits)],
+        problems=find_bad_images(images, decode, workers),
+        notes=[*_counts(splits), *incomplete_samples(splits), *_notes(images, decode, workers)],
         manifest=manifest(folder, files, content, workers),
     )
+
+
+def _notes(files: Sequence[str], decode: bool, workers: int) -> list[str]:
+    """What is unusual about images that can be read."""
+    return [*narrow_images(files, decode, workers), *odd_images(files, decode, workers)]
 
 
 def _parts(splits: Splits) -> dict[str, str]:

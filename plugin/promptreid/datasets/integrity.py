@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from PIL import Image
-
 from promptreid.data import strips
-from promptreid.data.images import FORMATS, MAX_PIXELS, levels_16bit, read_image
+from promptreid.data.images import image_size, levels_16bit, oddities_in, read_image
+from promptreid.data.oddities import KINDS
 from promptreid.data.sixteen_bit import is_narrow, narrow_text
 
 P = TypeVar("P")
@@ -47,6 +46,20 @@ def narrow_images(paths: Sequence[str | Path], decode: bool = False, workers: in
     return [f"{narrow[0]} ({len(narrow)} of the {len(texts)} 16-bit images looked at are such)"] if narrow else []
 
 
+def odd_images(paths: Sequence[str | Path], decode: bool = False, workers: int = 8) -> list[str]:
+    """At most two texts, of those images that ask to be turned and of those with several frames; neither is heeded.
+
+    Args:
+        paths: image files, or parts of strips.
+        decode: look at all of them; otherwise at a few, evenly spread.
+        workers: threads.
+    """
+    chosen = paths if decode else paths[:: max(1, len(paths) // _PROBES)]
+    found = _map(_oddities, chosen, workers)
+    texts = {kind: [text[kind] for text in found if kind in text] for kind in KINDS}
+    return [f"{one[0]} ({len(one)} of the {len(chosen)} images looked at are such)" for one in texts.values() if one]
+
+
 def manifest(folder: Path, paths: Iterable[Path], content: bool = False, workers: int = 8) -> str:
     """One sha256 over the sorted relative paths and sizes of files, to compare two copies of a data set.
 
@@ -80,17 +93,9 @@ def _map(function: Callable[[P], T], paths: Sequence[P], workers: int) -> list[T
 
 
 def _header_problem(path: str | Path) -> str:
-    file = strips.file_of(str(path))
     try:
-        with Image.open(file, formats=FORMATS) as image:
-            height, width = image.height, image.width
-    except Exception as error:  # a broken file may provoke anything, and each is a finding
-        return f"{file}: {error}"
-    if height * width > MAX_PIXELS:
-        return f"{file}: {height * width} pixels; the limit for a crop is {MAX_PIXELS}"
-    try:
-        strips.check_size(str(path), (height, width))
-    except ValueError as error:
+        strips.check_size(str(path), image_size(str(path)))
+    except (ValueError, OSError) as error:
         return str(error)
     return ""
 
@@ -99,12 +104,19 @@ def _decoding_problem(path: str | Path) -> str:
     problem = _header_problem(path)
     if problem:
         return problem
-    file = strips.file_of(str(path))
     try:
-        read_image(file)
-    except Exception as error:  # as above
-        return str(error) if file in str(error) else f"{file}: {error}"
+        read_image(strips.file_of(str(path)))
+    except (ValueError, OSError) as error:
+        return str(error)
     return ""
+
+
+def _oddities(path: str | Path) -> dict[str, str]:
+    """Empty for an image that others report as unreadable."""
+    try:
+        return oddities_in(str(path))
+    except (ValueError, OSError):
+        return {}
 
 
 def _levels_problem(path: str | Path) -> str | None:

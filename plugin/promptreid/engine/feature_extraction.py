@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from promptreid.data.bad_images import reasons_in
 from promptreid.data.batch import ModalBatch, PathBundle
+from promptreid.data.packing import files_of
 from promptreid.engine.checkpoints.stop_signals import batches_of
 from promptreid.engine.epoch_meter import progress
 from promptreid.evaluation.missing.across import across_modalities
@@ -108,6 +111,8 @@ def features_of(
 ) -> FeatureSet:
     """Features of a whole loader, (N, D) float32 on the CPU, with identities, evaluation cameras and scenes.
 
+    Images that cannot be read are marked ``left_out``, where ``data.on_bad_image`` does not stop at them.
+
     Args:
         loader: of a test set, in the data set's order.
         extract: images to features, (B, D).
@@ -117,12 +122,13 @@ def features_of(
         kept: modality ids; the other modalities are shown to the model as missing. All, when omitted.
         between: called after each batch.
     """
-    features, pids, camids = [], [], []
+    features, pids, camids, reasons = [], [], [], []
     for batch in progress(batches_of(loader), f"extracting {what}", len(loader)):
         images = batch["img"] if kept is None else batch["img"].only(kept)
         features.append(extract(images.cuda(non_blocking=True) if use_gpu else images).cpu())
         pids.append(batch["pid"])
         camids.append(batch["camid"])
+        reasons += reasons_in(batch)
         between()
     stacked = torch.cat(features)
     return FeatureSet(
@@ -130,7 +136,28 @@ def features_of(
         pids=torch.cat(pids).numpy(),
         camids=torch.cat(camids).numpy(),
         scenes=scenes_of(loader.dataset),
+        left_out=np.array(reasons, dtype=object) if any(reasons) else None,
     )
+
+
+def same_left_out(query: FeatureSet, gallery: FeatureSet, datasets: Sequence[Any]) -> tuple[FeatureSet, FeatureSet]:
+    """The two sides, with a sample that is in both lists and is left out of one left out of the other one, too.
+
+    A disk that hiccups may have given it once.
+
+    Args:
+        query, gallery: features of the whole lists.
+        datasets: of the two, with the records that they were made of.
+    """
+    keys = [[tuple(files_of([record])) for record in dataset.data] for dataset in datasets]
+    reasons: dict[tuple[str, ...], str] = {}
+    for side, names in zip((query, gallery), keys, strict=True):
+        if side.left_out is not None:
+            reasons |= {name: reason for name, reason in zip(names, side.left_out, strict=True) if reason}
+    if not reasons:
+        return query, gallery
+    marked = [np.array([reasons.get(name, "") for name in names], dtype=object) for names in keys]
+    return replace(query, left_out=marked[0]), replace(gallery, left_out=marked[1])
 
 
 def mirrored(images: Any) -> Any:
@@ -151,7 +178,11 @@ def part_of(loader: Any, rows: np.ndarray) -> Any:
     dataset = copy.copy(loader.dataset)
     dataset.data = [dataset.data[row] for row in rows]
     return DataLoader(
-        dataset, batch_size=loader.batch_size, num_workers=loader.num_workers, pin_memory=loader.pin_memory
+        dataset,
+        batch_size=loader.batch_size,
+        num_workers=loader.num_workers,
+        pin_memory=loader.pin_memory,
+        multiprocessing_context=loader.multiprocessing_context,
     )
 
 

@@ -63,6 +63,10 @@ class ModalitySides:
         )
         return query, gallery
 
+    def extracted(self) -> list[FeatureSet]:
+        """What was extracted so far."""
+        return list(self._extracted.values())
+
     def _side(self, split: str, kept: tuple[int, ...], pooled: bool) -> Side:
         present = self._present[split]
         if self._slices is None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from promptreid import host
+from promptreid.config.own_keys import BAD_IMAGE
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.best_weights import Origin, SelectionOptions, Selector
 from promptreid.engine.checkpoints.position import Position
@@ -23,7 +24,9 @@ from promptreid.engine.distributed.process_group import first_does, share_buffer
 from promptreid.engine.distributed.sharded_extraction import shared_features_of
 from promptreid.engine.evaluation_options import EvaluationOptions
 from promptreid.engine.feature_extraction import check_split, features_of, mirrored, protocols_of, split_of
+from promptreid.engine.run_watch import Tested, tag_of
 from promptreid.engine.target_features import TargetFeatures
+from promptreid.engine.unreadable import warn_of_left_out
 from promptreid.engine.update_step import StepOptions
 from promptreid.evaluation.protocols import FeatureSet
 from promptreid.evaluation.ranking.rank_lists import RankLists
@@ -69,7 +72,6 @@ class EvaluatingEngine(host.ImageTripletEngine):
         **kwargs: Any,
     ) -> None:
         super().__init__(datamanager, model, optimizer, **kwargs)
-        self.writer: Any = None
         self.device_type = "cuda" if self.use_gpu else "cpu"
         self.protocols, self.chance = tuple(protocols), chance
         self.config, self.allow_differences = config, allow_differences
@@ -82,6 +84,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
         self.max_epoch = 0
         self.rank1 = 0.0
         self.results: dict[str, list[Results]] = {}
+        self._left_out: dict[str, list[str]] = {}
         self._origin: Origin | None = None  # of weights that were loaded to be tested
         self._final = False
 
@@ -120,7 +123,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
                 )
                 self.rank1 = float(rank1)
                 scores[name] = {"rank1": float(rank1), "mAP": float(mAP)}
-                self._write_scalars(f"Test/{name}", scores[name], self.epoch)
+                self._write_scalars(f"Test/{name}", scores[name])
                 self._log_scores(name, scores[name])
         return scores
 
@@ -153,6 +156,12 @@ class EvaluatingEngine(host.ImageTripletEngine):
     def _write_metrics(self, record: dict[str, Any]) -> None:
         """Tests alone leave a training's metrics as they are."""
 
+    def _write_scalars(self, prefix: str, scalars: dict[str, float]) -> None:
+        """Nor do they tell anyone their scores,"""
+
+    def _watch_test(self, test: Tested) -> None:
+        """or show anything."""
+
     @torch.no_grad()
     def _evaluate(
         self,
@@ -172,6 +181,7 @@ class EvaluatingEngine(host.ImageTripletEngine):
         """
         protocols = protocols_of(query_loader.dataset, self.protocols)
         if not protocols:
+            _refuse_marked(query_loader.dataset, gallery_loader.dataset)
             host_evaluate = partial(
                 super()._evaluate,
                 dataset_name=dataset_name,
@@ -187,12 +197,13 @@ class EvaluatingEngine(host.ImageTripletEngine):
         loaders = {"query": query_loader, "gallery": gallery_loader}
         target = TargetFeatures(_bare(self.model), loaders, normalize_feature, self._shared_features_of, protocols)
         settings = {"metric": dist_metric, "rerank": self.evaluation.reranking(kwargs.get("rerank"))}
-        results = first_does(lambda: target.evaluate(**settings))
+        results, self._left_out[dataset_name] = first_does(lambda: (target.evaluate(**settings), target.left_out()))
         self._report(dataset_name, results)
+        datasets = {split: loader.dataset for split, loader in loaders.items()}
+        size = (self.datamanager.height, self.datamanager.width)
+        self._watch_test(Tested(dataset_name, target, results, datasets, size, settings))
         if draw is not None:
             folder = Path(kwargs.get("save_dir", "")) / f"visrank_{dataset_name}"
-            datasets = {split: loader.dataset for split, loader in loaders.items()}
-            size = (self.datamanager.height, self.datamanager.width)
             topk = kwargs.get("visrank_topk", 10)
             first_does(lambda: draw(folder, target.rank_lists(topk, **settings), results[0], datasets, size))
         return results[0].rank(1), results[0].mAP
@@ -202,11 +213,12 @@ class EvaluatingEngine(host.ImageTripletEngine):
         self.results[dataset_name] = results
         if self.evaluation.flip:
             logger.info("descriptors are means over a sample and its mirror image (test.flip)")
+        warn_of_left_out(dataset_name, self._left_out.get(dataset_name, []))
         for result in results:
             logger.info("[%s] %s", self._label(dataset_name), result.line())
             if self.chance:
                 logger.info("  chance: R1 %.2f %%, mAP %.2f %%", 100 * result.chance.rank1, 100 * result.chance.mAP)
-            self._write_scalars(f"Test/{dataset_name}/{_tag(result)}", _scalars(result), self.epoch)
+            self._write_scalars(f"Test/{dataset_name}/{tag_of(result)}", _scalars(result))
         self._save_results(dataset_name)
 
     def _drawing(self) -> Draw:
@@ -302,10 +314,6 @@ class EvaluatingEngine(host.ImageTripletEngine):
         for loaders in self.test_loader.values():
             check_split(state.get("split", ""), loaders["query"].dataset, path)
 
-    def _write_scalars(self, prefix: str, scalars: dict[str, float], step: int) -> None:
-        for name, value in scalars.items() if self.writer is not None else ():
-            self.writer.add_scalar(f"{prefix}/{name}", value, step)
-
     def _save_results(self, dataset_name: str) -> None:
         if self.files is None:
             return
@@ -315,8 +323,17 @@ class EvaluatingEngine(host.ImageTripletEngine):
             "final": self._final,
             "selection": self._label(dataset_name),
             **({"flip": True} if self.evaluation.flip else {}),
+            **({"left_out": self._left_out[dataset_name]} if self._left_out.get(dataset_name) else {}),
         }
         self.files.save_results(dataset_name, self.results[dataset_name], about)
+
+
+def _refuse_marked(*datasets: Any) -> None:
+    if any(getattr(dataset, "on_bad_image", BAD_IMAGE[0]) != BAD_IMAGE[0] for dataset in datasets):
+        raise ValueError(
+            "data.on_bad_image skip: torchreid's evaluator, which tests data without protocols of their own, cannot "
+            "leave images out; set it to stop, or name a protocol in test.protocols"
+        )
 
 
 def _bare(model: Any) -> Any:
@@ -325,7 +342,3 @@ def _bare(model: Any) -> Any:
 
 def _scalars(result: Results) -> dict[str, float]:
     return {"rank1": result.rank(1), "mAP": result.mAP, "mINP": result.mINP}
-
-
-def _tag(result: Results) -> str:
-    return result.protocol.replace(" ", "_")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import logging
-import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from promptreid.engine.batch_loss import OUTPUTS, criterion_loss, host_loss
 from promptreid.engine.checkpoints import files as checkpoint
@@ -26,13 +24,17 @@ from promptreid.engine.checkpoints.stop_signals import batches_of
 from promptreid.engine.checkpoints.training_state import capture, restore, rng_of_process
 from promptreid.engine.distributed.ddp import Replicas
 from promptreid.engine.distributed.output_gathering import gather_batch
-from promptreid.engine.distributed.process_group import gather_objects, is_writer, mean_of, rank, world_size
+from promptreid.engine.distributed.process_group import is_writer, mean_of, rank, world_size
 from promptreid.engine.epoch_meter import EpochMeter
 from promptreid.engine.evaluation_options import EvaluationOptions
 from promptreid.engine.feature_extraction import split_of
+from promptreid.engine.kept_steps import kept_steps
+from promptreid.engine.nonfinite import check_finite
 from promptreid.engine.prompt_monitor import PromptMonitor
+from promptreid.engine.run_watch import RunWatch, Tested
 from promptreid.engine.step_timer import StepTimer
 from promptreid.engine.test_engine import Draw, EvaluatingEngine
+from promptreid.engine.unreadable import Replacements
 from promptreid.engine.update_step import StepOptions, Updater, in_float32
 from promptreid.engine.weight_average import tensors_of
 from promptreid.methods.base import method_of
@@ -75,6 +77,7 @@ class PromptEngine(EvaluatingEngine):
         allow_differences: test weights although the model or its input differs from that of their training.
         evaluation: how descriptors are made and re-ranked in tests.
         draw: writes pictures of ranked lists; see :class:`~promptreid.engine.test_engine.EvaluatingEngine`.
+        watch: is told what the training does.
 
     Raises:
         ValueError: options that contradict each other.
@@ -97,6 +100,7 @@ class PromptEngine(EvaluatingEngine):
         selection: SelectionOptions | None = None,
         evaluation: EvaluationOptions | None = None,
         draw: Draw | None = None,
+        watch: RunWatch | None = None,
         config: str = "",
         allow_differences: bool = False,
         margin: float = 0.3,
@@ -129,10 +133,10 @@ class PromptEngine(EvaluatingEngine):
         self.loss, self.seed = loss, seed
         self.updater = Updater(model, optimizer, self.steps, self.device_type)
         self.replicas = Replicas(model, self._objective, method_of(model).every_step_uses_all(model, criterion))
-        self.monitor, self.timer = PromptMonitor(), StepTimer()
+        self.monitor, self.timer, self.watch = PromptMonitor(), StepTimer(), watch or RunWatch()
         self.num_batches = self.batch_idx = 0
         self._resumed: dict[str, Any] = {}
-        self._training = False
+        self._training, self.replacements = False, Replacements()
 
     def run(self, save_dir: str = "log", *, guest: bool = False, **kwargs: Any) -> None:
         """torchreid's pipeline; what it takes is there in ``Engine.run``.
@@ -154,17 +158,13 @@ class PromptEngine(EvaluatingEngine):
             raise ValueError("test.visrank draws rank lists only when nothing is trained: set test.evaluate True")
         self.files = RunFolder(Path(save_dir), guest) if is_writer() else None
         self.max_epoch = plan["max_epoch"]
-        if self.writer is None and self.files is not None and not guest:
-            self.writer = SummaryWriter(log_dir=save_dir, purge_step=self.position.batches or None)
         if plan["test_only"]:
             self.test(save_dir=save_dir, **kwargs)
         else:
             self.selector.check()
             place_cameras(self.datamanager, self.model, data_record(self.datamanager), RunFolder(Path(save_dir)).path)
-            with self.stop:
+            with self.stop, self.watch.during(Path(save_dir), self.position):
                 self._train_and_test(plan, {"save_dir": save_dir, **kwargs})
-        if self.writer is not None:
-            self.writer.close()
 
     def _train_and_test(self, plan: dict[str, Any], settings: dict[str, Any]) -> None:
         started = time.monotonic()
@@ -186,6 +186,7 @@ class PromptEngine(EvaluatingEngine):
         if self.selector.exhausted:
             logger.info("no improvement in %d evaluations: training ends", self.selector.waited)
         self._test_at_the_end(settings)
+        self.watch.finished(self.config, self.results)
         self._training = False
         logger.info("Elapsed %s", datetime.timedelta(seconds=round(time.monotonic() - started)))
 
@@ -201,15 +202,20 @@ class PromptEngine(EvaluatingEngine):
         meter = EpochMeter(self.epoch, self.max_epoch, self.num_batches, print_freq, self.timer)
         if self.position.step:
             meter.load_state_dict(self._resumed["meter"])
-        for batch in meter.watch(batches):
-            self.batch_idx = meter.batches
-            summary = self.forward_backward(batch)
-            due = meter.update(world_size() * len(batch["pid"]), summary, self.get_current_lr())
-            self._log_batch(meter, due)
-            self._pause(meter)
+        with kept_steps(self, meter):
+            for batch in meter.watch(batches):
+                self.batch_idx = meter.batches
+                self.watch.keep_batch(self.epoch, meter.batches + 1, batch["img"])
+                summary = self.forward_backward(batch)
+                self.replacements.note(batch)
+                due = meter.update(world_size() * len(batch["pid"]), summary, self.get_current_lr())
+                self._log_batch(meter, due)
+                self._pause(meter)
         self.updater.flush()
+        self.replacements.end_epoch()
         if is_writer():
-            self._write_scalars("Prompts", self.monitor.report(self.model), self.epoch)
+            self.watch.scalars("Prompts", self.monitor.report(self.model), self.epoch)
+            self.watch.epoch(self.epoch, self.model, self.train_loader.dataset)
         if self.timer.line():
             cache = getattr(self.model, "prefix_cache", None)
             kept = "" if cache is None else f"; prefix cache: {100 * cache.share:.0f} % of images so far"
@@ -239,11 +245,11 @@ class PromptEngine(EvaluatingEngine):
         return batches
 
     def _log_batch(self, meter: EpochMeter, due: bool) -> None:
-        lr, averages = self.get_current_lr(), meter.averages()
-        self._write_scalars("Train", {**averages, "data": meter.data_seconds(), "lr": lr}, self.position.batches)
+        lr = self.get_current_lr()
+        self.watch.step(meter, lr, self.position.batches, self.optimizer if due else None, self.use_gpu)
         self.position = self.position._replace(batches=self.position.batches + 1)
         if due:
-            self._write_metrics({"epoch": self.epoch + 1, "step": meter.batches, "lr": lr, **averages})
+            self._write_metrics({"epoch": self.epoch + 1, "step": meter.batches, "lr": lr, **meter.averages()})
 
     def _pause(self, meter: EpochMeter) -> None:
         """Between two optimisation steps: a checkpoint where one is due or the run is to end."""
@@ -278,8 +284,7 @@ class PromptEngine(EvaluatingEngine):
         # One transfer for all, so that a GPU is waited for once.
         total, *rest = (values if self.steps.gather else mean_of(values)).tolist()
         summary = dict(zip(parts, rest, strict=True))
-        if not math.isfinite(total):
-            self._refuse_nonfinite(total, summary, data)
+        check_finite(total, summary, data, {"epoch": self.epoch + 1, "batch": self.batch_idx + 1}, self.files)
         return summary
 
     def _objective(self, images: Any, pids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -292,19 +297,6 @@ class PromptEngine(EvaluatingEngine):
         if self.criterion is not None:
             return criterion_loss(self.criterion, output, pids)
         return host_loss(self, output, pids)
-
-    def _refuse_nonfinite(self, loss: float, summary: dict[str, float], data: dict[str, Any]) -> None:
-        own = [getattr(path, "paths", str(path)) for path in data.get("impath", [])]
-        files = [path for share in gather_objects(own) for path in share]
-        batch = {"epoch": self.epoch + 1, "batch": self.batch_idx + 1, "loss": str(loss)}
-        parts = {name: str(value) for name, value in summary.items()}
-        where = "" if self.files is None else self.files.save_nonfinite({**batch, "parts": parts, "files": files})
-        raise ValueError(
-            f"the loss is {loss} in epoch {batch['epoch']}, batch {batch['batch']}"
-            + (f" (its files: {where})" if where else "")
-            + "; the last checkpoint is from before: train anew with a lower train.lr, with train.clip_norm, or with "
-            "train.amp_dtype bfloat16"
-        )
 
     def _evaluation_is_due(self, plan: dict[str, Any]) -> bool:
         """Whether the weights after the finished epochs are tested before training goes on."""
@@ -357,6 +349,7 @@ class PromptEngine(EvaluatingEngine):
 
     def _save(self, meter: EpochMeter | None = None) -> None:
         state = capture(self, meter)
+        self.watch.flush()
         if self.files is not None:
             self.files.save(state, self._weights_on_trial())
 
@@ -392,3 +385,16 @@ class PromptEngine(EvaluatingEngine):
     def _write_metrics(self, record: dict[str, Any]) -> None:
         if self.files is not None and self._training:
             self.files.metrics.write(record)
+
+    def _write_scalars(self, prefix: str, scalars: dict[str, float]) -> None:
+        if self._training:
+            self.watch.scalars(f"{self._kind_of_test}{prefix}", scalars, self.epoch)
+
+    def _watch_test(self, test: Tested) -> None:
+        if self._training:
+            self.watch.tested(test, self.epoch, self._kind_of_test)
+
+    @property
+    def _kind_of_test(self) -> str:
+        """What tags begin with: the last test of selected weights is of another epoch than the curves' last one."""
+        return "Final/" if self._final and self.selector.active else ""

@@ -51,6 +51,9 @@ class FeatureSet:
         camids: (N,) 0-based cameras, or whatever else the data set excludes on.
         scenes: (N,) scenes, for protocols that ask for them.
         names: (N,) texts that tell the images apart, such as their paths; for results per query.
+        left_out: (N,) texts: why an image is neither a query nor in a gallery, such as that it cannot be read; empty
+            for the others. Galleries are drawn with it, as from the complete set, and it is taken out afterwards; its
+            features mean nothing. None where nothing is left out.
 
     Raises:
         ValueError: the lengths differ, labels are not integers, or two images have one name.
@@ -61,6 +64,7 @@ class FeatureSet:
     camids: np.ndarray
     scenes: np.ndarray | None = None
     names: np.ndarray | None = None
+    left_out: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in ("pids", "camids", "scenes"):
@@ -72,6 +76,9 @@ class FeatureSet:
         if self.names is not None:
             object.__setattr__(self, "names", _unique_names(self.names))
             check_length("names", len(self.names), len(self.pids), "pids")
+        if self.left_out is not None:
+            object.__setattr__(self, "left_out", np.asarray(self.left_out, dtype=object))
+            check_length("left_out", len(self.left_out), len(self.pids), "pids")
 
     def __len__(self) -> int:
         return len(self.pids)
@@ -81,8 +88,26 @@ class FeatureSet:
         features = self.features
         if features is not None:
             features = features[torch.from_numpy(rows)] if isinstance(features, torch.Tensor) else features[rows]
-        scenes, names = (None if values is None else values[rows] for values in (self.scenes, self.names))
-        return FeatureSet(features, self.pids[rows], self.camids[rows], scenes, names)
+        scenes, names, left_out = (
+            None if values is None else values[rows] for values in (self.scenes, self.names, self.left_out)
+        )
+        return FeatureSet(features, self.pids[rows], self.camids[rows], scenes, names, left_out)
+
+    def used(self, rows: np.ndarray | None = None) -> np.ndarray:
+        """Those of ``rows``, or of all, that are not left out, in their order."""
+        rows = np.arange(len(self)) if rows is None else rows
+        return rows if self.left_out is None else rows[self.left_out[rows] == ""]
+
+
+def left_out_note(query: FeatureSet, gallery: FeatureSet) -> str:
+    """How many images are left out; empty where none is. A sample that is query and in the gallery is one image."""
+    sides = [[reason for reason in ([] if s.left_out is None else s.left_out) if reason] for s in (query, gallery)]
+    count = len({*sides[0], *sides[1]})
+    if not count:
+        return ""
+    images = "image" if count == 1 else "images"
+    queries = "query" if len(sides[0]) == 1 else "queries"
+    return f"{count} {images} left out ({len(sides[0])} {queries}, {len(sides[1])} of the gallery)"
 
 
 def _unique_names(values: Sequence[str] | np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from promptreid.evaluation.features import Array, FeatureSet, as_ids, as_tensor,
 from promptreid.evaluation.matlab_files import read_matlab
 from promptreid.evaluation.tables import import_arrow
 from promptreid.files import atomic_path
+from promptreid.safetensors_header import HeaderError, read_header
 
 SPLITS = ("query", "gallery")
 SUFFIXES = (".npz", ".safetensors", ".parquet")
@@ -180,13 +181,15 @@ def _read_safetensors(path: Path) -> Read:
     from safetensors import SafetensorError, safe_open
 
     try:
+        read_header(path)
         with safe_open(path, framework="pt") as file:
             columns = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             texts = {
                 name: np.array(json.loads(text)) for name, text in (file.metadata() or {}).items() if name in _TEXTS
             }
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not a valid .safetensors file ({error})") from None
+    except (SafetensorError, json.JSONDecodeError, HeaderError) as error:
+        problem = error.problem if isinstance(error, HeaderError) else error
+        raise ValueError(f"{path}: not a valid .safetensors file ({problem})") from None
     names = [*columns, *texts]
     columns = {name: value for name, value in columns.items() if name in (*_REQUIRED, "scenes")}
     return {name: v if name == "features" else v.numpy() for name, v in columns.items()} | texts, names

@@ -122,6 +122,16 @@ class Results:
         method = "".join(methods)
         return cls(full_name(protocol, method), trials, "; ".join(notes), ranks, method)
 
+    def of_queries(self, queries: np.ndarray) -> Results:
+        """The outcomes of some queries alone, at least one of them with a match in each trial.
+
+        Args:
+            queries: rows of :attr:`ranks`, which all trials have to have.
+        """
+        ranks = tuple(trial.select(queries) for trial in self.ranks)
+        trials = tuple(Trial.of(trial, len(self.trials[0].cmc)) for trial in ranks)
+        return Results(self.protocol, trials, self.note, ranks, self.method)
+
     @property
     def cmc(self) -> np.ndarray:
         """(max_rank,) mean over the trials."""

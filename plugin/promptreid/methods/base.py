@@ -139,6 +139,21 @@ class Method:
             ValueError: keys that ask for what the model cannot.
         """
 
+    def start(self, model: Any, cfg: Any, samples: Callable[[int], Any]) -> None:
+        """First values that depend on the training data, before a training that starts anew.
+
+        A training that is continued, and a test, have the values that were trained; all processes do the same.
+
+        Args:
+            model: as built.
+            cfg: a tree from ``load_config``.
+            samples: gives a batch of so many training samples, as the model takes them. They are drawn by
+                ``train.seed`` and augmented like others; no random state changes.
+
+        Raises:
+            ValueError: data that cannot give them.
+        """
+
     def every_step_uses_all(self, model: Any, criterion: Any) -> bool:
         """Whether it is certain that each step gives each trained parameter a gradient, so none is looked for."""
         return False
@@ -152,6 +167,17 @@ class Method:
             pids: classes, one for each image that is present where the output has ``present``, else per sample.
         """
         return None
+
+    def prompts(self, model: Any) -> Mapping[str, Mapping[str, Tensor]]:
+        """The learned prompts as the blocks see them, for the map of their cosines; none by default.
+
+        Args:
+            model: in training; its mode and its random numbers stay as they are.
+
+        Returns:
+            by group (a modality, a kind of prompt) and name (a layer) sets of prompts (j, D), all of one D.
+        """
+        return {}
 
     def diagnose(self, model: Any, batches: Sequence[Any]) -> Any:
         """Measures of a model's prompts on test images, for ``promptreid diagnose``.

@@ -27,5 +27,6 @@ class PromptOutput(dict[str, Any]):
     |                    | a generator; the bind prompts after each interaction layer of DMPT                     |
     | `modality`         | (n,) int64; of a compiled model n = B M, and -100 where a row has no image             |
     | `present`          | (B, M) bool: which images the samples have; n of them in all, n = B for M = 1          |
-    | `alignment_logits` | (n, modalities), of a DMPT with alignment, in training                                 |
+    | `alignment_logits` | (n, modalities), of a DMPT with alignment, in training; (n, identities) where its      |
+    |                    | sentences are about identities                                                         |
     """

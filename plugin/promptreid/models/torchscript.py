@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from promptreid.models.bounds import check_opcodes
+
 _DTYPES = {
     "FloatStorage": torch.float32,
     "HalfStorage": torch.float16,
@@ -32,6 +34,10 @@ _DTYPES = {
 }
 
 
+_MOST = 100_000
+"""Modules in an archive; a part that two modules share counts twice."""
+
+
 class _Object:
     """Stands for any object of the archive; its attributes are kept, its methods are not there."""
 
@@ -44,7 +50,9 @@ class _Tensors(pickle.Unpickler):
     """Unpickles an archive's ``data.pkl``."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
-        super().__init__(io.BytesIO(archive.read(f"{root}data.pkl")))
+        content = archive.read(f"{root}data.pkl")
+        check_opcodes(content)
+        super().__init__(io.BytesIO(content))
         self.archive, self.root = archive, root
         self.storages: dict[str, Tensor] = {}
 
@@ -77,10 +85,11 @@ def _rebuild(storage: Tensor, offset: int, size: Any, stride: Any, *_: Any) -> T
 
 def is_torchscript(path: Path) -> bool:
     """Whether a file is a TorchScript archive: a zip file that has code in it."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def read_torchscript(archive: zipfile.ZipFile) -> dict[str, Tensor]:
@@ -91,12 +100,14 @@ def read_torchscript(archive: zipfile.ZipFile) -> dict[str, Tensor]:
     """
     root = next(name for name in archive.namelist() if name.endswith("/data.pkl")).removesuffix("data.pkl")
     module = _Tensors(archive, root).load()
-    return dict(_walk("", module, ()))
+    return dict(_walk("", module, (), iter(range(_MOST))))
 
 
-def _walk(prefix: str, value: Any, above: tuple[int, ...]) -> Iterator[tuple[str, Tensor]]:
+def _walk(prefix: str, value: Any, above: tuple[int, ...], left: Iterator[int]) -> Iterator[tuple[str, Tensor]]:
+    if next(left, None) is None:
+        raise ValueError(f"it has more than {_MOST} modules, as one that repeats its parts in each other")
     for name, part in vars(value).items():
         if isinstance(part, Tensor):
             yield f"{prefix}{name}", part
         elif isinstance(part, _Object) and id(part) not in above:
-            yield from _walk(f"{prefix}{name}.", part, (*above, id(part)))
+            yield from _walk(f"{prefix}{name}.", part, (*above, id(part)), left)

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from promptreid.models.backbones.position_embedding import resample_positions
 from promptreid.models.backbones.vit import import_timm
+from promptreid.models.bounds import check_allocations, check_claims, not_finite, unpacked_size
 from promptreid.models.prefixes import usual_grid, without_prefix
 from promptreid.models.records import fit_state, is_record
 from promptreid.models.torchscript import is_torchscript, read_torchscript
+from promptreid.safetensors_header import read_header
 
 _logger = logging.getLogger(__name__)
 BEYOND = "a block beyond the ViT's depth"
@@ -55,7 +57,8 @@ def read_state_dict(path: str | Path) -> StateDict:
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: Another kind of file, or one that is not just tensors.
+        ValueError: Another kind of file, one that is not just tensors, or one that would take far more memory than its
+            size suggests.
     """
     path = Path(path)
     if not path.is_file():
@@ -64,8 +67,11 @@ def read_state_dict(path: str | Path) -> StateDict:
         return strip_module(_read_safetensors(path))
     if path.suffix not in _PICKLED and ".pth" not in path.suffixes:
         raise ValueError(f"{path}: weight files end in .safetensors, {', '.join(_PICKLED)}, or .npz for a timm ViT")
+    unpacked = unpacked_size(path)
     if is_torchscript(path):
-        return strip_module(_read_torchscript(path))
+        state = _read_torchscript(path)
+        check_claims(state, unpacked, path)
+        return strip_module(state)
     return strip_module(_tensors(read_pickle(path), path))
 
 
@@ -81,12 +87,12 @@ def _read_torchscript(path: Path) -> StateDict:
 
 
 def _read_safetensors(path: Path) -> StateDict:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    read_header(path)
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except Exception as error:  # safetensors' own, and torch's where it lacks a dtype
         raise ValueError(f"{path} is not a valid .safetensors file ({error}); copy or download it again") from error
 
 
@@ -94,15 +100,21 @@ def read_pickle(path: Path) -> Any:
     """Read a file that ``torch.save`` wrote, onto the CPU: tensors and Python primitives, never code.
 
     Raises:
-        ValueError: The file is broken, or holds other Python objects.
+        ValueError: The file is broken, holds other Python objects, or would take far more memory than its size
+            suggests.
     """
+    unpacked = unpacked_size(path)
+    if unpacked:
+        check_allocations(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(
             f"{path} cannot be read as plain tensors ({type(error).__name__}); it is broken or holds Python objects, "
             "which are not loaded because they can run code: save its state_dict() alone, best as .safetensors"
         ) from error
+    check_claims(content, unpacked, path)
+    return content
 
 
 def _tensors(content: Any, path: Path) -> Mapping[str, Tensor]:
@@ -142,20 +154,21 @@ def load_matching(
         optional: Prefixes of names that may stay out even so.
 
     Raises:
-        ValueError: Nothing fits; or not everything does, if ``strict``.
+        ValueError: Nothing fits; or not everything does, if ``strict``; or a tensor is not finite.
     """
     try:
         state = fit_state(model, state, adopt=strict)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
     own = model.state_dict()
-    fitting = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
+    fitting = {name: value for name, value in state.items() if name in own and _fits(value, own[name])}
     unused = {name: _misfit(name, value, own) for name, value in state.items() if name not in fitting}
     report = LoadReport(list(fitting), unused, [name for name in own if name not in fitting and not is_record(name)])
     essential = _without(report, tuple(optional))
     incomplete = bool(essential.unused or essential.missing)
     if not fitting or (strict and incomplete):
         raise ValueError(f"{source} does not fit the model; build it as it was trained. {_shortened(essential)}")
+    _check_finite(fitting, own, source)
     try:
         model.load_state_dict(fitting, strict=False)
     except RuntimeError as error:  # other frozen weights
@@ -171,9 +184,26 @@ def _without(report: LoadReport, prefixes: tuple[str, ...]) -> LoadReport:
     return LoadReport(report.used, unused, [name for name in report.missing if not name.startswith(prefixes)])
 
 
+def _fits(value: Tensor, own: Tensor) -> bool:
+    """Whether an entry of the model can become this: of its shape, and of real numbers where it is."""
+    real = value.is_floating_point() if own.is_floating_point() else value.is_complex() <= own.is_complex()
+    return value.shape == own.shape and real
+
+
+def _check_finite(state: Mapping[str, Tensor], own: Mapping[str, Tensor], source: str | Path) -> None:
+    bad = not_finite(state, own)
+    if bad:
+        raise ValueError(
+            f"{source}: {bad[0]} is not finite (NaN or infinity), as {len(bad)} of {len(state)} tensors are; its "
+            "training has failed or the file is damaged: take an earlier checkpoint, or download it again"
+        )
+
+
 def _misfit(name: str, value: Tensor, own: StateDict) -> str:
     if name not in own:
         return "no such entry in the model"
+    if value.shape == own[name].shape:
+        return f"{name} of dtype {value.dtype}, the model's is {own[name].dtype}"
     return f"shape {tuple(value.shape)}, the model's is {tuple(own[name].shape)}"
 
 
@@ -199,9 +229,13 @@ def load_backbone(vit: Any, state: Mapping[str, Tensor]) -> LoadReport:
         found["pos_embed"] = _fit_positions(vit, found["pos_embed"])
         own = vit.state_dict()
     wrong = [f"{n} is {tuple(v.shape)}, not {tuple(own[n].shape)}" for n, v in found.items() if v.shape != own[n].shape]
+    wrong += [_misfit(n, v, own) for n, v in found.items() if v.shape == own[n].shape and not _fits(v, own[n])]
     missing = [name for name in own if name not in found]
     if wrong or missing:
         raise ValueError(f"the weights do not fit the backbone; wrong shapes: {wrong}; missing: {missing}")
+    bad = not_finite(found, own)
+    if bad:
+        raise ValueError(f"the weights are not finite (NaN or infinity): {bad[:3]}; download them again")
     vit.load_state_dict(found)
     unused = {name: _why_unused(name) for name in state if name not in own}
     left = sorted({int(name.split(".")[1]) for name, why in unused.items() if why == BEYOND})
@@ -277,7 +311,15 @@ def _go_without(name: str, strict: bool) -> None:
 def _load_npz(vit: Any, path: Path) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"no weight file at {path}")
-    vit.load_pretrained(str(path))
+    unpacked_size(path)
+    try:
+        vit.load_pretrained(str(path))
+    except Exception as error:  # broken files, other shapes and names
+        raise ValueError(
+            f"{path} is no .npz file of this ViT ({type(error).__name__}: {error}); copy or download it again"
+        ) from error
+    if not_finite(vit.state_dict(), {}):
+        raise ValueError(f"{path}: its numbers are not finite (NaN or infinity); download it again")
     _logger.info("backbone from %s, read by timm", path)
 
 

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from promptreid.files import atomic_path
+from promptreid.files import atomic_path, explained_writes
+from promptreid.safetensors_header import HeaderError, read_header
 
 KIND, VERSION = "kind", "layout"
 """Keys of a file's metadata: what it holds, and by which layout."""
+REMEDY = "what was there before is whole: make room, or write elsewhere"
+"""After a write that the file system has refused."""
 _ABOUT = "promptreid"  # the one key of the metadata
 _DIGESTS = "sha256"
 _OFFSETS = ".offsets"
@@ -30,7 +33,11 @@ def write_arrays(
         version: of the layout.
         arrays: numbers, booleans, or texts: these become their UTF-8 bytes and ``NAME.offsets``.
         metadata: texts by name.
+
+    Raises:
+        ValueError: the file system refuses; what was there before is whole.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     tensors: dict[str, np.ndarray] = {}
@@ -40,10 +47,16 @@ def write_arrays(
         else:
             tensors[name] = np.ascontiguousarray(array)
     digests = json.dumps({name: _digest(array) for name, array in tensors.items()})
-    with atomic_path(path) as part:
+    with (
+        explained_writes(path, REMEDY),
+        atomic_path(path) as part,
+    ):
         # One entry, since safetensors writes several in an order that changes from one time to the next.
         about = json.dumps({**metadata, KIND: kind, VERSION: str(version), _DIGESTS: digests}, sort_keys=True)
-        save_file(tensors, part, metadata={_ABOUT: about})
+        try:
+            save_file(tensors, part, metadata={_ABOUT: about})
+        except SafetensorError as error:  # which hides what the file system has said
+            raise OSError(str(error)) from None
 
 
 def read_arrays(path: Path, kind: str, newest: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -63,12 +76,14 @@ def read_arrays(path: Path, kind: str, newest: int) -> tuple[dict[str, np.ndarra
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such {kind}")
     try:
+        read_header(path)
         with safe_open(path, framework="np") as file:
             metadata = _about(file.metadata() or {})
             _check(path, metadata, kind, newest)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, TypeError) as error:
-        raise ValueError(f"{path}: not a valid .safetensors file ({error}); copy or write it again") from None
+    except (SafetensorError, OSError, TypeError, HeaderError) as error:
+        problem = error.problem if isinstance(error, HeaderError) else error
+        raise ValueError(f"{path}: not a valid .safetensors file ({problem}); copy or write it again") from None
     if _expected(metadata.pop(_DIGESTS, "")) != {name: _digest(array) for name, array in arrays.items()}:
         raise ValueError(f"{path}: its arrays are not those that were written; copy or write it again")
     return _unpacked(path, arrays), metadata

@@ -14,7 +14,7 @@ import numpy as np
 from promptreid.engine.distributed.process_group import barrier, first_does, rank, together, world_size
 from promptreid.engine.epoch_meter import progress
 from promptreid.evaluation.tables import save_table
-from promptreid.files import FolderInUse, FolderLock, write_text
+from promptreid.files import FolderInUse, FolderLock, explained_writes, write_text
 from promptreid.retrieval.embedder import Embedder
 from promptreid.retrieval.embedding_files import check_embeddings_path, load_embeddings, save_embeddings
 from promptreid.retrieval.embeddings import Embeddings, join
@@ -22,6 +22,7 @@ from promptreid.retrieval.object_lists import ObjectList
 
 logger = logging.getLogger(__name__)
 
+_REMEDY = "make room, then the same command goes on with what is finished"
 _PLAN, _ROWS = "plan.json", "row"
 
 
@@ -90,9 +91,10 @@ def _lock(path: Path, parts: Path, lock: FolderLock, overwrite: bool) -> None:
     check_embeddings_path(path)
     if path.exists() and not overwrite:
         raise ValueError(f"{path} is there already; choose another file, or have it replaced with --overwrite")
-    parts.mkdir(parents=True, exist_ok=True)
     try:
-        lock.acquire()
+        with explained_writes(parts, _REMEDY):
+            parts.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
     except FolderInUse as user:
         raise ValueError(f"{parts} is in use by {user}: wait until it has ended, or choose another file") from None
 
@@ -108,7 +110,8 @@ def _open(parts: Path, plan: dict[str, Any], overwrite: bool) -> None:
     elif (parts / _PLAN).is_file():
         _check_plan(parts, plan)
         logger.info("going on with %s", parts)
-    write_text(parts / _PLAN, json.dumps(plan))
+    with explained_writes(parts / _PLAN, _REMEDY):
+        write_text(parts / _PLAN, json.dumps(plan))
 
 
 def _check_plan(parts: Path, plan: dict[str, Any]) -> None:
@@ -149,7 +152,8 @@ def _assemble(found: ObjectList, path: Path, parts: Path, part_size: int) -> Emb
     failed.unlink(missing_ok=True)
     if done.failed:
         names, reasons = zip(*done.failed, strict=True)
-        save_table({"name": np.array(names), "reason": np.array(reasons)}, failed)
+        with explained_writes(failed, _REMEDY):
+            save_table({"name": np.array(names), "reason": np.array(reasons)}, failed)
         logger.warning("%d objects could not be read and are left out; see %s", len(names), failed)
     return done
 

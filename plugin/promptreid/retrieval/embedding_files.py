@@ -17,8 +17,8 @@ import numpy as np
 
 from promptreid.evaluation.features import check_length
 from promptreid.evaluation.tables import import_arrow
-from promptreid.files import atomic_path
-from promptreid.retrieval.array_files import KIND, VERSION, read_arrays, texts, write_arrays
+from promptreid.files import atomic_path, explained_writes
+from promptreid.retrieval.array_files import KIND, REMEDY, VERSION, read_arrays, texts, write_arrays
 from promptreid.retrieval.compression.files import packed, unpacked
 from promptreid.retrieval.description import ModelDescription
 from promptreid.retrieval.embeddings import Embeddings
@@ -118,7 +118,10 @@ def _write_parquet(path: Path, columns: Mapping[str, np.ndarray], about: Mapping
     except (UnicodeEncodeError, arrow.ArrowInvalid) as error:
         raise ValueError(f"{path}: Parquet cannot hold a name or column ({error}); use .safetensors") from None
     table = table.replace_schema_metadata({KIND: _KIND, VERSION: str(_LAYOUT), **about})
-    with atomic_path(path) as part:
+    with (
+        explained_writes(path, REMEDY),
+        atomic_path(path) as part,
+    ):
         parquet.write_table(table, part)
 
 

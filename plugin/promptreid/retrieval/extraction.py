@@ -10,6 +10,7 @@ import torch
 
 from promptreid.data.batch import PathBundle
 from promptreid.engine.train_engine import PromptEngine
+from promptreid.engine.unreadable import warn_of_left_out
 from promptreid.evaluation.features_io import SPLITS, FeatureTable
 from promptreid.runs.load_trained import open_target, trained_engine
 
@@ -37,8 +38,9 @@ def extract(cfg: Any) -> FeatureTable:
 
 @torch.no_grad()
 def _side(engine: PromptEngine, loader: Any, split: str, cfg: Any) -> dict[str, Any]:
-    images = engine.features_of(loader, cfg.test.normalize_feature, split)
-    paths = [record[0] for record in loader.dataset.data]
+    whole = engine.features_of(loader, cfg.test.normalize_feature, split)
+    images, paths = whole.select(whole.used()), [loader.dataset.data[row][0] for row in whole.used()]
+    warn_of_left_out(split, [] if whole.left_out is None else [reason for reason in whole.left_out if reason])
     side = {
         "features": images.features,
         "pids": images.pids,

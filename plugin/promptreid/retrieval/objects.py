@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from promptreid.data.images import read_image
+from promptreid.data.images import read_image, to_rgb
 from promptreid.data.sixteen_bit import Range16
 from promptreid.retrieval.bands import band_of
 from promptreid.retrieval.description import ModelDescription
@@ -87,7 +87,7 @@ def load_source(source: Source, levels: Range16) -> Image.Image:
     if isinstance(source, str | os.PathLike):
         return read_image(str(Path(source)), range_16bit=levels)
     if isinstance(source, Image.Image):
-        return source.convert("RGB")
+        return to_rgb("a PIL image", source, levels)
     array = source.detach().cpu().numpy() if isinstance(source, Tensor) else source
     if not isinstance(array, np.ndarray):
         raise TypeError(f"an image is a path, a PIL image, an array or a tensor, got {type(source).__name__}")

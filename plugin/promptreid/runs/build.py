@@ -10,7 +10,9 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
+from torch.utils.data import default_collate
 
 from promptreid import host
 from promptreid.config import dump_config
@@ -21,18 +23,22 @@ from promptreid.config.kwargs import (
     modal_datamanager_kwargs,
     selection_kwargs,
     step_kwargs,
+    watch_kwargs,
 )
+from promptreid.data.augmentations import random_state_of
 from promptreid.data.manager import ModalDataManager
 from promptreid.data.transforms import Augmentation
 from promptreid.engine.checkpoints.best_weights import SelectionOptions
 from promptreid.engine.distributed.process_group import rank, world_size
 from promptreid.engine.evaluation_options import EvaluationOptions
 from promptreid.engine.optimizers import build_optimizer, build_scheduler, check_children
+from promptreid.engine.run_watch import RunWatch
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.engine.update_step import StepOptions
+from promptreid.engine.watch_options import WatchOptions
 from promptreid.losses.registry import TRAINABLE
 from promptreid.methods.base import MODELS, NO_METHOD, DataFacts, Method, method_named
-from promptreid.visual.rank_lists import write_rank_lists
+from promptreid.visual.rank_lists import draw_rank_lists, write_rank_lists
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +144,21 @@ def compile_model(model: nn.Module, backend: str | Callable[..., Any] = "inducto
     model.compile(backend=backend)
 
 
+def start_from_data(model: nn.Module, cfg: Any, datamanager: Any) -> None:
+    """Let a method give a model first values from its training data; see :meth:`Method.start`."""
+    method = method_named(cfg.model.name)
+    if method is not None:
+        method.start(model, cfg, partial(training_samples, datamanager, cfg.train.seed))
+
+
+def training_samples(datamanager: Any, seed: int, count: int) -> Any:
+    """A batch of ``count`` training samples, or of all if there are fewer, drawn and augmented by ``seed``."""
+    dataset = datamanager.train_loader.dataset
+    with random_state_of(seed):
+        chosen = torch.randperm(len(dataset))[:count].tolist()
+        return default_collate([dataset[index]["img"] for index in chosen])
+
+
 def checkpoint_blocks(model: Any) -> None:
     """Recompute the blocks' activations in the backward pass instead of keeping them (``train.checkpoint_blocks``).
 
@@ -210,6 +231,7 @@ def build_engine(cfg: Any, datamanager: Any, model: nn.Module, use_gpu: bool = T
         selection=SelectionOptions(**selection_kwargs(cfg)),
         evaluation=EvaluationOptions(**evaluation_kwargs(cfg)),
         draw=write_rank_lists,
+        watch=RunWatch(WatchOptions(**watch_kwargs(cfg)), draw_rank_lists),
         config=dump_config(cfg),
         allow_differences=cfg.test.allow_differences,
         margin=cfg.loss.triplet.margin,

@@ -68,6 +68,8 @@ def diagnose_prompts(cfg: Any) -> PromptReport:
     loaders = datamanager.test_loader[name]
     seed_everything(cfg.train.seed)
     images = [loaders[split] for split in distinct_splits({name: each.dataset for name, each in loaders.items()})]
+    for loader in images:
+        loader.dataset.on_bad_image = "stop"  # what is measured leaves nothing out
     method = method_named(cfg.model.name) or NO_METHOD
     use_gpu = torch.cuda.is_available()
     fresh = build_model(cfg, datamanager, use_gpu).eval()

@@ -17,17 +17,20 @@ from promptreid.config import dump_config, validate
 from promptreid.config.keys import did_you_mean
 from promptreid.config.kwargs import engine_run_kwargs
 from promptreid.engine.checkpoints import files as checkpoint
+from promptreid.engine.checkpoints.loader_workers import deaths_explained
 from promptreid.engine.checkpoints.provenance import data_behind
 from promptreid.engine.checkpoints.random_state import seed_everything
 from promptreid.engine.checkpoints.run_folder import RunFolder, expected_checkpoint_bytes
 from promptreid.engine.distributed.process_group import barrier, first_does, process_group, together
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.evaluation.results import Results
-from promptreid.files import FolderInUse, user_of, write_text
-from promptreid.runs.build import build_datamanager, build_engine, build_model
+from promptreid.files import NO_ROOM, FolderInUse, explained_writes, user_of, write_text
+from promptreid.runs.build import build_datamanager, build_engine, build_model, start_from_data
 from promptreid.runs.run_log import RunLog, run_log
 
 logger = logging.getLogger(__name__)
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+_REMEDY = "checkpoints that are there are whole: make room, then continue with --resume"
 
 
 def run(
@@ -59,16 +62,17 @@ def run(
         KeyboardInterrupt, SystemExit: after Ctrl-C or SIGTERM, with a checkpoint written.
     """
     eval_only = eval_only or cfg.test.evaluate
-    with process_group(cfg.train.distributed_timeout), run_log() as log:
+    kernels = deterministic_kernels(cfg.train.deterministic)
+    with process_group(cfg.train.distributed_timeout), run_log() as log, kernels:
         first_does(lambda: validate(cfg, host.model_names(), host.dataset_names(), training=not eval_only))
         with claimed(cfg, guest=eval_only) as folder:
             source = first_does(lambda: _source(cfg, folder, eval_only, resume, overwrite))
-            use_deterministic_kernels(cfg.train.deterministic)
             first_does(lambda: render_if_absent(cfg))
             engine = together(lambda: _loaded_engine(cfg, folder, eval_only, source))
             aside = overwrite or (not eval_only and resume != "auto" and first_does(folder.died_at_start))
-            first_does(lambda: _open_folder(folder, engine, cfg, log, eval_only, aside))
-            engine.run(**{**engine_run_kwargs(cfg), "test_only": eval_only, "guest": folder.guest})
+            with explained_writes(Path(cfg.data.save_dir), _REMEDY, only=NO_ROOM), deaths_explained():
+                first_does(lambda: _open_folder(folder, engine, cfg, log, eval_only, aside))
+                engine.run(**{**engine_run_kwargs(cfg), "test_only": eval_only, "guest": folder.guest})
             barrier()
     return engine.results
 
@@ -134,15 +138,32 @@ def render_if_absent(cfg: Any) -> None:
     )
 
 
-def use_deterministic_kernels(wanted: bool) -> None:
-    """Let torch use only kernels that give the same bits each time (``train.deterministic``), or all again."""
-    torch.use_deterministic_algorithms(wanted)
-    torch.backends.cudnn.benchmark = not wanted
-    # The fused attention kernels of CUDA accumulate gradients in no fixed order.
-    torch.backends.cuda.enable_flash_sdp(not wanted)
-    torch.backends.cuda.enable_mem_efficient_sdp(not wanted)
-    if wanted:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+@contextmanager
+def deterministic_kernels(wanted: bool) -> Iterator[None]:
+    """Within the block, torch uses only kernels that give the same bits each time (``train.deterministic``), or all.
+
+    Afterwards its settings are what they were.
+    """
+    cuda, cudnn, workspace = torch.backends.cuda, torch.backends.cudnn, os.environ.get(_WORKSPACE)
+    algorithms = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    before = cudnn.benchmark, cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled()
+    try:
+        torch.use_deterministic_algorithms(wanted)
+        cudnn.benchmark = not wanted
+        # The fused attention kernels of CUDA accumulate gradients in no fixed order.
+        cuda.enable_flash_sdp(not wanted)
+        cuda.enable_mem_efficient_sdp(not wanted)
+        if wanted:
+            os.environ.setdefault(_WORKSPACE, ":4096:8")
+        yield
+    finally:
+        torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
+        cudnn.benchmark = before[0]
+        cuda.enable_flash_sdp(before[1])
+        cuda.enable_mem_efficient_sdp(before[2])
+        if workspace is None:
+            os.environ.pop(_WORKSPACE, None)
 
 
 def _loaded_engine(cfg: Any, folder: RunFolder, eval_only: bool, source: Path | None) -> PromptEngine:
@@ -151,6 +172,8 @@ def _loaded_engine(cfg: Any, folder: RunFolder, eval_only: bool, source: Path | 
     seed_everything(cfg.train.seed)
     datamanager = build_datamanager(cfg, use_gpu, trained_data(cfg) if eval_only else None)
     model = _build_initial_model(cfg, datamanager, use_gpu, weights_follow=eval_only or source is not None)
+    if not eval_only and source is None:
+        start_from_data(model, cfg, datamanager)
     engine = build_engine(cfg, datamanager, model, use_gpu)
     engine.check_protocols()
     if not eval_only:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from promptreid.data import strips
 from promptreid.data.batch import PathBundle
 from promptreid.data.images import read_images
+from promptreid.data.reading import Reader, reader_of
 from promptreid.engine.epoch_meter import progress
 from promptreid.evaluation.missing.conditions import short_name
 from promptreid.evaluation.ranking.rank_lists import RankLists
@@ -29,8 +30,6 @@ RIGHT, WRONG, QUERY = (0, 114, 178), (213, 94, 0), (0, 0, 0)
 """Colours of the frames: a match, no match, the query."""
 LONG_SIDE = 160
 """Pixels of the longer side of an image."""
-
-Reader = Callable[[Sequence[str]], list[Image.Image]]
 
 _FRAME, _GAP, _MARGIN, _TEXT, _LINE, _HEAD = 4, 6, 10, 12, 14, 18
 _MISSING = (200, 200, 200)
@@ -101,10 +100,27 @@ def write_rank_lists(
 ) -> list[Path]:
     """A picture of each query of the first trial, ``query-0012-pid-6-<name of its file>.jpg``.
 
+    Args:
+        folder: is created; pictures of these names in it are replaced.
+        lists, result, datasets, size: as of :func:`draw_rank_lists`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, picture in draw_rank_lists(lists, result, datasets, size):
+        written.append(folder / f"{name}.jpg")
+        picture.save(written[-1], quality=_QUALITY)
+    logger.info("%d ranked lists of %s in %s", len(written), result.protocol, folder)
+    return written
+
+
+def draw_rank_lists(
+    lists: RankLists, result: Results, datasets: Mapping[str, Any], size: tuple[int, int]
+) -> Iterator[tuple[str, Image.Image]]:
+    """A picture of each query of the lists, with its name, ``query-0012-pid-6-<name of its file>``.
+
     The number is the query's place in the data set's list, so that a name stays what it is, and no two are one.
 
     Args:
-        folder: is created; pictures of these names in it are replaced.
         lists: of images named ``"query 12"`` and ``"gallery 7"`` after their places in the lists.
         result: of the same queries.
         datasets: those of ``query`` and ``gallery``.
@@ -113,10 +129,8 @@ def write_rank_lists(
     records = {f"{split} {row}": record for split, data in datasets.items() for row, record in enumerate(data.data)}
     dataset = next(iter(datasets.values()))
     digits = len(str(max(len(data.data) for data in datasets.values()) - 1))
-    folder.mkdir(parents=True, exist_ok=True)
     assert lists.query.names is not None and lists.gallery.names is not None
     draws = f", first of {len(result.trials)} galleries" if len(result.trials) > 1 else ""
-    written = []
     for query in progress(range(len(lists.query)), "drawing ranked lists"):
         name = str(lists.query.names[query])
         columns, matches = lists.row(query)
@@ -129,12 +143,9 @@ def write_rank_lists(
             title=f"{result.protocol}{draws}, {name}: {_outcome(lists, result, query)}",
             bands=_bands(records[name][0]),
             size=size,
-            read=_reader(dataset),
+            read=reader_of(dataset),
         )
-        written.append(folder / _file_name(name, records[name], digits))
-        picture.save(written[-1], quality=_QUALITY)
-    logger.info("%d ranked lists of %s in %s", len(written), result.protocol, folder)
-    return written
+        yield _picture_name(name, records[name], digits), picture
 
 
 def _outcome(lists: RankLists, result: Results, query: int) -> str:
@@ -156,15 +167,10 @@ def _bands(path: str) -> list[str]:
     return [short_name(name) for name in names] if len(names) > 1 else []
 
 
-def _file_name(name: str, record: tuple[Any, ...], digits: int) -> str:
+def _picture_name(name: str, record: tuple[Any, ...], digits: int) -> str:
     split, number = name.split(" ")
     stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(strips.file_of(str(record[0]))).stem)
-    return f"{split}-{int(number):0{digits}d}-pid-{record[1]}-{stem}.jpg"
-
-
-def _reader(dataset: Any) -> Reader:
-    pack = getattr(dataset, "pack", None)
-    return read_images if pack is None else lambda files: [pack.read(file) for file in files]
+    return f"{split}-{int(number):0{digits}d}-pid-{record[1]}-{stem}"
 
 
 def _draw_head(pen: ImageDraw.ImageDraw, place: tuple[int, int], text: str, right: bool | None) -> None:

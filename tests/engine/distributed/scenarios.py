@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -58,6 +59,7 @@ TRIPLES = {
     "data.synthetic.like": "", "data.workers": 0, "data.height": 64, "data.width": 32, "data.augment.interpolation":
     "bilinear", "sampler.num_instances": 4, "test.batch_size": 4, "test.eval_freq": -1, "train.warmup_epochs": 1,
     "model.name": "dmpt_clip_tiny", "model.pretrained": False, "train.cosine.min_lr": 5e-5, "train.amp": False,
+    "train.tensorboard.pictures": False,
 }  # fmt: skip
 
 
@@ -219,6 +221,22 @@ def embedding(root: Path, folder: Path) -> Any:
     return len(done), out.read_bytes()
 
 
+def bad_images(root: Path, folder: Path) -> Any:
+    """A broken query, a broken gallery image, and a broken image of each of two trained identities."""
+    own = folder / "data" / "SYSU-MM01"
+    if rank() == 0:
+        shutil.copytree(root / "SYSU-MM01", own)
+        lists = [(own / "exp" / f"{name}_id.txt").read_text().strip().split(",") for name in ("test", "train")]
+        tested, trained = ([f"{int(pid):04d}/0001.jpg" for pid in pids] for pids in lists)
+        seen = [[own / camera / name for name in names if (own / camera / name).exists()]
+                for camera, names in (("cam3", tested), ("cam1", tested), ("cam1", trained))]  # fmt: skip
+        for path in (seen[0][0], seen[1][-1], *seen[2][:2]):
+            path.write_bytes(b"no image")
+    first_does(lambda: None)
+    skip = {"data.on_bad_image": "skip", "train.max_epoch": 2}
+    return train(small_config(folder / "data", folder / "run", **{**PLAIN, **skip}))
+
+
 def errors(root: Path, folder: Path) -> Any:
     def failing_in(process: int) -> int:
         if rank() == process:
@@ -259,6 +277,7 @@ SCENARIOS: dict[str, tuple[Callable[[Path, Path], Any], tuple[int, ...]]] = {
     "resuming": (resuming, (2,)),
     "resumed_by_another_number": (resumed_by_another_number, (1,)),
     "embedding": (embedding, (1, 2)),
+    "bad_images": (bad_images, (2,)),
     "errors": (errors, (2,)),
 }
 

@@ -211,6 +211,17 @@ def test_another_number_of_processes_continues_only_after_an_epoch(of: Callable[
     assert (after, epoch) == (("", None), 2)
 
 
+def test_images_that_cannot_be_read_are_left_out_by_all_processes_together(of: Callable[..., list[Any]]) -> None:
+    first, second = of("bad_images", 2)
+    record = first["results"]["results-sysu_mm01.json"]
+    assert [reason.split("/")[-3] for reason in record["left_out"]] == ["cam3", "cam1"]
+    assert first["tested"] == second["tested"]
+    assert "2 images left out (1 query, 1 of the gallery)" in first["tested"]["sysu_mm01"][0]["note"]
+    assert largest_difference(first["own"], second["own"]) == 0
+    read = {path for each in (first, second) for batch in each["files"] for path in batch}
+    assert read and not any(Path(path).read_bytes() == b"no image" for path in read)
+
+
 def test_errors_reach_all_processes(of: Callable[..., list[Any]]) -> None:
     first, second = of("errors", 2)
     for case in ("used folder", "missing data", "first"):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from dmpt_models import TOWER, tiny_dmpt, triples
 
 from promptreid.methods.dmpt.build import build_dmpt
@@ -13,6 +16,7 @@ from promptreid.methods.dmpt.options import dmpt
 from promptreid.models.parameter_count import Count, count_parameters
 from promptreid.models.saved_activations import kept_bytes
 
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "dmpt.md"
 HEADS = ("necks", "classifier")
 BLOCK = 768
 # Twelve blocks, wide enough that prompts, bind and heads are a small share, as in a ViT-B.
@@ -56,6 +60,19 @@ def test_the_linear_map_is_further_from_it():
             build_dmpt(171, pretrained=False, options=dmpt(word_mapping="linear"), text_from_state=True)
         )
     assert sum(part.trainable for name, part in counts.items() if name not in HEADS) == 5_201_664
+
+
+def test_the_page_has_the_parameters_of_each_key():
+    text = PAGE.read_text(encoding="utf-8").partition("### Parameters of each key")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(.+?)` \| ([\d ]+) \| ([+\- \d]+) \|$", text, flags=re.MULTILINE)
+    assert len(rows) >= 20
+    for keys, trained, more in rows:
+        options = dmpt(**yaml.safe_load(f"{{{keys}}}"))
+        with torch.device("meta"):
+            counts = count_parameters(build_dmpt(171, pretrained=False, options=options, text_from_state=True))
+        count = sum(part.trainable for name, part in counts.items() if name not in HEADS)
+        assert count == int(trained.replace(" ", "")), keys
+        assert count - 5_464_320 == int(more.replace(" ", "")), keys
 
 
 def test_a_checkpoint_holds_the_tuned_part_alone(base):

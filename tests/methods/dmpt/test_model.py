@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from dmpt_models import PEOPLE, exchange, parts, tiny_dmpt, triples
+from dmpt_twin import slow_twin
 from torch import nn
 
 from promptreid.methods.dmpt.loss import DMPTLoss
-from promptreid.models.backbones.clip_image import residual_block
 from promptreid.models.outputs import PromptOutput
 
 PIDS = torch.tensor([0, 0, 1, 1])
@@ -31,61 +31,6 @@ VARIANTS = [
     {"semantic": False, "bind": False},
     {"semantic": False, "bind": False, "words": False},
 ]
-
-
-def slow_twin(model, batch):
-    """Sample by sample and image by image, every block in full: P3, B3 and B5 written out."""
-    options, plan, tower = model.options, model.plan, model.tower
-    features = []
-    for images, modality, present in zip(batch["images"], batch["modality"], batch["present"], strict=True):
-        slots = [slot for slot in range(len(images)) if present[slot]]
-        stream = {slot: tower.embed(images[slot : slot + 1])[0] for slot in slots}
-        base = len(stream[slots[0]])
-        words, bound, semantic = {}, {}, {}
-        for layer in range(1, tower.layers + 1):
-            for slot in slots:
-                prompted = plan.first <= layer <= plan.last
-                if not prompted:
-                    words, bound, semantic = {}, {}, {}
-                if layer == plan.first and options.words:
-                    words[slot] = model.word_prompts(modality[slot : slot + 1])[0]
-                if prompted and options.semantic and (options.deep or layer == plan.first):
-                    semantic[slot] = model.semantic_prompts.prompts[layer - plan.first if options.deep else 0]
-                if prompted and options.bind_output == "semantic" and layer - 1 in plan.interactions:
-                    semantic[slot] = semantic[slot] + bound[slot]
-                kinds = [stream, words, bound if options.bind_output == "tokens" else {}, semantic]
-                held = [kind[slot] for kind in kinds if slot in kind]
-                output = residual_block(tower.visual.transformer.resblocks[layer - 1], torch.cat(held)[None])[0]
-                for kind in kinds:
-                    if slot in kind:
-                        kind[slot], output = output[: len(kind[slot])], output[len(kind[slot]) :]
-            if layer in plan.interactions:
-                bound = {slot: _bound(model, layer, slot, words, semantic) for slot in slots}
-                if options.bind_output == "class":
-                    for slot in slots:
-                        stream[slot] = torch.cat([stream[slot][:1] + bound[slot].mean(dim=0), stream[slot][1:]])
-        read = {slot: tower.read(stream[slot][None])[0] for slot in slots}
-        assert all(len(stream[slot]) == base for slot in slots)
-        features.append(torch.stack([read.get(slot, torch.zeros(tower.out_dim)) for slot in range(len(images))]))
-    return torch.stack(features)
-
-
-def _bound(model, layer, slot, words, semantic):
-    attention = model.bind.attentions[model.plan.interactions.index(layer)]
-    kinds = {"semantic": [semantic], "modality": [words], "both": [semantic, words]}[model.options.bind_source]
-    others = [kind[other] for kind in kinds for other in kind if other != slot]
-    prompts = model.bind.prompts
-    if not others:
-        return prompts
-    sources = attention.norm_sources(torch.cat(others))
-    query, key, value = (
-        attention.query(attention.norm_prompts(prompts)),
-        attention.key(sources),
-        attention.value(sources),
-    )
-    heads = [part.unflatten(1, (attention.heads, -1)).transpose(0, 1) for part in (query, key, value)]
-    weights = (heads[0] @ heads[1].transpose(1, 2) / heads[0].shape[-1] ** 0.5).softmax(dim=-1)
-    return prompts + attention.output((weights @ heads[2]).transpose(0, 1).flatten(1))
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)

@@ -4,18 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from dmpt_models import TOWER
-from torch import nn
 
 from promptreid.methods.dmpt.alignment import ContextAlignment, TextAlignment
-from promptreid.methods.dmpt.semantic import SemanticPrompts
-from promptreid.methods.dmpt.words import (
-    FreeModalityPrompts,
-    TextConstant,
-    WordPrompts,
-    phrases_of,
-    sentence_of,
-    word_constants,
-)
+from promptreid.methods.dmpt.words import TextConstant, phrases_of, sentence_of, text_layers, word_constants
 from promptreid.models.backbones.clip_image import clip_config, import_open_clip
 from promptreid.models.backbones.clip_text import ClipText, create_text
 
@@ -128,23 +119,6 @@ def test_phrases_longer_than_the_prompts(text):
         word_constants(text, PHRASES, "person", 1)
 
 
-@pytest.mark.parametrize("mapping", ["mlp", "linear"])
-@pytest.mark.parametrize("shape", [(3, 4, 16), (3, 1, 24)])
-def test_word_prompts_are_mapped_vector_by_vector(mapping, shape):
-    torch.manual_seed(0)
-    constants = torch.randn(shape)
-    prompts = WordPrompts(TextConstant(constants), 4, 32, mapping)
-    modality = torch.tensor([2, 0, 2, 1])
-    given = prompts(modality)
-    assert given.shape == (4, 4, 32)
-    for row, one in zip(given, modality, strict=True):
-        assert torch.allclose(row, prompts.mapping(constants[one]).reshape(4, 32), atol=1e-6)
-    assert len([part for part in prompts.mapping if isinstance(part, nn.Linear)]) == (2 if mapping == "mlp" else 1)
-    given.sum().backward()
-    assert all(parameter.grad is not None for parameter in prompts.parameters())
-    assert "attributes.value" in prompts.state_dict()
-
-
 def test_a_constant_that_a_state_dict_has_to_bring():
     known, empty = TextConstant(torch.randn(3, 4)), TextConstant((3, 4))
     with pytest.raises(ValueError, match=r"text_from_state=True.*load the trained model's state dict first"):
@@ -154,17 +128,6 @@ def test_a_constant_that_a_state_dict_has_to_bring():
         empty()
     empty.load_state_dict(known.state_dict())
     assert torch.equal(empty(), known())
-
-
-def test_free_and_semantic_prompts():
-    torch.manual_seed(0)
-    free = FreeModalityPrompts(3, 40, 64)
-    assert torch.equal(free(torch.tensor([1, 1])), free.prompts[1].expand(2, -1, -1))
-    semantic = SemanticPrompts(2, 40, 64)
-    assert torch.equal(semantic(1, 5)[3], semantic.prompts[1])
-    for prompts in (free.prompts, semantic.prompts):
-        assert prompts.std().item() == pytest.approx(0.02, rel=0.05)
-        assert abs(prompts.mean().item()) < 0.001
 
 
 def test_alignment_is_a_cosine_over_a_temperature():
@@ -183,3 +146,29 @@ def test_only_the_context_learns():
     assert list(alignment.state_dict()) == ["context", "text.digest"]
     with pytest.raises(ValueError, match="text_from_state=False"):
         ContextAlignment(None, PHRASES, "person", 3, 16)(torch.randn(4, 24))
+
+
+@torch.no_grad()
+def test_the_end_of_the_text_and_the_states_between_layers(text):
+    end = word_constants(text, PHRASES, "person", 4, "end")
+    layers = word_constants(text, PHRASES, "person", 4, "layers", (0, 2, 1))
+    assert end.shape == (3, 1, 16) and layers.shape == (3, 3, 4, 16)
+    for phrase, at_end, of_layers in zip(PHRASES, end, layers, strict=True):
+        tokens = text.tokenise([sentence_of(phrase, "person")])
+        place = int(tokens.argmax())
+        assert torch.allclose(at_end[0], text.states(tokens)[0, place], atol=1e-6)
+        states = [text.text.token_embedding(tokens) + text.text.positional_embedding]
+        for block in text.text.transformer.resblocks:
+            states.append(block(states[-1], attn_mask=text.text.attn_mask))
+        for row, layer in zip(of_layers, (0, 2, 1), strict=True):
+            normal = F.layer_norm(states[layer][0], (16,))
+            assert torch.allclose(row[0], normal[2], atol=1e-5), "the first word piece, behind start and article"
+            pieces = len(text.pieces(phrase))
+            assert torch.allclose(row[pieces - 1], normal[1 + pieces], atol=1e-5)
+            assert torch.allclose(row[3], normal[place if pieces < 4 else 5], atol=1e-5)
+
+
+def test_text_layers_go_with_blocks_by_their_share_of_the_depth():
+    assert text_layers(range(1, 13), 12, 12) == list(range(12))
+    assert text_layers([1, 4, 6], 6, 4) == [0, 2, 3]
+    assert text_layers([2, 3, 4], 4, 2) == [0, 1, 2]

@@ -18,7 +18,6 @@ from promptreid.methods.mip.diagnostics import (
     instance_prompt_spread,
     modality_prompt_cosine,
     modality_prompt_distance,
-    nearest_mean_accuracy,
     prompt_accuracy,
     relative_spread,
 )
@@ -219,42 +218,6 @@ def test_accuracy_by_hand() -> None:
     logits = torch.tensor([[1.0, 3.0, 2.0], [5.0, 0.0, 0.0], [0.0, 0.0, 1.0]], requires_grad=True)
     assert prompt_accuracy([logits, -logits, logits], torch.tensor([1, 0, 0])) == pytest.approx([2 / 3, 1 / 3, 2 / 3])
     assert prompt_accuracy([], torch.tensor([1])) == []
-
-
-def test_nearest_mean_by_hand() -> None:
-    """Known means: identity 3 at 1, identity 8 at 11; 7 is nearer to 11."""
-    known, pids = one_dimensional([0, 10, 2, 12]), torch.tensor([3, 8, 3, 8])
-    assert nearest_mean_accuracy(known, pids, one_dimensional([5, 7, 7]), torch.tensor([3, 3, 8])) == [2 / 3]
-
-
-@seeds
-def test_nearest_mean_against_a_slow_twin(seed: int) -> None:
-    known, prompts = draw(seed, 8, 3, 5), draw(seed + 1, 6, 3, 5)
-    pids = torch.tensor([0, 2, 4, 7, 4, 0])
-    vectors, others = known.mean(1), prompts.mean(1)
-    spread = ((vectors - vectors.mean(0)) ** 2).mean(0).sqrt()
-    right = 0
-    for vector, pid in zip(others, pids.tolist(), strict=True):
-        distances = {
-            int(one): (((vector - vectors[one == PIDS].mean(0)) / spread) ** 2).sum().item() for one in PIDS.unique()
-        }
-        right += min(distances, key=distances.__getitem__) == pid
-    assert nearest_mean_accuracy([known], PIDS, [prompts], pids) == [right / 6]
-
-
-def test_what_nearest_mean_tells_apart() -> None:
-    people = draw(0, 4, 1, 6).repeat_interleave(2, dim=0)
-    noise = 0.01 * draw(1, 8, 2, 6)
-    pids = torch.arange(8) // 2
-    layers = [people + noise, noise, torch.zeros(8, 2, 6), noise * math.nan]
-    apart, alike, same, broken = nearest_mean_accuracy(layers, pids, [one.flip(0) for one in layers], pids.flip(0))
-    assert (apart, same) == (1.0, 0.25)
-    assert math.isnan(broken) and alike <= 1
-
-
-def test_images_of_unknown_identities_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"identities \[9\] have no known image"):
-        nearest_mean_accuracy(one_dimensional([0, 1]), torch.tensor([1, 2]), one_dimensional([0]), torch.tensor([9]))
 
 
 def test_pids_of_another_batch_are_refused() -> None:

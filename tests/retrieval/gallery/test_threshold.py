@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,45 @@ def test_it_is_the_score_that_so_many_impostors_reach(case: str) -> None:
     assert found.true_accept_rate == pytest.approx(np.mean(np.array(genuine) >= found.score), abs=0.03)
 
 
+def test_few_identities_are_told_apart_from_many(caplog: pytest.LogCaptureFixture) -> None:
+    """The interval is that of a jackknife that leaves each identity's images out and counts again."""
+    model = description("whole")
+    for identities, certain in ((12, False), (300, True)):
+        people = np.arange(600) % identities
+        mine = vectors_of(model, people, 1)
+        caplog.clear()
+        found = calibrate(mine, people, 0.01)
+        assert found.others is not None
+        assert (found.others[1] < 0.02) == certain
+        assert certain or f"calibrated on {identities} identities, too few" in caplog.text
+        assert not certain or not caplog.text
+        assert f"expect {found.others[0]:.2g} to {found.others[1]:.2g} of other identities" in str(found)
+    every = scores(mine, mine)[np.triu_indices(600, 1)] >= found.score
+    left, right = people[np.triu_indices(600, 1)[0]], people[np.triu_indices(600, 1)[1]]
+    rates = [
+        (every & (left != right) & (left != out) & (right != out)).sum()
+        / ((left != right) & (left != out) & (right != out)).sum()
+        for out in range(300)
+    ]
+    rate = (every & (left != right)).sum() / (left != right).sum()
+    error = np.sqrt(299 / 300 * ((np.array(rates) - np.mean(rates)) ** 2).sum())
+    assert found.others == pytest.approx((rate * np.exp(-1.96 * error / rate), rate * np.exp(1.96 * error / rate)))
+
+
+def test_other_identities_stay_within_the_interval() -> None:
+    """Few identities with many images each: 40 draws, of which about 38 are to be covered."""
+    model = description("whole", width=16)
+    covered = 0
+    for draw in range(40):
+        people = np.arange(300) % 30
+        found = calibrate(vectors_of(model, 1000 * draw + people, draw), people, 0.02)
+        strangers = vectors_of(model, 1000 * draw + 30 + np.arange(300), 99)
+        others = scores(strangers, strangers)[np.triu_indices(300, 1)]
+        assert found.others is not None
+        covered += found.others[0] <= (others >= found.score).mean() <= found.others[1]
+    assert covered >= 34
+
+
 def test_more_than_the_pairs_tell_is_refused() -> None:
     model = description()
     mine = vectors_of(model, range(20))
@@ -88,6 +128,9 @@ def test_its_text_says_how_it_came_about() -> None:
     alone = calibrate(vectors_of(model, range(40)), range(40), 0.1)
     assert alone.true_accept_rate is None and "no pair of one identity" in str(alone)
     assert Threshold.from_json(alone.to_json()) == alone
+    earlier = json.loads(alone.to_json())
+    del earlier["others"]
+    assert Threshold.from_json(json.dumps(earlier)).others is None
     for broken in ("", "3", "{}", alone.to_json().replace('"far": 0.1', '"far": 2')):
         with pytest.raises(ValueError, match="not a threshold"):
             Threshold.from_json(broken)

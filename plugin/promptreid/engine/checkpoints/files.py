@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +12,16 @@ import torch
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
-from promptreid.files import atomic_write
+from promptreid.files import atomic_write, explained_writes
 from promptreid.models.weights import read_pickle
+from promptreid.safetensors_header import read_header
 
 logger = logging.getLogger(__name__)
 
 PATTERN = re.compile(r"model\.pth\.tar-(\d+)(?:-(\d+))?")
 """torchreid's own name for the checkpoint after an epoch; within the next one, the number of its batches follows."""
 
-_HEADER_LIMIT = 100_000_000  # bytes, safetensors' own
+_REMEDY = "the checkpoint before it is whole: make room, then continue with --resume"
 
 
 def save(state: dict[str, Any], folder: Path, keep: int = 2) -> Path:
@@ -39,7 +38,7 @@ def save(state: dict[str, Any], folder: Path, keep: int = 2) -> Path:
     """
     step = state.get("step", 0)
     path = folder / (f"model.pth.tar-{state['epoch']}" + (f"-{step}" if step else ""))
-    with _explained(path):
+    with explained_writes(path, _REMEDY):
         with atomic_write(path) as file:
             torch.save(state, file)
         for old in checkpoints(folder)[keep:]:
@@ -102,7 +101,7 @@ def save_weights(weights: Mapping[str, Tensor], path: Path, about: Mapping[str, 
     """
     # Safetensors takes no tensors that are views, or that share memory.
     own = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
-    with _explained(path), atomic_write(path) as file:
+    with explained_writes(path, _REMEDY), atomic_write(path) as file:
         file.write(safetensors_bytes(own, metadata=dict(about)))
 
 
@@ -110,26 +109,8 @@ def about_weights(path: Path) -> dict[str, str]:
     """What the header of a ``.safetensors`` file says about it; nothing for other files."""
     if path.suffix != ".safetensors":
         return {}
-    with open(path, "rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = file.read(size) if size <= _HEADER_LIMIT else b""
     try:
-        about = json.loads(header).get("__metadata__", {})
-    except (ValueError, AttributeError):
+        about = read_header(path).get("__metadata__", {})
+    except ValueError:
         return {}
-    return {str(key): str(value) for key, value in about.items()}
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        # torch's writer hides the error of a write behind one of its own.
-        reason = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(reason, OSError):
-            raise
-        raise ValueError(
-            f"{path} could not be written ({reason.strerror or reason}); the checkpoint before it is whole: make room, "
-            "then continue with --resume"
-        ) from error
+    return {str(key): str(value) for key, value in about.items()} if isinstance(about, dict) else {}

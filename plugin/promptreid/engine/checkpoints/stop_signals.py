@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from promptreid.engine.checkpoints.loader_workers import deaths_explained
 from promptreid.engine.distributed.process_group import largest
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,16 @@ class StopRequest:
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._previous[number] = signal.signal(number, self._note)
         return self
+
+    def hold_children(self) -> None:
+        """Until the end of the block, let no end of a loader worker interrupt what is going on.
+
+        torch's handler raises its error wherever the process is, such as in the middle of a step. Without it the end
+        is noticed, within seconds, when the next batch is waited for, which is between two steps.
+        """
+        number = getattr(signal, "SIGCHLD", None)  # not on Windows
+        if self._previous and number is not None and number not in self._previous:
+            self._previous[number] = signal.signal(number, signal.SIG_DFL)
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._previous.items():
@@ -72,9 +83,7 @@ class StopRequest:
             raise KeyboardInterrupt
         if self.signal is None:
             self.signal = signal.Signals(number)
-            # Loader workers may have got the signal too. torch would answer their end with an error, at any point of
-            # the step that is to be finished.
-            self._previous[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self.hold_children()  # which may have got the signal, too
             again = "; once more to leave at once" if number == signal.SIGINT else ""
             logger.warning("%s: finishing the step, then saving%s", self.signal.name, again)
 
@@ -84,14 +93,27 @@ def batches_of(loader: Any) -> Iterator[Any]:
 
     A worker that is spawned, not forked, would otherwise die of it, and torch would end the training with an error. A
     process ignores what was ignored when it was started.
+
+    Raises:
+        WorkerDied: while iterating, when a worker has.
     """
     if threading.current_thread() is not threading.main_thread():
-        return iter(loader)
+        return _watched(iter(loader))
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        return iter(loader)
+        return _watched(iter(loader))
     finally:
         signal.signal(signal.SIGINT, handler)
+
+
+def _watched(batches: Iterator[Any]) -> Iterator[Any]:
+    while True:
+        with deaths_explained(batches):
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+        yield batch
 
 
 def _in_worker(number: int) -> None:

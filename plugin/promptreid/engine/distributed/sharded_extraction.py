@@ -10,7 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from promptreid.engine.distributed.process_group import gather_to_first, is_writer, rank, together, world_size
+from promptreid.engine.distributed.process_group import (
+    gather_objects,
+    gather_to_first,
+    is_writer,
+    rank,
+    together,
+    world_size,
+)
 from promptreid.engine.feature_extraction import features_of, part_of, scenes_of
 from promptreid.evaluation.features import FeatureSet
 
@@ -57,6 +64,7 @@ def shared_features_of(
 def _whole(own: FeatureSet, numbers: np.ndarray, total: int, dataset: Any) -> FeatureSet:
     labels = torch.from_numpy(np.stack([numbers, own.pids, own.camids], axis=1))
     every_labels, every_features = gather_to_first(labels), gather_to_first(torch.as_tensor(own.features))
+    reasons = gather_objects([] if own.left_out is None else list(zip(numbers.tolist(), own.left_out, strict=True)))
     if not is_writer():
         return own
     ids, pids, camids = torch.cat(every_labels).unbind(1)
@@ -68,4 +76,15 @@ def _whole(own: FeatureSet, numbers: np.ndarray, total: int, dataset: Any) -> Fe
         pids=pids[order].numpy(),
         camids=camids[order].numpy(),
         scenes=scenes_of(dataset),
+        left_out=_in_order([pair for share in reasons for pair in share], total),
     )
+
+
+def _in_order(reasons: list[tuple[int, str]], total: int) -> np.ndarray | None:
+    """Why samples are left out, by their numbers, as a :class:`FeatureSet` has it."""
+    if not reasons:
+        return None
+    found = np.full(total, "", dtype=object)
+    for number, reason in reasons:
+        found[number] = reason
+    return found

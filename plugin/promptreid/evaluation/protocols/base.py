@@ -8,17 +8,25 @@ from typing import ClassVar
 
 import numpy as np
 
-from promptreid.evaluation.features import Array, FeatureSet
-from promptreid.evaluation.ranking.distances import DistanceMatrix, DistanceRows, FeatureDistances, GivenDistances
+from promptreid.evaluation.features import Array, FeatureSet, left_out_note
+from promptreid.evaluation.ranking.distances import (
+    DistanceMatrix,
+    DistanceRows,
+    FeatureDistances,
+    GivenDistances,
+    QueryRows,
+)
 from promptreid.evaluation.ranking.exact import Ranks, rank_subsets
 from promptreid.evaluation.ranking.expansion import QueryExpansion
 from promptreid.evaluation.ranking.rank_lists import RankLists, nearest_visible
 from promptreid.evaluation.ranking.reranking import KReciprocal
 from promptreid.evaluation.results import Results, full_name
+from promptreid.evaluation.statistics.precision_recall import PrecisionRecall, precision_recall
 from promptreid.evaluation.statistics.verification import FPRS, Verification, roc
 
 DIRECTIONS = ("visible-infrared", "infrared-visible")
 """Query modality first."""
+_PAIRS = 1 << 24
 
 
 class Protocol:
@@ -43,8 +51,9 @@ class Protocol:
 
     def trial_sets(self, query: FeatureSet, gallery: FeatureSet) -> Iterator[tuple[FeatureSet, FeatureSet]]:
         """Queries and gallery of each trial, with the features that the two sets have."""
+        seekers = query if query.left_out is None else query.select(query.used())
         for subset in self.trials(gallery):
-            yield query, gallery.select(subset)
+            yield seekers, gallery.select(gallery.used(subset))
 
     def evaluate(
         self,
@@ -74,7 +83,7 @@ class Protocol:
             rank_subsets(distances, self._labels(q), self._labels(g), rule=self.rule, level=self.level)[0]
             for distances, q, g in self._refined(query, gallery, metric, aqe, rerank)
         ]
-        return Results.of(self.name, ranks, self._note(gallery), method=method_name(aqe, rerank))
+        return Results.of(self.name, ranks, self._notes(query, gallery), method=method_name(aqe, rerank))
 
     def evaluate_distances(self, distances: Array, query: FeatureSet, gallery: FeatureSet) -> Results:
         """Rank by a given (query, pool) matrix in which smaller is nearer; the sets need no features."""
@@ -107,12 +116,44 @@ class Protocol:
         *,
         aqe: QueryExpansion | None = None,
         rerank: KReciprocal | None = None,
+        queries: np.ndarray | None = None,
     ) -> RankLists:
-        """The ``k`` nearest images that each query of the first trial sees; as :meth:`evaluate`."""
+        """The ``k`` nearest images that each query of the first trial sees; as :meth:`evaluate`.
+
+        Args:
+            query, gallery, k, metric, aqe, rerank: see above.
+            queries: rows of that trial's queries, whose lists alone are made; all, when None.
+        """
         self._check(query, gallery)
         distances, q, g = next(self._refined(query, gallery, metric, aqe, rerank))
+        if queries is not None:
+            distances, q = QueryRows(distances, queries), q.select(queries)
         columns = nearest_visible(distances, self._labels(q), self._labels(g), k, self.rule)
         return RankLists(q, g, columns, self.level)
+
+    def precision_recall(
+        self,
+        query: FeatureSet,
+        gallery: FeatureSet,
+        metric: str = "euclidean",
+        *,
+        aqe: QueryExpansion | None = None,
+        rerank: KReciprocal | None = None,
+        pairs: int = _PAIRS,
+    ) -> PrecisionRecall:
+        """The curve over the pairs that the first trial compares; as :meth:`evaluate`.
+
+        Args:
+            query, gallery, metric, aqe, rerank: see there.
+            pairs: where the trial has more, evenly spaced queries stand for all of them.
+        """
+        self._check(query, gallery)
+        distances, q, g = next(self._refined(query, gallery, metric, aqe, rerank))
+        count = max(1, pairs // max(1, len(g)))
+        if count < len(q):
+            rows = np.linspace(0, len(q) - 1, count).astype(np.int64)
+            distances, q = QueryRows(distances, rows), q.select(rows)
+        return precision_recall(distances, self._labels(q), self._labels(g), rule=self.rule)
 
     def rank(self, distances: DistanceMatrix, query: FeatureSet, gallery: FeatureSet) -> list[Ranks]:
         """The outcome of every query in every trial.
@@ -144,10 +185,12 @@ class Protocol:
 
     def _rank(self, distances: DistanceMatrix, query: FeatureSet, gallery: FeatureSet) -> list[Ranks]:
         labels = self._labels(query), self._labels(gallery)
-        return rank_subsets(distances, *labels, rule=self.rule, level=self.level, subsets=self.trials(gallery))
+        subsets = [gallery.used(drawn) for drawn in self.trials(gallery)]
+        ranks = rank_subsets(distances, *labels, rule=self.rule, level=self.level, subsets=subsets)
+        return ranks if query.left_out is None else [trial.select(query.used()) for trial in ranks]
 
     def _results(self, distances: DistanceMatrix, query: FeatureSet, gallery: FeatureSet) -> Results:
-        return Results.of(self.name, self.rank(distances, query, gallery), self._note(gallery))
+        return Results.of(self.name, self.rank(distances, query, gallery), self._notes(query, gallery))
 
     def _refined(
         self,
@@ -176,6 +219,9 @@ class Protocol:
 
     def _check(self, query: FeatureSet, gallery: FeatureSet) -> None:
         """Raise ``ValueError`` where the labels do not fit the protocol."""
+
+    def _notes(self, query: FeatureSet, gallery: FeatureSet) -> str:
+        return "; ".join(filter(None, (self._note(gallery), left_out_note(query, gallery))))
 
     def _note(self, gallery: FeatureSet) -> str:
         """What a reader of the numbers should know."""

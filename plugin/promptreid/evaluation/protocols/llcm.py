@@ -53,14 +53,15 @@ class LLCMProtocol(Protocol):
 
     def trial_sets(self, query: FeatureSet, gallery: FeatureSet) -> Iterator[tuple[FeatureSet, FeatureSet]]:
         """Queries and gallery of each trial; in the transposed variant the drawn images are the queries."""
-        for drawn in self.trials(gallery):
-            yield (gallery.select(drawn), query) if self.transposed else (query, gallery.select(drawn))
+        for seekers, drawn in super().trial_sets(query, gallery):
+            yield (drawn, seekers) if self.transposed else (seekers, drawn)
 
     def _rank(self, distances: DistanceMatrix, query: FeatureSet, gallery: FeatureSet) -> list[Ranks]:
         if not self.transposed:
             return super()._rank(distances, query, gallery)
-        whole = rank_subsets(distances.transposed(), gallery, query, rule=self.rule, level=self.level)[0]
-        return [whole.select(drawn) for drawn in self.trials(gallery)]
+        pool = None if query.left_out is None else [query.used()]
+        whole = rank_subsets(distances.transposed(), gallery, query, rule=self.rule, level=self.level, subsets=pool)[0]
+        return [whole.select(gallery.used(drawn)) for drawn in self.trials(gallery)]
 
     def _check(self, query: FeatureSet, gallery: FeatureSet) -> None:
         check_cameras("query", query, _CAMERAS, "a camera of LLCM")

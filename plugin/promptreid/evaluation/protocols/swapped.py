@@ -9,6 +9,7 @@ from promptreid.evaluation.features import Array, FeatureSet
 from promptreid.evaluation.protocols.base import Protocol
 from promptreid.evaluation.ranking.rank_lists import RankLists
 from promptreid.evaluation.results import Results
+from promptreid.evaluation.statistics.precision_recall import PrecisionRecall
 from promptreid.evaluation.statistics.verification import Verification
 
 
@@ -52,6 +53,12 @@ class Swapped:
     ) -> RankLists:
         """As :meth:`Protocol.rank_lists`, with ``query`` as the gallery pool and ``gallery`` as the queries."""
         return self.protocol.rank_lists(gallery, query, k, metric, **refinements)
+
+    def precision_recall(
+        self, query: FeatureSet, gallery: FeatureSet, metric: str = "euclidean", **options: Any
+    ) -> PrecisionRecall:
+        """As :meth:`Protocol.precision_recall`, with ``query`` as the gallery pool and ``gallery`` as the queries."""
+        return self.protocol.precision_recall(gallery, query, metric, **options)
 
     def evaluate_distances(self, distances: Array, query: FeatureSet, gallery: FeatureSet) -> Results:
         """As :meth:`Protocol.evaluate_distances`; ``distances`` stay those of the data set, (query, gallery)."""

@@ -45,6 +45,38 @@ class DistanceMatrix(DistanceRows, Protocol):
         """Gallery against queries."""
 
 
+class QueryRows:
+    """The distances of some of the queries.
+
+    Args:
+        distances: of all of them.
+        queries: (R,) rows of these.
+    """
+
+    def __init__(self, distances: DistanceRows, queries: np.ndarray) -> None:
+        self._distances, self._queries = distances, torch.from_numpy(queries).to(distances.device)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """R and G."""
+        return len(self._queries), self._distances.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the rows will be."""
+        return self._distances.device
+
+    def columns(self, index: np.ndarray) -> QueryRows:
+        """The same queries, against these gallery items only."""
+        part = copy(self)
+        part._distances = self._distances.columns(index)
+        return part
+
+    def rows(self, index: torch.Tensor) -> torch.Tensor:
+        """(len(index), G) distances; the indices count from 0 to R - 1."""
+        return self._distances.rows(self._queries[index])
+
+
 class FeatureDistances:
     """Distances of features, computed when asked for, always in float32.
 

@@ -33,7 +33,7 @@ class TextAlignment(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (n, D_out) to logits (n, modalities)."""
-        return _logits(features, self.sentences(), self.temperature)
+        return cosine_logits(features, self.sentences(), self.temperature)
 
 
 class ContextAlignment(nn.Module):
@@ -88,11 +88,14 @@ class ContextAlignment(nn.Module):
             raise ValueError("context_words need the text tower in training; build with text_from_state=False")
         text: Any = self.text.module
         sentences = text.project(text.states(self.tokens, self.context), self.tokens, len(self.context))
-        return _logits(features, sentences, self.temperature)
+        return cosine_logits(features, sentences, self.temperature)
 
 
-def _logits(features: Tensor, sentences: Tensor, temperature: float) -> Tensor:
-    """At least float32, also under autocast: tau makes a cosine's error a hundred times larger."""
+def cosine_logits(features: Tensor, sentences: Tensor, temperature: float) -> Tensor:
+    """``cos(f, t) / tau`` of features (n, D) and sentences (k, D) of unit length, (n, k).
+
+    At least float32, also under autocast: tau makes a cosine's error a hundred times larger.
+    """
     with torch.autocast(features.device.type, enabled=False):
         features = at_least_float32(features)
         return F.normalize(features, dim=-1) @ sentences.to(features.dtype).T / temperature

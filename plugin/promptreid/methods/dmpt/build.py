@@ -7,17 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from promptreid.methods.dmpt.alignment import ContextAlignment, TextAlignment
+from promptreid.methods.dmpt.language import Language
 from promptreid.methods.dmpt.model import DMPT, MODALITIES
 from promptreid.methods.dmpt.options import DMPTOptions, dmpt
-from promptreid.methods.dmpt.words import (
-    FreeModalityPrompts,
-    TextConstant,
-    WordPrompts,
-    phrases_of,
-    sentence_of,
-    word_constants,
-)
 from promptreid.models.backbones.bundled_towers import MINI_CLIP
 from promptreid.models.backbones.clip_image import ClipTower, clip_config, create_visual, is_clip
 from promptreid.models.backbones.clip_text import ClipText, create_text
@@ -89,7 +81,7 @@ def build_dmpt(
     if backbone == "mini_clip":
         backbone, weights, tower = CLIP_BACKBONE, weights or backbone, {**MINI_CLIP, **(tower or {})}
     loading = {"strict": strict_pretrained, "allow_download": allow_download}
-    language = _Language(options, modalities, object_name, phrases)
+    language = Language(options, modalities, object_name, phrases)
     if is_clip(backbone):
         config = clip_config(backbone, tower)
         visual = create_visual(config)
@@ -101,7 +93,7 @@ def build_dmpt(
         language.listen(config, None if text is None else ClipText(text).eval())
     else:
         vit = _timm_vit(backbone, tower or {})
-        language.check_none(backbone)
+        language.check_none(backbone, CLIP_BACKBONE)
         if pretrained:
             load_pretrained(vit, backbone, weights, **loading)
         body = TimmTower(vit, stride)
@@ -115,8 +107,8 @@ def build_dmpt(
         cameras,
         modalities,
         images_per_sample,
-        language.prompts(body.dim),
-        language.alignment(),
+        language.prompts(body),
+        language.alignment(num_classes),
         language.said,
     )
 
@@ -126,70 +118,3 @@ def _timm_vit(name: str, sizes: Mapping[str, Any]) -> nn.Module:
         return create_vit(name, 0.0, **sizes)
     except ValueError as error:
         raise ValueError(f"{name!r} is none of open_clip.list_models(), and {error}") from error
-
-
-class _Language:
-    """What the options want of the text tower, and what it said."""
-
-    def __init__(
-        self, options: DMPTOptions, modalities: Sequence[str], object_name: str, phrases: Mapping[str, str] | None
-    ) -> None:
-        self.options = options
-        self.count = len(modalities)
-        self.object_name = object_name
-        self.config: Mapping[str, Any] = {}
-        self.text: ClipText | None = None
-        if self.count < 1:
-            raise ValueError("expected the names of the modalities, got none")
-        if options.alignment and self.count < 2:
-            raise ValueError(
-                f"alignment contrasts modalities, and {list(modalities)} is a single one; set alignment False"
-            )
-        self.phrases = phrases_of(modalities, phrases) if options.needs_text else []
-        self.said = [self.phrases, object_name] if options.needs_text else []
-
-    def check_none(self, backbone: str) -> None:
-        """Raise ``ValueError`` if a text tower is wanted."""
-        if self.options.needs_text:
-            raise ValueError(
-                f"{backbone!r} has no text tower: set alignment False and word_source 'learned' (or words False), or "
-                f"use a CLIP tower such as {CLIP_BACKBONE}"
-            )
-
-    def listen(self, config: Mapping[str, Any], text: ClipText | None) -> None:
-        """Take in the text tower, or only its sizes."""
-        self.config, self.text = config, text
-
-    def prompts(self, dim: int) -> nn.Module | None:
-        """The modality prompts."""
-        options = self.options
-        if not options.words:
-            return None
-        if options.word_source == "learned":
-            return FreeModalityPrompts(self.count, options.word_length, dim, options.prompt_std)
-        constant = TextConstant(
-            (self.count, *self._word_shape())
-            if self.text is None
-            else word_constants(self.text, self.phrases, self.object_name, options.word_length, options.word_source)
-        )
-        return WordPrompts(constant, options.word_length, dim, options.word_mapping)
-
-    def alignment(self) -> TextAlignment | ContextAlignment | None:
-        """The visual-language alignment."""
-        options, text = self.options, self.text
-        if not options.alignment:
-            return None
-        if options.context_words:
-            width = self.config["text_cfg"]["width"]
-            return ContextAlignment(
-                text, self.phrases, self.object_name, options.context_words, width, options.temperature
-            )
-        if text is None:
-            return TextAlignment(TextConstant((self.count, self.config["embed_dim"])), options.temperature)
-        tokens = text.tokenise([sentence_of(phrase, self.object_name) for phrase in self.phrases])
-        return TextAlignment(TextConstant(text.project(text.states(tokens), tokens)), options.temperature)
-
-    def _word_shape(self) -> tuple[int, int]:
-        if self.options.word_source == "sentence":
-            return 1, self.config["embed_dim"]
-        return self.options.word_length, self.config["text_cfg"]["width"]

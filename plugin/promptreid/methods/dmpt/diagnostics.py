@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from promptreid.methods.dmpt.inspection import SEMANTIC, WORDS, lengths_of, watched_pass
-from promptreid.methods.mip.diagnostics import accuracy_across, accuracy_within
+from promptreid.evaluation.statistics.nearest_mean import accuracy_across, accuracy_within
+from promptreid.methods.dmpt.encoder import SEMANTIC, WORDS
+from promptreid.methods.dmpt.inspection import watched_pass
 from promptreid.models.inspection import CLASS, PATCHES, Exchange
-from promptreid.models.present_images import labels_of_images, size_of, slots_of
+from promptreid.models.present_images import labels_of_images, slots_of
 
 MEASURES = {
     "length": "length of the semantic prompts",
@@ -39,9 +40,9 @@ class PromptMeasures:
         attention: share of the class token's attention that goes to prompts, in [0, 1], mean over heads and images.
         distance: :func:`relative_distance` of the modality prompts as they come to each block.
         entropy: :func:`bind_entropy` of each interaction, 1 where all that is read counts the same.
-        within: :func:`~promptreid.methods.mip.diagnostics.accuracy_within` of the semantic prompts as each block leaves
-            them, S_l.
-        across: :func:`~promptreid.methods.mip.diagnostics.accuracy_across` of these.
+        within: :func:`~promptreid.evaluation.statistics.nearest_mean.accuracy_within` of the semantic prompts as each
+            block leaves them, S_l.
+        across: :func:`~promptreid.evaluation.statistics.nearest_mean.accuracy_across` of these.
     """
 
     length: list[float]
@@ -140,10 +141,8 @@ class _Collected:
         """Run a batch and keep what it shows."""
         model = self.model
         slots = slots_of(images, model.modalities, model.images_per_sample)
-        rows, columns = model.tower.grid_of(size_of(slots.images))
 
-        def keep(layer: int, tokens: Tensor) -> None:
-            lengths = lengths_of(model, layer, tokens.shape[1], 1 + rows * columns)
+        def keep(layer: int, tokens: Tensor, lengths: Mapping[str, int]) -> None:
             if len(lengths) > 2:
                 self._keep(layer, tokens, lengths, slots.modality)
 
@@ -164,7 +163,8 @@ class _Collected:
             for kind in modality.unique().tolist():
                 sums[kind] = sums.get(kind, torch.zeros(())) + words[modality.cpu() == kind].sum(dim=0)
         if SEMANTIC in lengths:
-            after = self.model.tower.run(layer - 1, tokens)[:, starts[SEMANTIC] :]
+            place = slice(starts[SEMANTIC], starts[SEMANTIC] + lengths[SEMANTIC])
+            after = self.model.tower.run(layer - 1, tokens)[:, place]
             self.semantic.setdefault(layer, []).append(after.float().mean(dim=1, keepdim=True).cpu())
 
     def _read(self, exchange: Exchange) -> None:

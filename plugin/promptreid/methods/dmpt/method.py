@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from promptreid.config.schema import Flat
 from promptreid.methods.base import DataFacts, Method
@@ -17,6 +18,7 @@ from promptreid.methods.dmpt.keys import KEYS, RENAMED
 from promptreid.methods.dmpt.loss import DMPTLoss
 from promptreid.methods.dmpt.model import DMPT
 from promptreid.methods.dmpt.options import DMPTOptions, dmpt, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
+from promptreid.methods.dmpt.patch_init import start_from_patches
 from promptreid.methods.dmpt.prefix_cache import PrefixCache
 
 logger = logging.getLogger(__name__)
@@ -73,6 +75,8 @@ class DMPTMethod(Method):
             alignment_weight=loss.weight_alignment if model.options.alignment else 0.0,
             label_smoothing=loss.label_smoothing,
             margin=loss.margin or None,
+            alignment_of=model.options.alignment_of,
+            alignment_symmetric=model.options.alignment_symmetric,
         )
 
     def contradictions(self, flat: Flat) -> Iterator[str]:
@@ -96,17 +100,36 @@ class DMPTMethod(Method):
         if cfg.dmpt.prefix_cache:
             cache_prefix(model, cfg, use_gpu)
 
+    @torch.no_grad()
+    def prompts(self, model: Any) -> Mapping[str, Mapping[str, Tensor]]:
+        """Modality prompts by modality, semantic prompts by the block that they enter, and the bind prompts."""
+        found: dict[str, dict[str, Tensor]] = {}
+        if model.word_prompts is not None:
+            ids = torch.arange(len(model.modalities), device=next(model.parameters()).device)
+            found["modality"] = dict(zip(model.modalities, model.word_prompts(ids), strict=True))
+        if model.semantic_prompts is not None:
+            sets = enumerate(model.semantic_prompts.prompts, start=model.plan.first)
+            found["semantic"] = {str(layer): vectors for layer, vectors in sets}
+        if model.bind is not None:
+            found["bind"] = {"all": model.bind.prompts}
+        return found
+
+    def start(self, model: Any, cfg: Any, samples: Callable[[int], Any]) -> None:
+        """See the base class: prompts may start as patch tokens."""
+        if cfg.dmpt.prompt_init == "patches":
+            start_from_patches(model, samples(cfg.train.batch_size), cfg.train.seed)
+
     def every_step_uses_all(self, model: Any, criterion: Any) -> bool:
         """It is certain where all parts of the loss count, but for two cases.
 
         The exchange between modalities learns nothing where samples are single images, nor do the BNNeck and classifier
-        of a modality from a batch without images of it.
+        of a modality from a batch without images of it. Gates of carried prompts may have none to act on.
         """
         if not isinstance(criterion, DMPTLoss):
             return False
         parts = ("identity", "triplet", *(["alignment"] if model.alignment is not None else []))
         apart = model.options.classifier == "single" or (model.bind is not None and model.images_per_sample == 1)
-        return not apart and all(criterion.weights[name] > 0 for name in parts)
+        return not apart and model.carry_gates is None and all(criterion.weights[name] > 0 for name in parts)
 
     def diagnose(self, model: Any, batches: Sequence[Any]) -> Any:
         """See the base class."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from promptreid.methods.dmpt.bind import PromptIBind
+from promptreid.methods.dmpt.encoder import PromptParts
 from promptreid.methods.dmpt.inspection import families_of, image_features, inspect, without
 from promptreid.methods.dmpt.options import DMPTOptions, dmpt, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
 from promptreid.methods.dmpt.prefix_cache import PrefixCache, run_prefix
-from promptreid.methods.dmpt.semantic import SemanticPrompts
-from promptreid.models.backbones.partial_block import recomputed
 from promptreid.models.backbones.towers import Tower
 from promptreid.models.frozen import DTYPES, Frozen
 from promptreid.models.heads import BNNeck, identity_classifier
@@ -30,10 +28,23 @@ from promptreid.models.sie import SideInformation
 __all__ = ["DMPT", "DMPTOptions", "dmpt", "dmpt_s", "dmpt_s_bind", "dmpt_s_bind_m"]
 
 MODALITIES = ("visible", "near_infrared", "thermal_infrared")
-RunBlock = Callable[[int, Tensor, "int | None"], Tensor]
 
 
-class DMPT(KnowsModalities, nn.Module):
+class Features(NamedTuple):
+    """Of n images.
+
+    Attributes:
+        features: f^s before the BNNecks, (n, D_out).
+        bound: B_l^m after each interaction layer, (n, b, D).
+        aligned: What the sentences are compared with, (n, D_out), if it was asked for.
+    """
+
+    features: Tensor
+    bound: list[Tensor]
+    aligned: Tensor | None
+
+
+class DMPT(KnowsModalities, PromptParts):
     """One frozen tower for all modalities, with prompts in its blocks and a feature per modality behind them.
 
     All images of a batch go through the tower in one call; nothing is computed for missing ones. Slot s of a sample
@@ -52,8 +63,10 @@ class DMPT(KnowsModalities, nn.Module):
         cameras: Rows of the camera embedding, if there is one.
         modalities: Names of the modalities; a modality's id is its index.
         images_per_sample: M, slots of a sample.
-        word_prompts: The modality prompts, a module from ids (n,) to prompts (n, M, D); if the options have any.
-        alignment: From features (n, D_out) to logits (n, modalities); if the options have it.
+        word_prompts: The modality prompts, a module from ids (n,) and the number of a block to prompts (n, M, D); if
+            the options have any.
+        alignment: From features (n, D_out) to logits (n, modalities), or from features and modalities (n,) to logits
+            (n, identities); if the options have it.
         said: The words for the modalities and the object, which the state dict is bound to; JSON types.
 
     References:
@@ -83,21 +96,15 @@ class DMPT(KnowsModalities, nn.Module):
             raise ValueError(
                 f"expected at least 1, got num_classes={num_classes} images_per_sample={images_per_sample}"
             )
-        self.options = options = options or dmpt()
+        options = options or dmpt()
         self.loss = loss
         self.modalities = tuple(modalities)
         self.images_per_sample = images_per_sample
         self.meaning = [list(self.modalities), *said]
-        self.plan = plan = options.plan(tower.layers)
-        dim, std = tower.dim, options.prompt_std
         self.backbone = Frozen(tower, DTYPES[options.frozen_dtype]) if options.frozen else tower
-        self.sie = SideInformation(cameras, dim, options.sie_weight) if options.sie_weight else None
-        sets = plan.last - plan.first + 1 if options.deep else 1
-        self.semantic_prompts = SemanticPrompts(sets, options.semantic_length, dim, std) if options.semantic else None
-        self.word_prompts = word_prompts
-        self.bind = PromptIBind(plan.interactions, options.bind_length, dim, tower.heads, std) if options.bind else None
+        self.sie = SideInformation(cameras, tower.dim, options.sie_weight) if options.sie_weight else None
+        self.add_prompts(tower, options, word_prompts)
         self.alignment = alignment
-        self.checkpoint_blocks = False  # recompute the blocks in the backward pass
         self.prefix_cache: PrefixCache | None = None  # of what the blocks before the first prompt compute
         heads, width = (1, images_per_sample) if options.classifier == "joint" else (images_per_sample, 1)
         self.necks = nn.ModuleList(BNNeck(width * tower.out_dim) for _ in range(heads))
@@ -134,7 +141,8 @@ class DMPT(KnowsModalities, nn.Module):
     def outputs(self, inputs: Tensor | Mapping[str, Tensor]) -> PromptOutput:
         """Everything at once, in training or evaluation mode."""
         slots = slots_of(inputs, self.modalities, self.images_per_sample)
-        features, bound = self.features(slots)
+        training = self.alignment is not None and self.training
+        features, bound, aligned = self.features(slots, training)
         heads = self._heads(slots.join(features), slots)
         normalised = self._normalised(heads, slots)
         output = PromptOutput(
@@ -145,14 +153,15 @@ class DMPT(KnowsModalities, nn.Module):
             modality=slots.labels,
             present=slots.present,
         )
-        if self.alignment is not None and self.training:
-            output["alignment_logits"] = self.alignment(features)
+        if self.alignment is not None and aligned is not None:
+            of_images = (slots.modality,) if self.options.alignment_of == "identity" else ()
+            output["alignment_logits"] = self.alignment(aligned, *of_images)
         return output
 
     def descriptor(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
         """What retrieval compares, (B, M D_out); a missing modality adds nothing to inner products."""
         slots = slots_of(inputs, self.modalities, self.images_per_sample)
-        joined = slots.join(self.features(slots)[0])
+        joined = slots.join(self.features(slots).features)
         if self.options.after_bn:
             joined = torch.cat(self._normalised(self._heads(joined, slots), slots), dim=1)
             joined = slots.join(slots.part(joined))  # zeros again where there is no image
@@ -165,17 +174,22 @@ class DMPT(KnowsModalities, nn.Module):
         """
         slots = slots_of(inputs, self.modalities, self.images_per_sample)
         rows, columns = self.tower.grid_of(size_of(slots.images))
-        tokens, _ = self._encode(*self._entered(slots), slots, read=1 + rows * columns)
+        tokens = self.encode(*self._entered(slots), slots, read=1 + rows * columns).tokens
         return maps_of(tokens[:, 1:], (rows, columns), slots)
 
-    def features(self, slots: Slots) -> tuple[Tensor, list[Tensor]]:
-        """Features f^s of the n images before the BNNecks, (n, D_out), and their bind prompts.
+    def features(self, slots: Slots, aligned: bool = False) -> Features:
+        """Features f^s of the n images before the BNNecks, and their bind prompts.
 
-        Returns:
-            The features; and what B_l^m was after each interaction layer, (n, b, D).
+        Args:
+            slots: Of the images.
+            aligned: Give what the sentences are compared with, too.
         """
-        tokens, bound = self._encode(*self._entered(slots), slots)
-        return self.tower.read(tokens), bound
+        of_prompts = aligned and self.options.alignment_on == "modality_prompts"
+        tokens, bound, words = self.encode(*self._entered(slots), slots, words=of_prompts)
+        features = self.tower.read(tokens)
+        if words is not None:
+            return Features(features, bound, self.tower.read(words.mean(dim=1, keepdim=True)))
+        return Features(features, bound, features if aligned else None)
 
     def _entered(self, slots: Slots) -> tuple[Tensor, int]:
         """Tokens (n, 1 + N, D), and how many blocks they have been through: none, unless the cache serves."""
@@ -206,72 +220,6 @@ class DMPT(KnowsModalities, nn.Module):
     def image_features(self, inputs: Tensor | Mapping[str, Tensor]) -> ImageFeatures:
         """The features f^m of the images; see :class:`~promptreid.models.inspection.Inspectable`."""
         return image_features(self, inputs)
-
-    def _encode(
-        self, tokens: Tensor, done: int, slots: Slots, read: int = 1, apply: RunBlock | None = None
-    ) -> tuple[Tensor, list[Tensor]]:
-        """The blocks after the first ``done``, with prompts (P3, B5), on tokens (n, 1 + N, D).
-
-        Args:
-            tokens: After these blocks.
-            done: How many blocks they have been through.
-            slots: Where the images stand.
-            read: How many tokens are wanted.
-            apply: Runs the blocks and may watch them; the tower's ``run`` otherwise.
-
-        Returns:
-            The first ``read`` tokens, the class token before all others, and the bind prompts.
-        """
-        tower, plan, bind = self.tower, self.plan, self.bind
-        run = recomputed(apply or tower.run, self.checkpoint_blocks)
-        base = tokens.shape[1]  # in front; behind them modality prompts, bind prompts, semantic prompts
-        semantic: Tensor | None = None
-        bound: list[Tensor] = []
-        for layer in range(done + 1, tower.layers + 1):
-            if layer == plan.first and self.word_prompts is not None:
-                tokens = torch.cat([tokens, self.word_prompts(slots.modality).to(tokens.dtype)], dim=1)
-            semantic = self._semantic(layer, semantic, bound, tokens)
-            stream = tokens.shape[1]
-            sequence = tokens if semantic is None else torch.cat([tokens, semantic], dim=1)
-            # What nobody reads is not computed: the prompts that are replaced, and at the end all but the class token.
-            carried = layer < plan.last and (layer in plan.interactions or not self.options.deep)
-            reads = sequence.shape[1] if carried else stream
-            if layer >= plan.last:
-                reads = read if layer == tower.layers else base
-            sequence = run(layer - 1, sequence, reads)
-            tokens, semantic = sequence[:, :stream], sequence[:, stream:] if carried and semantic is not None else None
-            if bind is not None and layer in plan.interactions:
-                bound.append(bind(layer, self._offered(tokens, semantic, base), slots))
-                tokens = self._received(tokens, bound[-1].to(tokens.dtype), base)
-        return tokens[:, :read], bound
-
-    def _semantic(self, layer: int, carried: Tensor | None, bound: list[Tensor], tokens: Tensor) -> Tensor | None:
-        """The semantic prompts that enter a block, (n, S, D), if any."""
-        number = layer - self.plan.first
-        if self.semantic_prompts is None or not 0 <= number <= self.plan.last - self.plan.first:
-            return None
-        if self.options.deep or number == 0:
-            carried = self.semantic_prompts(number if self.options.deep else 0, tokens.shape[0]).to(tokens.dtype)
-        if carried is not None and self.options.bind_output == "semantic" and layer - 1 in self.plan.interactions:
-            carried = carried + bound[-1].to(tokens.dtype)
-        return carried
-
-    def _offered(self, tokens: Tensor, semantic: Tensor | None, base: int) -> Tensor:
-        """What the others may read of each image after an interaction layer, (n, s, D)."""
-        words = tokens[:, base : base + self.options.word_length]
-        if semantic is None or self.options.bind_source == "modality":
-            return words
-        return semantic if self.options.bind_source == "semantic" else torch.cat([semantic, words], dim=1)
-
-    def _received(self, tokens: Tensor, bound: Tensor, base: int) -> Tensor:
-        """The tokens (n, b, D) after an interaction layer gave bind prompts (n, b, D)."""
-        output = self.options.bind_output
-        if output == "class":
-            return torch.cat([tokens[:, :1] + bound.mean(dim=1, keepdim=True), tokens[:, 1:]], dim=1)
-        if output == "semantic":
-            return tokens
-        kept = base + (self.options.word_length if self.word_prompts is not None else 0)
-        return torch.cat([tokens[:, :kept], bound], dim=1)
 
     def _heads(self, joined: Tensor, slots: Slots) -> list[Tensor]:
         """Joined features (B, M D_out) as the heads take them."""

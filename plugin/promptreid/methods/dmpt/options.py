@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
-_CHOICES = {
-    "word_source": ("states", "embeddings", "sentence", "learned"),
+from promptreid.methods.dmpt.contradictions import contradictions
+from promptreid.methods.dmpt.plan import Plan, plan_of
+
+__all__ = ["CHOICES", "DMPTOptions", "Plan", "dmpt", "dmpt_s", "dmpt_s_bind", "dmpt_s_bind_m"]
+
+CHOICES = {
+    "word_source": ("states", "embeddings", "sentence", "end", "layers", "learned"),
     "word_mapping": ("mlp", "linear"),
+    "word_maps": ("shared", "each", "low_rank"),
+    "word_output": ("tokens", "semantic"),
+    "bind_keys": ("others", "all"),
+    "bind_direction": ("gather", "medium"),
     "bind_source": ("semantic", "modality", "both"),
     "bind_output": ("tokens", "semantic", "class"),
+    "prompt_attention": ("joint", "apart"),
+    "prompt_init": ("normal", "patches"),
+    "alignment_of": ("modality", "identity"),
+    "alignment_on": ("class", "modality_prompts"),
     "classifier": ("joint", "single"),
     "frozen_dtype": ("float32", "bfloat16"),
 }
-_AT_LEAST_ONE = ("semantic_length", "word_length", "bind_length", "first_layer")
-
-
-class Plan(NamedTuple):
-    """Which blocks of a tower are prompted, all counted from 1.
-
-    Attributes:
-        first: First prompted block.
-        last: Last prompted block.
-        interactions: Blocks after which modalities exchange.
-    """
-
-    first: int
-    last: int
-    interactions: tuple[int, ...]
+"""The values of the options that are names."""
+_AT_LEAST_ONE = ("semantic_length", "word_length", "word_rank", "bind_length", "first_layer")
+_OPTIONAL = ("prompt_depth", "word_first_layer")
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,25 @@ class DMPTOptions:
         word_source: What of the text tower P maps. ``states`` of the last layer, because the abstract says the prior
             knowledge comes from the text encoder; ``embeddings`` are the words before it, ``sentence`` is one
             feature for all M prompts. ``learned`` has no words at all, for towers without text and as an ablation.
+            ``end`` is the state at the end of the text, which is what CLIP was trained to say something with, mapped to
+            all M prompts. ``layers`` are the states that the text layers have between them, W_{l-1} for block l
+            (*stated* is the recursion W_{l+1} = T_l(W_l)); it needs ``word_deep``.
         word_mapping: P (*stated* to be a mapping network): ``mlp`` has a hidden layer, ``linear`` has none. See
-            :class:`~promptreid.methods.dmpt.words.WordPrompts` for the count of parameters that decided.
+            :class:`~promptreid.methods.dmpt.modality_prompts.WordPrompts` for the count of parameters that decided.
+        word_offsets: A learned vector per slot is added to a^m before P, since a phrase of fewer than M word pieces is
+            filled up with copies of one state, which stay copies through all blocks; N(0, prompt_std).
+        word_deep: Each prompted block gets modality prompts of its own, as MaPLe has it, in the place of the outputs of
+            the block before; else they are put in once and carried.
+        word_maps: P of these blocks: one that is ``shared``, one for ``each``, or the shared one and a ``low_rank``
+            change of it per block, zero at the start.
+        word_rank: Of that change.
+        word_std: Standard deviation that each modality prompt is scaled to; that of the semantic prompts is 0.02 to
+            0.04 and P gives ten times that. 0 leaves them as P gives them.
+        word_output: Modality prompts are ``tokens``, or added to the block's ``semantic`` prompts, times a learned gate
+            per block that starts at zero.
+        word_content: Width of a bottleneck from an image's mean patch token to a change of its modality prompts, zero
+            at the start; 0 for none. See :class:`~promptreid.methods.dmpt.content.ContentPrompts`.
+        word_first_layer: First block with modality prompts, counted from 1; None for the first prompted one.
         bind: PromptIBind, by which modalities exchange (*stated*).
         bind_length: How many bind prompts, shared by layers and modalities. 4, like the modality prompts.
         interaction_layers: Blocks after which it happens, counted from 1; None for one and two thirds of the prompted
@@ -60,14 +76,36 @@ class DMPTOptions:
         bind_source: What the bind prompts read of the other modalities: ``semantic`` prompts, because the ladder has
             the bind before it has modality prompts; those ``modality`` prompts, the literal reading of the paper's
             figure 3; or ``both``.
+        bind_keys: Bind prompts read the ``others``, or ``all`` modalities of the sample, the own one too; then they are
+            the same for all of them, one set per sample.
+        bind_direction: ``gather``: what bind prompts read goes where ``bind_output`` says. ``medium`` (*stated*: "a
+            medium to connect the semantic prompt tokens of different modalities"): the prompts that they read, those of
+            ``bind_source``, then ask them by a second attention, and the answer is added to these prompts in the next
+            block. With ``bind_keys`` ``all`` it is the inverse of LanguageBind's one-to-many.
+        bind_residual: An interaction adds to the bind prompts that the one before gave, instead of starting from B.
         bind_output: What becomes of the result. ``tokens``: joined to the sequence and carried, until the next
             interaction replaces them, which leaves patch and class tokens to themselves (*stated*: without
             contaminating them); ``semantic``: added to the next block's semantic prompts; ``class``: its mean added
             to the class token, direct fusion, an ablation.
         alignment: The visual-language loss against the modalities' sentences W_t (*stated*: contrastive).
-        context_words: Learned words before each sentence (CoOp); 0 for the fixed sentences that are *stated*.
+        alignment_of: What sentences say of an image: its ``modality``, or its ``identity``, by ``context_words`` that
+            are learned for each, "a near-infrared photo of a X X X X person", as in CLIP-ReID and ICPL. Classifying the
+            modality makes it a constant in each slot of a descriptor, which no ranking gains from.
+        alignment_on: Which feature is compared with them: that of the ``class`` token, or the mean output of the
+            ``modality_prompts``, so that the descriptor need not tell the modality.
+        alignment_symmetric: The mean of the contrast among the sentences and that among the batch's images.
+        context_words: Learned words before each sentence (CoOp), or in place of each identity; 0 for fixed sentences. A
+            review of the paper has fixed ones; its own figure 2 lists text prompts among what is tuned.
         temperature: tau of that loss; 0.01 is CLIP's own, frozen.
         prompt_std: Standard deviation of the prompts' normal initialisation; 0.02 as usual for tokens.
+        prompt_init: ``normal``; or ``patches``: semantic prompts, and modality prompts without words, start as patch
+            tokens of training images (of that modality) where they enter, as in SPT (arXiv 2402.02382).
+        prompt_attention: ``joint``: one softmax over all tokens. ``apart``: class and patch tokens attend to the
+            prompts with a softmax of its own, times a learned gate per block that starts at zero (CVPT, arXiv
+            2408.14961).
+        prompt_gates: A learned gate per block mixes what a block makes of carried prompts with what they were before
+            (arXiv 2306.05067): g V(P) + (1 - g) P, g = sigmoid(4) at the start.
+        attention_temperature: A learned temperature of the attention in each prompted block (the same paper).
         first_layer: First prompted block, counted from 1.
         prompt_depth: How many blocks, from there, are prompted; None for all that follow. With the last k of L alone,
             a training step costs 1 + k / L forward passes instead of 2.
@@ -92,15 +130,33 @@ class DMPTOptions:
     word_length: int = 4
     word_source: str = "states"
     word_mapping: str = "mlp"
+    word_offsets: bool = False
+    word_deep: bool = False
+    word_maps: str = "shared"
+    word_rank: int = 8
+    word_std: float = 0.0
+    word_output: str = "tokens"
+    word_content: int = 0
+    word_first_layer: int | None = None
     bind: bool = True
     bind_length: int = 4
     interaction_layers: tuple[int, ...] | None = None
     bind_source: str = "semantic"
+    bind_keys: str = "others"
+    bind_direction: str = "gather"
+    bind_residual: bool = False
     bind_output: str = "tokens"
     alignment: bool = True
+    alignment_of: str = "modality"
+    alignment_on: str = "class"
+    alignment_symmetric: bool = False
     context_words: int = 0
     temperature: float = 0.01
     prompt_std: float = 0.02
+    prompt_init: str = "normal"
+    prompt_attention: str = "joint"
+    prompt_gates: bool = False
+    attention_temperature: bool = False
     first_layer: int = 1
     prompt_depth: int | None = None
     classifier: str = "joint"
@@ -112,49 +168,31 @@ class DMPTOptions:
     def __post_init__(self) -> None:
         if self.interaction_layers is not None:
             object.__setattr__(self, "interaction_layers", tuple(self.interaction_layers))
-        for field, choices in _CHOICES.items():
+        for field, choices in CHOICES.items():
             if getattr(self, field) not in choices:
                 raise ValueError(f"{field} must be one of {choices}, got {getattr(self, field)!r}")
-        for field in (*_AT_LEAST_ONE, *(["prompt_depth"] if self.prompt_depth is not None else [])):
+        for field in (*_AT_LEAST_ONE, *(name for name in _OPTIONAL if getattr(self, name) is not None)):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
-        for field in ("context_words", "sie_weight"):
-            if getattr(self, field) < 0:
+        for field in ("context_words", "sie_weight", "word_std", "word_content"):
+            if not getattr(self, field) >= 0:
                 raise ValueError(f"{field} must be at least 0, got {getattr(self, field)}")
         for field in ("temperature", "prompt_std"):
             if not getattr(self, field) > 0:
                 raise ValueError(f"{field} must be positive, got {getattr(self, field)}")
-        for contradiction, message in self._contradictions():
+        for contradiction, message in contradictions(self):
             if contradiction:
                 raise ValueError(message)
-
-    def _contradictions(self) -> Iterator[tuple[bool, str]]:
-        layers, source, output = self.interaction_layers, self.bind_source, self.bind_output
-        yield layers is not None and not self.bind, f"interaction_layers={layers} belong to the bind, and bind=False"
-        if layers is not None:
-            ascending = all(one < two for one, two in pairwise(layers))
-            yield not layers or layers[0] < 1 or not ascending, f"interaction_layers must ascend from 1, got {layers}"
-        if self.bind:
-            reads_semantic, reads_words = source in ("semantic", "both"), source in ("modality", "both")
-            yield reads_semantic and not self.semantic, f"bind_source={source!r} reads semantic prompts; semantic=False"
-            yield reads_words and not self.words, f"bind_source={source!r} reads modality prompts, and words=False"
-            yield output == "semantic" and not self.semantic, "bind_output='semantic' needs semantic prompts"
-            unequal = self.bind_length != self.semantic_length
-            yield (
-                output == "semantic" and unequal,
-                f"bind_output='semantic' adds prompt to prompt: bind_length={self.bind_length} must equal "
-                f"semantic_length={self.semantic_length}",
-            )
-        yield self.context_words > 0 and not self.alignment, "context_words are part of the alignment; alignment=False"
-        ranged = self.first_layer > 1 or self.prompt_depth is not None
-        yield ranged and not self.prompted, "first_layer and prompt_depth limit prompts, and all of them are off"
-        halved = self.frozen_dtype != "float32" and not self.frozen
-        yield halved, f"frozen_dtype={self.frozen_dtype!r} is for a frozen tower; a trained one stays in float32"
 
     @property
     def prompted(self) -> bool:
         """Whether there are prompts in the image tower."""
         return self.semantic or self.words or self.bind
+
+    @property
+    def word_tokens(self) -> bool:
+        """Whether modality prompts are tokens of their own."""
+        return self.words and self.word_output == "tokens"
 
     @property
     def needs_text(self) -> bool:
@@ -165,25 +203,9 @@ class DMPTOptions:
         """Which of a tower's blocks are prompted.
 
         Raises:
-            ValueError: More than the tower has, or an interaction where it could not act.
+            ValueError: More than the tower has, or an interaction or modality prompts where they could not act.
         """
-        depth = layers - self.first_layer + 1 if self.prompt_depth is None else self.prompt_depth
-        first, last = self.first_layer, self.first_layer + depth - 1
-        if depth < 1 or last > layers:
-            raise ValueError(
-                f"first_layer={first} with prompt_depth={self.prompt_depth} does not fit a tower of {layers} blocks"
-            )
-        if not self.bind:
-            return Plan(first, last, ())
-        chosen = self.interaction_layers or sorted({first - 1 + round(depth * third / 3) for third in (1, 2)})
-        misplaced = [layer for layer in chosen if not first <= layer < last]
-        if misplaced:
-            raise ValueError(
-                f"interaction after block {misplaced} of {layers} is not possible: it reads prompts of blocks {first} "
-                f"to {last} and acts on the block that follows; set interaction_layers in {first}..{last - 1}, or "
-                "bind False"
-            )
-        return Plan(first, last, tuple(chosen))
+        return plan_of(self, layers)
 
 
 def dmpt_s(**changes: Any) -> DMPTOptions:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from promptreid.methods.mip.prompts import rows_of
 from promptreid.models.backbones.clip_text import ClipText
 
 PHRASES = {
@@ -81,7 +80,12 @@ class TextConstant(nn.Module):
 
 @torch.no_grad()
 def word_constants(
-    text: ClipText, phrases: Sequence[str], object_name: str, length: int, source: str = "states"
+    text: ClipText,
+    phrases: Sequence[str],
+    object_name: str,
+    length: int,
+    source: str = "states",
+    layers: Sequence[int] = (),
 ) -> Tensor:
     """a^m of every modality, what P maps to the modality prompts.
 
@@ -92,10 +96,14 @@ def word_constants(
         length: M.
         source: ``states``: the last layer's states (after the final norm) at the word pieces of the phrase, in the
             modality's sentence; ``embeddings``: the token embeddings of these word pieces; ``sentence``: the one
-            feature of the sentence. Phrases of fewer than M pieces are filled up with the end of the text.
+            feature of the sentence; ``end``: the one state at its end, before the projection; ``layers``: the states at
+            the word pieces between the text layers. Phrases of fewer than M pieces are filled up with the end of the
+            text.
+        layers: Of ``layers``, which states, W_0 to W_L.
 
     Returns:
-        Shape (modalities, M, d_t), or (modalities, 1, D_out) for ``sentence``.
+        Shape (modalities, M, d_t), or (modalities, 1, D_out) for ``sentence``, (modalities, 1, d_t) for ``end``,
+        (modalities, layers, M, d_t) for ``layers``.
 
     Raises:
         ValueError: A phrase of more than M word pieces, or a sentence too long for the tower.
@@ -103,8 +111,28 @@ def word_constants(
     tokens = text.tokenise([sentence_of(phrase, object_name) for phrase in phrases])
     if source == "sentence":
         return text.project(text.states(tokens), tokens)[:, None]
-    values = text.states(tokens) if source == "states" else text.embeddings(tokens)
+    if source == "end":
+        return text.states(tokens)[torch.arange(len(tokens)), tokens.argmax(dim=1)][:, None]
     places = torch.tensor([_places(text, row, phrase, length) for row, phrase in zip(tokens, phrases, strict=True)])
+    if source == "layers":
+        states = text.layer_states(tokens)
+        return torch.stack([_at(states[layer], places) for layer in layers], dim=1)
+    return _at(text.states(tokens) if source == "states" else text.embeddings(tokens), places)
+
+
+def text_layers(blocks: Sequence[int], layers: int, text_layers: int) -> list[int]:
+    """Which text states W_k each block l of an image tower gets, ``M_{l-1} = P(W_{l-1})``, scaled to the text's depth.
+
+    Args:
+        blocks: Numbers l, from 1.
+        layers: Blocks of the image tower.
+        text_layers: Layers of the text tower.
+    """
+    return [round((block - 1) * text_layers / layers) for block in blocks]
+
+
+def _at(values: Tensor, places: Tensor) -> Tensor:
+    """Values (n, T, d) at places (n, M): (n, M, d)."""
     return values.gather(1, places.to(values.device)[..., None].expand(-1, -1, values.shape[-1]))
 
 
@@ -118,81 +146,3 @@ def _places(text: ClipText, tokens: Tensor, phrase: str, length: int) -> list[in
     start = next(place for place in range(len(row)) if row[place : place + len(pieces)] == pieces)
     end = int(tokens.argmax())
     return [*range(start, start + len(pieces)), *[end] * (length - len(pieces))]
-
-
-def _mapping(inner: int, outer: int, kind: str) -> nn.Sequential:
-    layers = (
-        [nn.Linear(inner, inner), nn.GELU(), nn.Linear(inner, outer)] if kind == "mlp" else [nn.Linear(inner, outer)]
-    )
-    for layer in layers:
-        if isinstance(layer, nn.Linear):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
-    return nn.Sequential(*layers)
-
-
-class WordPrompts(nn.Module):
-    """P1, modality prompts from attribute words: ``M_p^m = P(a^m)``, M vectors of the visual width.
-
-    a^m is what :func:`word_constants` takes from the frozen text tower; P is trained. The paper calls P a mapping
-    *network*, so it has a hidden layer by default (d_t -> d_t -> D, GELU, Xavier, biases 0); ``linear`` is the
-    alternative. With the network DMPT trains 5.47 M parameters on ViT-B/16, and 5.73 M with identity heads for 171
-    people; both are within 5 % of the 6.5 % of 86.19 M that the abstract states (5.60 M). With the linear map it is
-    5.20 M.
-
-    Args:
-        constant: a^m, (modalities, M, d) or, where one vector serves all M prompts, (modalities, 1, d).
-        length: M.
-        dim: D.
-        mapping: ``mlp`` or ``linear``.
-    """
-
-    prompt_family = "words"
-
-    def __init__(self, constant: TextConstant, length: int, dim: int, mapping: str = "mlp") -> None:
-        super().__init__()
-        self.attributes = constant
-        self.length = length
-        _, count, inner = constant.value.shape
-        self.mapping = _mapping(inner, dim * length // count, mapping)
-
-    def forward(self, modality: Tensor) -> Tensor:
-        """Prompts of modality (n,): (n, M, D)."""
-        return rows_of(self._prompts(), modality)
-
-    def folded(self) -> FreeModalityPrompts:
-        """The prompts as they are after the mapping, without the text's numbers and the network behind them."""
-        prompts = self._prompts()
-        modalities, length, dim = prompts.shape
-        table = FreeModalityPrompts(modalities, length, dim)
-        table.prompts = nn.Parameter(prompts.detach().clone(), requires_grad=False)
-        return table
-
-    def _prompts(self) -> Tensor:
-        """Of every modality, (modalities, M, D)."""
-        prompts: Tensor = self.mapping(self.attributes())
-        return prompts.flatten(1).unflatten(1, (self.length, -1))
-
-
-class FreeModalityPrompts(nn.Module):
-    """Modality prompts without words: M free vectors per modality, initialised N(0, std). An ablation of the prior.
-
-    Args:
-        modalities: How many.
-        length: M.
-        dim: D.
-        std: Of the initialisation.
-    """
-
-    learning_rate_roles: ClassVar = {"prompts": "prompts"}
-
-    prompt_family = "words"
-
-    def __init__(self, modalities: int, length: int, dim: int, std: float = 0.02) -> None:
-        super().__init__()
-        self.prompts = nn.Parameter(torch.empty(modalities, length, dim))
-        nn.init.normal_(self.prompts, std=std)
-
-    def forward(self, modality: Tensor) -> Tensor:
-        """Prompts of modality (n,): (n, M, D)."""
-        return rows_of(self.prompts, modality)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from promptreid.evaluation.statistics.nearest_mean import check_batch
 from promptreid.methods.mip.model import MIP
 from promptreid.models.backbones.partial_block import Context
 
@@ -109,7 +110,7 @@ def identity_variance_ratio(prompts: Sequence[Tensor], pids: Tensor) -> list[flo
     Raises:
         ValueError: Not as many pids as images.
     """
-    _check_batch(prompts, pids)
+    check_batch(prompts, pids)
     return [_variance_ratio(layer.double().mean(dim=1), pids) for layer in prompts]
 
 
@@ -127,112 +128,30 @@ def prompt_accuracy(prompt_logits: Sequence[Tensor], pids: Tensor) -> list[float
     Raises:
         ValueError: Not as many pids as images.
     """
-    _check_batch(prompt_logits, pids)
+    check_batch(prompt_logits, pids)
     return [(logits.argmax(dim=1) == pids).double().mean().item() for logits in prompt_logits]
 
 
 @torch.no_grad()
-def nearest_mean_accuracy(
-    known: Sequence[Tensor], known_pids: Tensor, prompts: Sequence[Tensor], pids: Tensor
-) -> list[float]:
-    """How often an image's instance prompts are nearest to the mean prompts of its identity: are identities separable?
+def modality_prompts_of(model: MIP) -> Tensor | None:
+    """The modality prompts as the blocks see them but without dropout, (layers, sets, j, D); None without any.
 
-    An image is the mean r of its j prompts, with each dimension standardised by the mean and standard deviation of the
-    known images; distances are Euclidean. Unlike :func:`prompt_accuracy` it needs no IAEL, and identities may be such
-    as nobody was trained on.
-
-    Args:
-        known: Of each layer, prompts (N, j, D) of images whose means by identity are compared with.
-        known_pids: Shape (N,).
-        prompts: Of each layer, prompts (B, j, D) of other images.
-        pids: Shape (B,).
-
-    Returns:
-        A share in [0, 1] per layer; 1 / P is chance for P known identities. NaN where the prompts hold one.
-
-    Raises:
-        ValueError: Not as many pids as images, or an identity that is not known.
+    There is a set for each modality, or one for all of them (naive prompts).
     """
-    _check_batch(known, known_pids)
-    _check_batch(prompts, pids)
-    unknown = sorted(set(pids.tolist()) - set(known_pids.tolist()))
-    if unknown:
-        raise ValueError(f"identities {unknown[:3]} have no known image to be compared with")
-    return [_nearest_mean(a, known_pids, b, pids) for a, b in zip(known, prompts, strict=True)]
-
-
-@torch.no_grad()
-def accuracy_within(layers: Sequence[Tensor], pids: Tensor, modality: Tensor) -> list[float]:
-    """:func:`nearest_mean_accuracy` within each modality, mean over these.
-
-    Every second image of an identity in a modality is compared with the means of the others.
-
-    Args:
-        layers: Prompts of each layer, (n, j, D) of n images.
-        pids: Of the images, (n,).
-        modality: Likewise.
-    """
-    accuracies = []
-    for kind in modality.unique():
-        rows = (modality == kind).nonzero().squeeze(1)
-        # Numbers of an identity's images from 0: the even ones are known, the odd ones are to be recognised.
-        numbers = (pids[rows][:, None] == pids[rows]).tril(-1).sum(dim=1)
-        known, held_out = rows[numbers % 2 == 0], rows[numbers % 2 == 1]
-        accuracies.append(_accuracy(layers, pids, known, held_out))
-    return _mean(accuracies, len(layers))
-
-
-@torch.no_grad()
-def accuracy_across(layers: Sequence[Tensor], pids: Tensor, modality: Tensor) -> list[float]:
-    """The same of a modality's images against the means of another one, mean over ordered pairs of modalities.
-
-    Identities that lack one are left out. nan where there is a single modality.
-    """
-    accuracies = []
-    kinds = modality.unique().tolist()
-    for one in kinds:
-        for other in kinds:
-            known = (modality == one).nonzero().squeeze(1)
-            held_out = ((modality == other) & torch.isin(pids, pids[known])).nonzero().squeeze(1)
-            if one != other:
-                accuracies.append(_accuracy(layers, pids, known, held_out))
-    return _mean(accuracies, len(layers))
-
-
-def _accuracy(layers: Sequence[Tensor], pids: Tensor, known: Tensor, held_out: Tensor) -> list[float]:
-    if not len(held_out):
-        return [math.nan] * len(layers)
-    return nearest_mean_accuracy(
-        [layer[known] for layer in layers], pids[known], [layer[held_out] for layer in layers], pids[held_out]
-    )
-
-
-def _mean(accuracies: Sequence[Sequence[float]], layers: int) -> list[float]:
-    if not accuracies:
-        return [math.nan] * layers
-    return [sum(values) / len(values) for values in zip(*accuracies, strict=True)]
-
-
-def _nearest_mean(known: Tensor, known_pids: Tensor, prompts: Tensor, pids: Tensor) -> float:
-    known, prompts = (one.double().mean(dim=1) for one in (known, prompts))
-    if not (known.isfinite().all() and prompts.isfinite().all()):
-        return math.nan
-    offset, scale = known.mean(dim=0), known.std(dim=0, correction=0).clamp(min=sys.float_info.min)
-    known, prompts = (known - offset) / scale, (prompts - offset) / scale
-    people, labels = known_pids.unique(return_inverse=True)
-    members = (labels == torch.arange(len(people), device=labels.device)[:, None]).to(known)
-    means = members @ known / members.sum(dim=1, keepdim=True)
-    return (people[torch.cdist(prompts, means).argmin(dim=1)] == pids).double().mean().item()
+    if model.modality_prompts is None:
+        return None
+    prompts: Tensor = model.modality_prompts.projection(model.modality_prompts.library)
+    if model.prompt_adapters is not None:
+        adapted = zip(model.prompt_adapters, prompts, strict=True)
+        prompts = torch.stack([adapter(Context(layer)).tokens for adapter, layer in adapted])
+    return prompts
 
 
 def _modality_prompt_pairs(model: MIP) -> tuple[Tensor, Tensor] | None:
     """The two modality prompts of each pair of modalities, (layers, pairs, j, D) each, as the blocks see them."""
-    if model.modality_prompts is None:
+    prompts = modality_prompts_of(model)
+    if prompts is None:
         return None
-    prompts = model.modality_prompts.projection(model.modality_prompts.library)
-    if model.prompt_adapters is not None:
-        adapted = zip(model.prompt_adapters, prompts, strict=True)
-        prompts = torch.stack([adapter(Context(layer)).tokens for adapter, layer in adapted])
     first, second = torch.triu_indices(prompts.shape[1], prompts.shape[1], offset=1)
     return (prompts[:, first], prompts[:, second]) if len(first) else None
 
@@ -259,9 +178,3 @@ def _variance_ratio(vectors: Tensor, pids: Tensor) -> float:
     if between == 0:
         return 0.0
     return math.inf if within <= sys.float_info.epsilon * between else between / within
-
-
-def _check_batch(layers: Sequence[Tensor], pids: Tensor) -> None:
-    for number, layer in enumerate(layers, start=1):
-        if len(layer) != len(pids):
-            raise ValueError(f"layer {number} has {len(layer)} images, but there are {len(pids)} pids")

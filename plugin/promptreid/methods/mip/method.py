@@ -14,7 +14,7 @@ from promptreid.methods.mip.keys import KEYS, RENAMED
 from promptreid.methods.mip.loss import MIPLoss
 from promptreid.methods.mip.model import BACKBONE, MIP, build_mip
 from promptreid.methods.mip.options import MIPOptions, mip_paper, mip_release
-from promptreid.methods.mip.prompt_report import diagnose, report_step
+from promptreid.methods.mip.prompt_report import diagnose, learned_prompts, report_step
 from promptreid.models.backbones.vit_by_name import VIT_SMALL, VIT_TINY
 
 # torchreid gives a builder no camera count, so these names have room for the largest of the usual sets (MSMT17: 15).
@@ -69,6 +69,10 @@ class MIPMethod(Method):
     def report_step(self, model: Any, output: Mapping[str, Any], pids: Tensor) -> StepReport | None:
         """See the base class."""
         return report_step(model, output, pids)
+
+    def prompts(self, model: Any) -> Mapping[str, Mapping[str, Tensor]]:
+        """See the base class."""
+        return learned_prompts(model)
 
     def diagnose(self, model: Any, batches: Sequence[Any]) -> Any:
         """See the base class."""

@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from promptreid.evaluation.statistics.nearest_mean import accuracy_across, accuracy_within
 from promptreid.methods.base import Finding, StepReport
 from promptreid.methods.mip.diagnostics import (
-    accuracy_across,
-    accuracy_within,
     identity_variance_ratio,
     instance_prompt_spread,
     modality_prompt_cosine,
     modality_prompt_distance,
+    modality_prompts_of,
     prompt_accuracy,
     relative_spread,
 )
@@ -48,8 +48,8 @@ class PromptMeasures:
         distance: :func:`~promptreid.methods.mip.diagnostics.modality_prompt_distance`.
         spread: :func:`~promptreid.methods.mip.diagnostics.relative_spread` of the instance prompts.
         ratio: :func:`~promptreid.methods.mip.diagnostics.identity_variance_ratio` of these.
-        within: :func:`~promptreid.methods.mip.diagnostics.nearest_mean_accuracy` of these: every second image of an
-            identity in a modality against the means of the others.
+        within: :func:`~promptreid.evaluation.statistics.nearest_mean.accuracy_within` of these: every second image of
+            an identity in a modality against the means of the others.
         across: The same, for the images of a modality against the means of each other one.
     """
 
@@ -80,6 +80,22 @@ def report_step(model: Any, output: Mapping[str, Any], pids: Tensor) -> StepRepo
     }
     copies = [] if _copies_by_design(model.options) else [_copies(relative_spread(prompts))]
     return StepReport(layers, [*copies, _lost_identity(layers["identity_ratio"])])
+
+
+def learned_prompts(model: Any) -> dict[str, dict[str, Tensor]]:
+    """The modality prompts of each modality by layer, from 1, each (j, D).
+
+    Args:
+        model: a :class:`~promptreid.methods.mip.model.MIP`.
+    """
+    prompts = modality_prompts_of(model)
+    if prompts is None:
+        return {}
+    names = model.modalities if prompts.shape[1] == len(model.modalities) else ["all modalities"]
+    return {
+        name: {str(number): layer[place] for number, layer in enumerate(prompts, start=1)}
+        for place, name in enumerate(names)
+    }
 
 
 def _copies(spreads: list[float]) -> Finding:

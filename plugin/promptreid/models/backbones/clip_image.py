@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from promptreid.compat import declare_torchvision_operators
 from promptreid.models.backbones.attention import residual_attention
+from promptreid.models.backbones.patches import embed_patches
 from promptreid.models.backbones.position_embedding import Grid, resample_positions, token_grid
+from promptreid.models.backbones.shaped_attention import Shaping, shaped_attention
 from promptreid.models.inputs import being_traced
 from promptreid.models.precision import at_least_float32, outside_inference_mode
 
@@ -89,7 +91,9 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(QUICK * x) if being_traced() else _QuickGELU.apply(x)
 
 
-def residual_block(block: Any, tokens: Tensor, reads: int | None = None, mask: Tensor | None = None) -> Tensor:
+def residual_block(
+    block: Any, tokens: Tensor, reads: int | None = None, mask: Tensor | None = None, shaping: Shaping | None = None
+) -> Tensor:
     """The outputs of the first ``reads`` tokens when a block of open_clip runs on all of them; exact.
 
     The other tokens serve as keys and values only: their queries and their MLP have no effect and are left out.
@@ -99,19 +103,20 @@ def residual_block(block: Any, tokens: Tensor, reads: int | None = None, mask: T
         tokens: Shape (B, n, D).
         reads: None for all.
         mask: Added to the attention scores, (n, n).
+        shaping: Another form of attention, without a mask.
 
     Returns:
         Shape (B, reads, D).
     """
     reads = tokens.shape[1] if reads is None else reads
-    mixed = _attend(block.attn, block.ln_1(tokens), reads, mask)
+    mixed = _attend(block.attn, block.ln_1(tokens), reads, mask, shaping)
     read = tokens[:, :reads] + block.ls_1(mixed)
     hidden = block.mlp.c_fc(block.ln_2(read))
     active = quick_gelu(hidden) if type(block.mlp.gelu).__name__ == "QuickGELU" else block.mlp.gelu(hidden)
     return read + block.ls_2(block.mlp.c_proj(active))
 
 
-def _attend(attn: Any, tokens: Tensor, reads: int, mask: Tensor | None) -> Tensor:
+def _attend(attn: Any, tokens: Tensor, reads: int, mask: Tensor | None, shaping: Shaping | None) -> Tensor:
     weight, bias, dim = attn.in_proj_weight, attn.in_proj_bias, attn.embed_dim
     if reads == tokens.shape[1]:
         query, key, value = F.linear(tokens, weight, bias).chunk(3, dim=-1)
@@ -120,7 +125,10 @@ def _attend(attn: Any, tokens: Tensor, reads: int, mask: Tensor | None) -> Tenso
         key, value = F.linear(tokens, weight[dim:], bias[dim:]).chunk(2, dim=-1)
     query, key, value = (part.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2) for part in (query, key, value))
     mask = None if mask is None else mask[:reads].to(query.dtype)
-    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    if shaping is None:
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    else:
+        mixed = shaped_attention(query, key, value, shaping)
     output: Tensor = attn.out_proj(mixed.transpose(1, 2).flatten(2))
     return output
 
@@ -159,15 +167,15 @@ class ClipTower(nn.Module):
         """Tokens before the first block, (B, 1 + N, D); see :class:`~promptreid.models.backbones.towers.Tower`."""
         visual = self.visual
         positions = self._positions(self.grid_of((images.shape[-2], images.shape[-1])))
-        patches = visual.conv1(images.to(visual.conv1.weight.dtype)).flatten(2).transpose(1, 2)
+        patches = embed_patches(visual.conv1, images.to(visual.conv1.weight.dtype)).flatten(2).transpose(1, 2)
         token = visual.class_embedding.to(patches.dtype).expand(images.shape[0], 1, -1)
         if side is not None:
             token = token + side.to(token.dtype)
         return visual.ln_pre(torch.cat([token, patches], dim=1) + positions.to(patches.dtype))
 
-    def run(self, layer: int, tokens: Tensor, reads: int | None = None) -> Tensor:
+    def run(self, layer: int, tokens: Tensor, reads: int | None = None, shaping: Shaping | None = None) -> Tensor:
         """Block number ``layer``; see :class:`~promptreid.models.backbones.towers.Tower`."""
-        return residual_block(self.visual.transformer.resblocks[layer], tokens, reads)
+        return residual_block(self.visual.transformer.resblocks[layer], tokens, reads, shaping=shaping)
 
     def attention(self, layer: int, tokens: Tensor) -> Tensor:
         """Of block number ``layer``; see :class:`~promptreid.models.backbones.towers.Tower`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -95,10 +96,31 @@ class ClipText(nn.Module):
         if mask is not None:  # words do not see what is behind them, so the padding need not be computed
             length = int(tokens.argmax(dim=1).max()) + 1 + (0 if context is None else len(context))
             embedded, mask = embedded[:, :length], mask[:length, :length]
-        states = embedded + self.text.positional_embedding[: embedded.shape[1]]
+        return self.text.ln_final(self._layers(embedded, mask)[-1])
+
+    def states_of(self, embedded: Tensor) -> Tensor:
+        """The same for embeddings (n, T, d_t) from :meth:`embeddings`, some of which may have been replaced."""
+        return self.text.ln_final(self._layers(embedded, self._mask(embedded.shape[1]))[-1])
+
+    def layer_states(self, tokens: Tensor) -> Tensor:
+        """T2, the states before and after every layer, W_0 to W_L, of tokens (n, T): (L + 1, n, T, d_t).
+
+        Each vector is normalised without parameters: the final norm was trained for the last states alone.
+        """
+        embedded = self.embeddings(tokens)
+        states = torch.stack(self._layers(embedded, self._mask(embedded.shape[1])))
+        return F.layer_norm(states, states.shape[-1:])
+
+    def _mask(self, length: int) -> Tensor | None:
+        mask: Tensor | None = self.text.attn_mask
+        return None if mask is None else mask[:length, :length]
+
+    def _layers(self, embedded: Tensor, mask: Tensor | None) -> list[Tensor]:
+        """T1 and T2: W_0 to W_L."""
+        states = [embedded + self.text.positional_embedding[: embedded.shape[1]]]
         for block in self.text.transformer.resblocks:
-            states = residual_block(block, states, mask=mask)
-        return self.text.ln_final(states)
+            states.append(residual_block(block, states[-1], mask=mask))
+        return states
 
     def project(self, states: Tensor, tokens: Tensor, context: int = 0) -> Tensor:
         """T3: sentence features of unit length, (n, D_out), from :meth:`states` of tokens with so much context."""
@@ -110,7 +132,9 @@ class ClipText(nn.Module):
         return F.normalize(pooled, dim=-1)
 
 
+@cache
 def _tokenizer(length: int) -> Any:
+    """CLIP's, whose table of word pieces takes longer to read than a small tower to make."""
     import_open_clip()
     from open_clip.tokenizer import SimpleTokenizer
 

@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from promptreid.models.backbones.shaped_attention import Shaping, shaped_attention
+
 
 class Context(NamedTuple):
     """Tokens that are attended to but not updated.
@@ -38,7 +40,13 @@ class Context(NamedTuple):
 BlockFunction = Callable[[Any, Tensor, Sequence[Context], int], Tensor]
 
 
-def context_block(block: Any, tokens: Tensor, context: Sequence[Context] = (), copies: int = 1) -> Tensor:
+def context_block(
+    block: Any,
+    tokens: Tensor,
+    context: Sequence[Context] = (),
+    copies: int = 1,
+    shaping: Shaping | None = None,
+) -> Tensor:
     """The outputs of ``tokens`` when the pre-norm ``block`` runs on ``tokens`` and ``context`` together.
 
     Args:
@@ -46,6 +54,7 @@ def context_block(block: Any, tokens: Tensor, context: Sequence[Context] = (), c
         tokens: Shape (B, n, D).
         context: Tokens whose own outputs are not needed.
         copies: How many times each of ``tokens`` stands in the sequence; identical tokens have identical outputs.
+        shaping: Another form of attention.
 
     Returns:
         Shape (B, n, D).
@@ -53,7 +62,9 @@ def context_block(block: Any, tokens: Tensor, context: Sequence[Context] = (), c
     attn = block.attn
     own = Context(block.norm1(tokens), copies)
     others = [Context(block.norm1(part.tokens), part.copies) for part in context]
-    attend = _attend_folded if _folds(attn, tokens.shape[1]) else _attend
+    attend: Callable[..., Tensor] = _attend_folded if _folds(attn, tokens.shape[1]) else _attend
+    if shaping is not None:
+        attend = partial(_attend, shaping=shaping)
     tokens = tokens + block.drop_path1(block.ls1(attend(attn, own, others)))
     return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens))))
 
@@ -99,7 +110,7 @@ def _attend_folded(attn: Any, own: Context, others: Sequence[Context]) -> Tensor
     return attn.proj_drop(attn.proj(output))
 
 
-def _attend(attn: Any, own: Context, others: Sequence[Context]) -> Tensor:
+def _attend(attn: Any, own: Context, others: Sequence[Context], shaping: Shaping | None = None) -> Tensor:
     """Attention of all of ``own`` to itself and to the others, whose queries are not computed."""
     width = attn.qkv.out_features // 3
     query, pair = attn.qkv(own.tokens).split((width, 2 * width), dim=-1)
@@ -107,7 +118,11 @@ def _attend(attn: Any, own: Context, others: Sequence[Context]) -> Tensor:
     key, value = torch.cat(pairs, dim=1).chunk(2, dim=-1)
     query, key, value = (part.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2) for part in (query, key, value))
     dropout = attn.attn_drop.p if attn.training else 0.0
-    mixed = F.scaled_dot_product_attention(attn.q_norm(query), attn.k_norm(key), value, dropout_p=dropout)
+    query, key = attn.q_norm(query), attn.k_norm(key)
+    if shaping is None:
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+    else:
+        mixed = shaped_attention(query, key, value, shaping)
     return attn.proj_drop(attn.proj(mixed.transpose(1, 2).flatten(2)))
 
 

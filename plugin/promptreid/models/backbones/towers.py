@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from promptreid.models.backbones.attention import block_attention
 from promptreid.models.backbones.partial_block import Context, context_block
 from promptreid.models.backbones.position_embedding import Grid
+from promptreid.models.backbones.shaped_attention import Shaping
 from promptreid.models.backbones.vit import Backbone
 from promptreid.models.precision import at_least_float32
 
@@ -43,8 +44,11 @@ class Tower(Protocol):
             Class token and N patch tokens, (B, 1 + N, D).
         """
 
-    def run(self, layer: int, tokens: Tensor, reads: int | None = None) -> Tensor:
-        """Block number ``layer``, from 0, on tokens (B, n, D): the outputs of the first ``reads``, or of all."""
+    def run(self, layer: int, tokens: Tensor, reads: int | None = None, shaping: Shaping | None = None) -> Tensor:
+        """Block number ``layer``, from 0, on tokens (B, n, D): the outputs of the first ``reads``, or of all.
+
+        With ``shaping``, its attention has that form.
+        """
 
     def attention(self, layer: int, tokens: Tensor) -> Tensor:
         """The probabilities of block number ``layer``, from 0, on tokens (B, n, D): (B, heads, n, n); slow."""
@@ -81,11 +85,11 @@ class TimmTower(nn.Module):
             side = F.pad(side.to(self.trunk.cls_token.dtype), (0, 0, 0, rows * columns))
         return self.trunk.embed(images, side)
 
-    def run(self, layer: int, tokens: Tensor, reads: int | None = None) -> Tensor:
+    def run(self, layer: int, tokens: Tensor, reads: int | None = None, shaping: Shaping | None = None) -> Tensor:
         """See :class:`Tower`."""
         reads = tokens.shape[1] if reads is None else reads
         context = [Context(tokens[:, reads:])] if reads < tokens.shape[1] else []
-        return context_block(self.trunk.blocks[layer], tokens[:, :reads], context)
+        return context_block(self.trunk.blocks[layer], tokens[:, :reads], context, shaping=shaping)
 
     def attention(self, layer: int, tokens: Tensor) -> Tensor:
         """See :class:`Tower`."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from promptreid.compat import declare_torchvision_operators
+from promptreid.models.backbones.patches import embed_patches
 from promptreid.models.backbones.position_embedding import Grid, resample_positions, token_grid
 from promptreid.models.records import Recorded
 
@@ -161,7 +162,7 @@ class Backbone(Recorded, nn.Module):
         """
         grid = self.grid_of((images.shape[-2], images.shape[-1]))
         images = images.to(self.patch_embed.proj.weight.dtype)
-        patches = self.patch_embed.norm(self.patch_embed.proj(images).flatten(2).transpose(1, 2))
+        patches = self.patch_embed.norm(embed_patches(self.patch_embed.proj, images).flatten(2).transpose(1, 2))
         positions = resample_positions(self.pos_embed, self.grid, grid)
         cls = self.cls_token.expand(images.shape[0], -1, -1)
         if positions.shape[1] == patches.shape[1]:  # this ViT has no position for its class token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -14,9 +15,14 @@ from promptreid.retrieval.bands import short_names
 from promptreid.retrieval.description import check_same_model
 from promptreid.retrieval.embeddings import Embeddings, alike, comparable, compared, patterns
 
+logger = logging.getLogger(__name__)
+
 LEAST = 10
 """False accepts that have to be seen for a rate to be told: fewer, and its error is as large as itself."""
+FACTOR = 2.0
+"""Between the rate asked for and the one to be expected of other identities: beyond it a warning is logged."""
 _BLOCK = 512
+_NORMAL = 1.96  # of a two-sided interval of 95 %
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,8 @@ class Threshold:
         identities: that took part.
         true_accept_rate: the share of pairs of one identity that are accepted; None where there were none.
         note: how it was calibrated.
+        others: least and largest false accept rate to be expected of other identities (95 %); None where too few took
+            part, or in files of earlier releases.
     """
 
     score: float
@@ -38,6 +46,7 @@ class Threshold:
     identities: int
     true_accept_rate: float | None
     note: str
+    others: tuple[float, float] | None = None
 
     def of_gallery(self, size: int) -> float:
         """How often a stranger is accepted somewhere in a gallery of that many objects, were they independent."""
@@ -49,10 +58,15 @@ class Threshold:
             accepted = f"{100 * self.true_accept_rate:.1f} % of the pairs of one identity are accepted"
         return (
             f"score {self.score:.4f} or more: a false accept rate of {self.far:g} a pair, measured on {self.pairs} "
-            f"pairs of {self.identities} identities ({self.note}); {accepted}. A gallery of N objects accepts a "
-            f"stranger with 1-(1-far)^N: {100 * self.of_gallery(100):.1f} % for N = 100, "
+            f"pairs of {self.identities} identities ({self.note}); {self._expected()}{accepted}. A gallery of N "
+            f"objects accepts a stranger with 1-(1-far)^N: {100 * self.of_gallery(100):.1f} % for N = 100, "
             f"{100 * self.of_gallery(1000):.1f} % for N = 1000"
         )
+
+    def _expected(self) -> str:
+        if self.others is None:
+            return ""
+        return f"expect {self.others[0]:.2g} to {self.others[1]:.2g} of other identities; "
 
     def to_json(self) -> str:
         """One line; :meth:`from_json` reads it."""
@@ -66,10 +80,11 @@ class Threshold:
             ValueError: it is something else.
         """
         try:
-            found = cls(**json.loads(text))
+            values = json.loads(text)
+            found = cls(**{**values, "others": tuple(values["others"]) if values.get("others") else None})
             if not math.isfinite(found.score) or not 0 < found.far < 1:
                 raise ValueError(f"score {found.score}, rate {found.far}")
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"not a threshold ({error})") from None
         return found
 
@@ -85,7 +100,8 @@ def calibrate(
     """The smallest score that a share ``far`` of the pairs of different identities reaches at most.
 
     Pairs are compared as a search compares them, on the bands that both have; those that cannot be compared are left
-    out. Identities should be none that the model was trained on: on those it is too good.
+    out. Identities should be none that the model was trained on: on those it is too good. Many images of few identities
+    tell little about others: a warning says so where the rate of others may be more than twice the one asked for.
 
     Args:
         queries: vectors of people or vehicles.
@@ -107,13 +123,11 @@ def calibrate(
     check_same_model(queries.model, other.model, "gallery")
     who = [_labels("identities", identities, queries)]
     who.append(who[0] if same else _labels("gallery_identities", gallery_identities, other))
+    codes, count = _codes(who)
+    every = _Pairs(queries, other, codes, same, other_cameras)
     most = int(far * len(queries) * len(other)) + 1
     best, genuine, pairs = np.empty(0, np.float32), [np.empty(0, np.float32)], 0
-    for rows, columns, scores in _blocks(queries, other):
-        taken = rows[:, None] < columns if same else np.ones(scores.shape, dtype=bool)
-        if other_cameras:
-            taken &= queries.cameras[rows, None] != other.cameras[columns]
-        equal = who[0][rows, None] == who[1][columns]
+    for _, _, scores, taken, equal in every:
         genuine.append(scores[taken & equal])
         impostors = scores[taken & ~equal]
         pairs += len(impostors)
@@ -121,14 +135,73 @@ def calibrate(
     allowed = _allowed(far, pairs)
     score = float(np.nextafter(_largest(best, allowed + 1).min(), np.float32(np.inf)))
     own = np.concatenate(genuine)
-    return Threshold(
+    found = Threshold(
         score,
         far,
         pairs,
-        len({*who[0].tolist(), *who[1].tolist()}),
+        count,
         float((own >= score).mean()) if len(own) else None,
         _note(queries, None if same else other, other_cameras),
+        _rate_of_others(every, score, count),
     )
+    if found.others is None or found.others[1] > FACTOR * far:
+        logger.warning(
+            "calibrated on %d identities, too few to tell a false accept rate of %g: other identities may be accepted "
+            "at %s times that rate; give more identities",
+            count,
+            far,
+            "many" if found.others is None else f"{found.others[1] / far:.1f}",
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """All pairs that can be compared, in blocks."""
+
+    queries: Embeddings
+    gallery: Embeddings
+    codes: tuple[np.ndarray, np.ndarray]
+    same: bool
+    other_cameras: bool
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        """Identities of the rows and of the columns; scores, whether a pair counts, whether it is of one identity."""
+        for rows, columns, scores in _blocks(self.queries, self.gallery):
+            taken = rows[:, None] < columns if self.same else np.ones(scores.shape, dtype=bool)
+            if self.other_cameras:
+                taken &= self.queries.cameras[rows, None] != self.gallery.cameras[columns]
+            left, right = self.codes[0][rows], self.codes[1][columns]
+            yield left, right, scores, taken, left[:, None] == right
+
+
+def _rate_of_others(pairs: _Pairs, score: float, count: int) -> tuple[float, float] | None:
+    """The interval of 95 % of the false accept rate of other identities at a score.
+
+    Pairs of few identities depend on each other, so identities are left out one at a time (the jackknife of a
+    U-statistic: Arvesen, Annals of Mathematical Statistics 1969), on a logarithmic scale as rates are small.
+    """
+    accepted, tested = np.zeros((2, count))
+    for left, right, scores, taken, equal in pairs:
+        impostors = taken & ~equal
+        for sums, chosen in ((accepted, impostors & (scores >= score)), (tested, impostors)):
+            sums += np.bincount(left, chosen.sum(1), count) + np.bincount(right, chosen.sum(0), count)
+    whole, of_all = accepted.sum() / 2, tested.sum() / 2
+    remaining = of_all - tested
+    if not whole or count < 3 or not (remaining > 0).all():
+        return None
+    rate = whole / of_all
+    without = (whole - accepted) / remaining
+    error = math.sqrt((count - 1) / count * float(((without - without.mean()) ** 2).sum()))
+    factor = math.exp(_NORMAL * error / rate)
+    return rate / factor, rate * factor
+
+
+def _codes(identities: Sequence[np.ndarray]) -> tuple[tuple[np.ndarray, np.ndarray], int]:
+    """The identities of both sides as numbers from 0, and how many there are."""
+    number = {name: code for code, name in enumerate(dict.fromkeys([*identities[0].tolist(), *identities[1].tolist()]))}
+    left, right = (np.array([number[name] for name in side.tolist()], dtype=np.int64) for side in identities)
+    return (left, right), len(number)
 
 
 def _allowed(far: float, pairs: int) -> int:

@@ -52,6 +52,42 @@ def _of_length(length: int) -> Row:
     return Row(f"dmpt_semantic_{length}", f"S = {length}", RGBNT, settings)
 
 
+def _reading(key: str, name: str, settings: Mapping[str, Any], preset: str = "dmpt_s_bind_m") -> Row:
+    """DMPT with another reading of a sentence of the paper, or a mechanism that it does not have."""
+    named = {f"dmpt.{option}": value for option, value in settings.items() if "." not in option}
+    others = {option: value for option, value in settings.items() if "." in option}
+    return Row(f"dmpt_{key}", name, RGBNT, {"dmpt.preset": preset, **named, **others})
+
+
+_ADDED_WORDS = {"word_deep": True, "word_maps": "each", "word_output": "semantic", "word_length": 8, "word_std": 0.02}
+_OF_IDENTITIES = {"alignment_of": "identity", "context_words": 4, "temperature": 0.07}
+_GATED = {"word_first_layer": 5, "prompt_gates": True, "attention_temperature": True}
+READINGS = (
+    DMPT_S_BIND_M,
+    _reading("medium", "bind as a medium", {"bind_direction": "medium", "bind_keys": "all"}),
+    _reading("residual", "bind in a chain", {"bind_residual": True}),
+    _reading("offsets", "M told apart by offsets", {"word_offsets": True}),
+    _reading("end", "M from the end of the text", {"word_source": "end"}),
+    _reading("layers", "M per block, from the text's layers", {"word_deep": True, "word_source": "layers"}),
+    _reading("low_rank", "M per block, maps of low rank apart", {"word_deep": True, "word_maps": "low_rank"}),
+    _reading("added", "M per block, added to S by gates", _ADDED_WORDS),
+    _reading("content", "M from content", {"word_content": 16}),
+    _reading("free", "M without words", {"word_source": "learned"}),
+    _reading("patches", "M without words, S and M from patches", {"word_source": "learned", "prompt_init": "patches"}),
+    _reading("apart", "prompts with a softmax of their own", {"prompt_attention": "apart"}),
+    _reading("gated", "M in the last two blocks, gates, temperatures", _GATED),
+    DMPT,
+    _reading("context", "W_t with learned context", {"context_words": 4}, "dmpt"),
+    _reading("identity", "W_t on identities", _OF_IDENTITIES, "dmpt"),
+    _reading("on_words", "W_t on the outputs of M", {"alignment_on": "modality_prompts"}, "dmpt"),
+    _reading("symmetric", "W_t symmetric", {"alignment_symmetric": True}, "dmpt"),
+)
+
+_EIGHT = {"train.max_epoch": 8}
+# Five and fifteen times the rate of what was pretrained, which is a twentieth of the heads'.
+_RELEASED_RATES = {"train.lr_mult.prompts": 0.25, "train.lr_mult.generator": 0.75}
+
+
 def _with_drop(row: Row, name: str) -> Row:
     return Row(f"{row.key}_drop", name, row.config, {**row.overrides, **DROP})
 
@@ -135,6 +171,18 @@ _TABLES = (
         ),
         note="drop: in training, each modality of a sample is left out with probability 0.3.",
         missing=True,
+    ),
+    Table("dmpt_readings", "DMPT: other readings of the paper, other mechanisms", READINGS),
+    Table(
+        "mip_rates",
+        "MIP with the released code's ratios of learning rates",
+        (
+            _vi_row("vit_8", "plain ViT", {"model.name": "vit_tiny_patch16_reid", **_AFTER_BN, **_EIGHT}),
+            Row("mip_8", "MIP", VI, _EIGHT),
+            Row("mip_8_rates", "prompts x 5, generator x 15", VI, {**_EIGHT, **_RELEASED_RATES}),
+            Row("mip_8_rates_16", "and 16 prompts", VI, {**_EIGHT, **_RELEASED_RATES, "mip.prompt_length": 16}),
+        ),
+        note="Eight epochs instead of four.",
     ),
 )
 TABLES = {table.name: table for table in _TABLES}

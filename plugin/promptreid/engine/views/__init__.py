@@ -1,0 +1,1 @@
+"""What of a training is worth looking at, as numbers and pictures; nothing here writes."""

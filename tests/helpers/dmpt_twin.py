@@ -1,0 +1,142 @@
+"""A DMPT written out: sample by sample and image by image, every block and every attention in full."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from promptreid.methods.dmpt.model import DMPT
+
+Prompts = dict[int, Tensor]
+"""Of each slot, (k, D)."""
+
+
+@torch.no_grad()
+def slow_twin(model: DMPT, batch: dict[str, Tensor]) -> Tensor:
+    """The features before the BNNecks, slot by slot, (B, M, D_out)."""
+    rows = zip(batch["images"], batch["modality"], batch["present"], strict=True)
+    return torch.stack([_sample(model, images, modality, present) for images, modality, present in rows])
+
+
+def _sample(model: DMPT, images: Tensor, modality: Tensor, present: Tensor) -> Tensor:
+    options, plan, tower = model.options, model.plan, model.tower
+    slots = [slot for slot in range(len(images)) if present[slot]]
+    stream = {slot: tower.embed(images[slot : slot + 1])[0] for slot in slots}
+    base = len(stream[slots[0]])
+    held: dict[str, Prompts] = {"words": {}, "bound": {}, "semantic": {}}
+    given: Prompts = {}  # B_l^m of the last interaction
+    told: dict[str, Prompts] = {}
+    for layer in range(1, tower.layers + 1):
+        prompted = plan.first <= layer <= plan.last
+        if not prompted:
+            held = {kind: {} for kind in held}
+        for slot in slots if prompted else ():
+            _enter(model, layer, slot, modality[slot : slot + 1], stream[slot], held)
+            for kind, change in told.items():
+                held[kind][slot] = held[kind][slot] + change[slot]
+        told = {}
+        for slot in slots:
+            kinds = [kind for kind in held if slot in held[kind]]
+            pieces = [stream[slot], *(held[kind][slot] for kind in kinds)]
+            output = _block(model, layer, torch.cat(pieces), base).split([len(piece) for piece in pieces])
+            stream[slot] = output[0]
+            for kind, after in zip(kinds, output[1:], strict=True):
+                held[kind][slot] = _gated(model, layer, kind, held[kind][slot], after)
+        if layer not in plan.interactions:
+            continue
+        given = {slot: _bound(model, layer, slot, held, given) for slot in slots}
+        if options.bind_direction == "medium":
+            asking = {"semantic": ["semantic"], "modality": ["words"], "both": ["semantic", "words"]}
+            told = {
+                kind: {slot: _answer(model, layer, held[kind][slot], given[slot]) for slot in slots}
+                for kind in asking[options.bind_source]
+            }
+        elif options.bind_output == "semantic":
+            told = {"semantic": given}
+        elif options.bind_output == "class":
+            stream = {slot: torch.cat([t[:1] + given[slot].mean(dim=0), t[1:]]) for slot, t in stream.items()}
+        else:
+            held["bound"] = dict(given)
+    read = {slot: tower.read(stream[slot][None])[0] for slot in slots}
+    return torch.stack([read.get(slot, torch.zeros(tower.out_dim)) for slot in range(len(images))])
+
+
+def _enter(model: DMPT, layer: int, slot: int, modality: Tensor, tokens: Tensor, held: dict[str, Prompts]) -> None:
+    """Modality and semantic prompts before a prompted block."""
+    options, plan = model.options, model.plan
+    if options.semantic and (options.deep or layer == plan.first):
+        held["semantic"][slot] = model.semantic_prompts.prompts[layer - plan.first if options.deep else 0]
+    first = options.word_first_layer or plan.first
+    if not options.words or layer < first or (layer > first and not options.word_deep):
+        return
+    words = model.word_prompts(modality, layer - first)[0]
+    if options.word_content:
+        mean = F.layer_norm(tokens[1:].mean(dim=0), tokens.shape[1:])
+        bottleneck = model.word_content
+        words = words + bottleneck.up(F.gelu(bottleneck.down(mean))).reshape(words.shape)
+    if options.word_output == "tokens":
+        held["words"][slot] = words
+    else:
+        held["semantic"][slot] = held["semantic"][slot] + model.word_gates.values[layer - plan.first] * words
+
+
+def _gated(model: DMPT, layer: int, kind: str, before: Tensor, after: Tensor) -> Tensor:
+    """What is carried on of a prompt."""
+    options, plan = model.options, model.plan
+    new = {"words": options.word_deep, "semantic": options.deep, "bound": False}[kind]
+    if not options.prompt_gates or new or layer >= plan.last:
+        return after
+    gate = 1 / (1 + torch.exp(-model.carry_gates.values[layer - plan.first]))
+    return gate * after + (1 - gate) * before
+
+
+def _block(model: DMPT, layer: int, tokens: Tensor, own: int) -> Tensor:
+    """A block of open_clip on tokens (n, D)."""
+    block: Any = model.tower.visual.transformer.resblocks[layer - 1]
+    prompted, number = model.plan.first <= layer <= model.plan.last, layer - model.plan.first
+    scale, gate = 1.0, None
+    if prompted and model.options.attention_temperature:
+        scale = 1 / float(model.temperatures.values[number].exp())
+    if prompted and model.options.prompt_attention == "apart":
+        gate = model.apart_gates.values[number]
+    attn = block.attn
+    projected = F.linear(block.ln_1(tokens), attn.in_proj_weight, attn.in_proj_bias)
+    parts = (part.unflatten(1, (attn.num_heads, -1)).transpose(0, 1) for part in projected.chunk(3, dim=1))
+    mixed = torch.stack([_head(*head, scale, own, gate) for head in zip(*parts, strict=True)], dim=1).flatten(1)
+    tokens = tokens + attn.out_proj(mixed)
+    return tokens + block.mlp(block.ln_2(tokens))
+
+
+def _head(query: Tensor, key: Tensor, value: Tensor, scale: float, own: int, gate: Tensor | None) -> Tensor:
+    scores = scale * query @ key.T / query.shape[1] ** 0.5
+    if gate is None or own == len(key):
+        return scores.softmax(dim=1) @ value
+    apart = scores[:own, :own].softmax(dim=1) @ value[:own]
+    apart = apart + gate * scores[:own, own:].softmax(dim=1) @ value[own:]
+    return torch.cat([apart, scores[own:].softmax(dim=1) @ value])
+
+
+def _bound(model: DMPT, layer: int, slot: int, held: dict[str, Prompts], before: Prompts) -> Tensor:
+    options = model.options
+    attention = model.bind.attentions[model.plan.interactions.index(layer)]
+    kinds = {"semantic": ["semantic"], "modality": ["words"], "both": ["semantic", "words"]}[options.bind_source]
+    everyone = options.bind_keys == "all"
+    read = [prompts for kind in kinds for other, prompts in held[kind].items() if everyone or other != slot]
+    prompts = before[slot] if options.bind_residual and before else model.bind.prompts
+    return prompts + _told(attention, prompts, torch.cat(read)) if read else prompts
+
+
+def _answer(model: DMPT, layer: int, prompts: Tensor, bound: Tensor) -> Tensor:
+    return _told(model.bind.answers[model.plan.interactions.index(layer)], prompts, bound)
+
+
+def _told(attention: Any, asking: Tensor, read: Tensor) -> Tensor:
+    """``softmax(LN(X) W_Q (LN(Y) W_K)^T / sqrt(d_h)) LN(Y) W_V W_O``."""
+    sources = attention.norm_sources(read)
+    parts = (attention.query(attention.norm_prompts(asking)), attention.key(sources), attention.value(sources))
+    query, key, value = (part.unflatten(1, (attention.heads, -1)).transpose(0, 1) for part in parts)
+    weights = (query @ key.transpose(1, 2) / query.shape[-1] ** 0.5).softmax(dim=-1)
+    return attention.output((weights @ value).transpose(0, 1).flatten(1))
