@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from promptreid.data.batch import ModalBatch
 from promptreid.retrieval.export.about import KEYS, About, unreadable
 from promptreid.retrieval.export.onnx_file import to_plain_onnx
 from promptreid.retrieval.export.program import OUTPUT, Program, arrays_of, names_of
+
+logger = logging.getLogger(__name__)
 
 _ROOM, _DIGEST = "promptreid", "promptreid.weights"
 _HINT = "INFERENCE_PRECISION_HINT"
@@ -55,10 +58,8 @@ def write(
 
     plain = path.with_name("plain.onnx")
     to_plain_onnx(program, example, plain, about)
-    model = openvino.convert_model(plain)
     names = names_of(about.model)
-    if about.precision == "int8":
-        model = _quantised(model, names, images)
+    model = _quantised(plain, names, images) if about.precision == "int8" else openvino.convert_model(plain)
     for key, text in about.texts().items():
         model.set_rt_info(text, [_ROOM, key])
     half = about.precision in ("fp16", "bf16")
@@ -112,13 +113,26 @@ def read(path: Path, device: str | None = None, dtype: str = "float32") -> tuple
     return about, OpenVINOBackend(compiled, names)
 
 
-def _quantised(model: Any, names: Sequence[str], images: Sequence[ModalBatch]) -> Any:
-    """Weights and activations in 8 bits, by the ranges seen on the images."""
-    import nncf
+def _quantised(plain: Path, names: Sequence[str], images: Sequence[ModalBatch]) -> Any:
+    """Weights and activations in 8 bits, by the ranges seen on the images.
 
-    nncf.set_log_level(40)
+    The form for transformers comes first. OpenVINO cannot compile it of every model (2026.4: constants in 8 bits of
+    which rows are chosen, such as MIP's prompts by modality); then the general form.
+    """
+    import nncf
+    import openvino
+
+    nncf.set_log_level(logging.ERROR)
     batches = nncf.Dataset(list(images), lambda batch: arrays_of(batch, names))
-    return nncf.quantize(model, batches, subset_size=len(images), model_type=nncf.ModelType.TRANSFORMER)
+    for kind in (nncf.ModelType.TRANSFORMER, None):
+        model = nncf.quantize(openvino.convert_model(plain), batches, subset_size=len(images), model_type=kind)
+        try:
+            openvino.Core().compile_model(model, "CPU", {_HINT: "f32"})
+        except RuntimeError as error:
+            logger.debug("int8 as %s cannot be compiled: %s", kind, error)
+        else:
+            break
+    return model
 
 
 def _text(model: Any, key: str) -> str:
