@@ -52,6 +52,14 @@ def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def reported(small_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Two runs that have ended and their report, see ``reported_runs``; read only."""
+    from reported_runs import report_of_two
+
+    return report_of_two(small_root, tmp_path_factory.mktemp("reported"))
+
+
 @pytest.fixture
 def noise_tree(tmp_path: Path) -> Path:
     """A writable SYSU-MM01 tree of noise: ids 1-4 trained, 7 and 9 tested, 2 frames per id and camera."""

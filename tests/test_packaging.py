@@ -65,7 +65,7 @@ def files_below(folder: Path, *suffixes: str) -> set[str]:
 
 def test_the_wheel_holds_the_code_the_weights_and_the_configurations_and_nothing_else(wheel: Path) -> None:
     package = ROOT / "plugin" / "promptreid"
-    expected = {f"promptreid/{name}" for name in files_below(package, ".py", ".json", ".safetensors")}
+    expected = {f"promptreid/{name}" for name in files_below(package, ".py", ".json", ".safetensors", ".html", ".css")}
     expected |= {f"promptreid/configs/{name}" for name in files_below(ROOT / "configs", ".yaml")}
     expected |= {"promptreid/py.typed"}
     assert len([name for name in expected if name.endswith(".yaml")]) > 10

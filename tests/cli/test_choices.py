@@ -18,6 +18,7 @@ from promptreid.models.backbones.bundled_towers import MINI
 from promptreid.pretraining.images import FIRST_SEED
 from promptreid.runs.tables.definitions import TABLES
 from promptreid.synthetic import TREES
+from promptreid.visual.report.parts import SKIPPABLE
 
 
 def test_names() -> None:
@@ -29,6 +30,7 @@ def test_names() -> None:
     assert tuple(MINI) == choices.TOWERS
     assert (*SUFFIXES, ".mat") == choices.FEATURE_SUFFIXES
     assert METRICS == choices.METRICS
+    assert SKIPPABLE == choices.REPORT_PARTS
     assert (INTERPOLATIONS, PLAIN) == (choices.INTERPOLATIONS, choices.PLAIN)
 
 

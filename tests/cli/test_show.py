@@ -94,6 +94,17 @@ def test_which_queries(opened: TrainedRun) -> None:
             chosen_queries(results, pids, *arguments)
 
 
+def test_each_query_s_outcome_is_the_protocol_s(opened: TrainedRun) -> None:
+    table, results = opened.per_query, opened.results
+    assert table.protocols() == [results.protocol]
+    count = len(opened.records("query"))
+    assert len(table) == count * len(results.trials) and table.columns["query"][:2].tolist() == ["query 0", "query 1"]
+    assert table.columns["pid"][:count].tolist() == [record[1] for record in opened.records("query")]
+    for number, ranks in enumerate(results.ranks):
+        rows = table.columns["trial"] == number
+        assert np.array_equal(table.columns["AP"][rows], ranks.average_precision, equal_nan=True)
+
+
 def test_points_are_the_evaluator_s_features_with_their_bands(opened: TrainedRun) -> None:
     points = opened.points()
     assert len(points) == sum(len(opened.records(split)) for split in ("query", "gallery"))

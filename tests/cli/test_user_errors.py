@@ -7,26 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from torch.utils.data import DataLoader, Dataset
 
 import promptreid
-from promptreid.cli.user_errors import USER_ERRORS, message_of, run_tool
-
-
-class Broken(Dataset):
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        raise ValueError("x.jpg: no image")
-
-
-def test_the_message_of_a_loaders_worker_is_the_original_one() -> None:
-    with pytest.raises(ValueError) as caught:
-        next(iter(DataLoader(Broken(), num_workers=1)))
-    assert "Traceback" in str(caught.value)
-    assert message_of(caught.value) == "x.jpg: no image"
+from promptreid.cli.user_errors import USER_ERRORS, run_tool
 
 
 @pytest.mark.parametrize("kind", USER_ERRORS)

@@ -35,4 +35,9 @@ TOWERS = ("mini_clip", "mini_vit")
 FIRST_SEED = 90_000
 
 PROJECTIONS = ("tsne", "umap", "pca")
-PICTURE_WIDTHS = ("column", "page")
+PICTURE_WIDTHS = ("column", "page", "screen")
+
+REPORT_PARTS = (
+    "results", "curves", "ranks", "embedding", "distances", "attention", "prompts", "diagnostics", "batch",
+    "configuration", "environment", "intervals",
+)  # fmt: skip

@@ -27,6 +27,7 @@ VERBS = {
     "table": "table",
     "diagnose": "diagnose",
     "show": "show",
+    "report": "report",
     "check-data": "check_data",
     "render": "render",
     "pack": "pack",

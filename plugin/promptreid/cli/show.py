@@ -111,8 +111,11 @@ def _add_common(kind: argparse.ArgumentParser, width: str) -> None:
     )
     kind.add_argument("--overwrite", action="store_true", help="replace a picture that is there")
     kind.add_argument(
-        "--width", choices=PICTURE_WIDTHS, default=width, help="a paper's column or page; default: %(default)s"
-    )
+        "--width",
+        choices=PICTURE_WIDTHS,
+        default=width,
+        help="a paper's column or page, or half a screen; default: %(default)s",
+    )  # fmt: skip
     kind.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of what is drawn by chance; default: %(default)s"
     )

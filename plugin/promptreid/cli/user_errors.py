@@ -7,13 +7,14 @@ besides.
 from __future__ import annotations
 
 import os
-import re
 import sys
 import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
+
+from promptreid.errors import message_of
 
 USER_ERRORS = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError)
 _PACKAGE = str(Path(__file__).parents[1])
@@ -35,15 +36,6 @@ def run_tool(main: Callable[[], int | None]) -> NoReturn:
     except KeyboardInterrupt:
         code = 130
     sys.exit(code or 0)
-
-
-def message_of(error: BaseException) -> str:
-    """The message of an error; of one from a loader's worker process, the original without its traceback."""
-    text = str(error)
-    if "Original Traceback" not in text:
-        return text
-    last = text.rstrip().splitlines()[-1]
-    return re.sub(r"^[\w.]*(Error|Exception): ", "", last)
 
 
 def _is_of_other_code(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ from promptreid.evaluation.features import FeatureSet
 from promptreid.evaluation.missing.across import AcrossModalities
 from promptreid.evaluation.ranking.rank_lists import RankLists
 from promptreid.evaluation.results import Results
+from promptreid.evaluation.statistics.per_query import PerQuery
 from promptreid.evaluation.statistics.precision_recall import PrecisionRecall
 
 
@@ -72,30 +73,34 @@ class TargetFeatures:
 
         The numbers are those of the samples in the data set's two lists.
         """
-        rule, sides = self._first()
-        lists: RankLists = rule.rank_lists(*sides, k, **settings)
+        rule, query, gallery = self._named(self.protocols[0])
+        lists: RankLists = rule.rank_lists(query, gallery, k, **settings)
         return lists
+
+    def per_query(self, **settings: Any) -> PerQuery:
+        """The outcome of every query under each protocol; names and arguments are those of :meth:`rank_lists`."""
+        outcomes = zip(self.protocols, self.evaluate(**settings), strict=True)
+        return PerQuery.join([PerQuery.of(result, *self._named(protocol)) for protocol, result in outcomes])
 
     def precision_recall(self, **settings: Any) -> PrecisionRecall:
         """The curve of the first protocol; see :meth:`promptreid.evaluation.protocols.Protocol.precision_recall`."""
-        rule, sides = self._first()
-        curve: PrecisionRecall = rule.precision_recall(*sides, **settings)
+        rule, query, gallery = self._named(self.protocols[0])
+        curve: PrecisionRecall = rule.precision_recall(query, gallery, **settings)
         return curve
 
     def sides(self) -> tuple[FeatureSet, FeatureSet]:
         """Queries and gallery that the first protocol starts from, with ``names`` as in :meth:`rank_lists`."""
-        return self._first()[1]
+        return self._named(self.protocols[0])[1:]
 
-    def _first(self) -> tuple[Any, tuple[FeatureSet, FeatureSet]]:
-        """The first protocol, and what it is given."""
-        rule: Any = self.protocols[0]
-        if isinstance(rule, AcrossModalities):
+    def _named(self, protocol: Any) -> tuple[Any, FeatureSet, FeatureSet]:
+        """A protocol's rule, and queries and gallery by their numbers in the data set's two lists."""
+        if isinstance(protocol, AcrossModalities):
             assert self._sides is not None
-            query, gallery = (side.images for side in self._sides.sides(rule.condition))
-            rule = rule.protocol
+            query, gallery = (side.images for side in self._sides.sides(protocol.condition))
+            protocol = protocol.protocol
         else:
             query, gallery = (replace(images, names=np.arange(len(images)).astype(str)) for images in self._plain)
-        return rule, (_prefixed(SPLITS[0], query), _prefixed(SPLITS[1], gallery))
+        return protocol, _prefixed(SPLITS[0], query), _prefixed(SPLITS[1], gallery)
 
 
 def _prefixed(split: str, images: FeatureSet) -> FeatureSet:

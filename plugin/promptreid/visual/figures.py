@@ -5,6 +5,7 @@ matplotlib is imported when a picture is made. No figure goes through pyplot, an
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +19,11 @@ from promptreid.visual.rank_lists import RIGHT, WRONG
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WIDTHS = {"column": 85.0, "page": 174.0}
-"""Millimetres of a paper's column and of its page."""
+WIDTHS = {"column": 85.0, "page": 174.0, "screen": 125.0}
+"""Millimetres of a paper's column, of its page, and of half a screen, on which print is to be larger."""
 SUFFIXES = (".png", ".svg")
 DPI = 300
+_QUALITY = 85  # of JPEG
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#000000", "#999999")
 """Okabe and Ito's colours, which people with any kind of colour vision tell apart."""
@@ -106,6 +108,21 @@ def save_figure(figure: Figure, path: Path, overwrite: bool = False) -> Path:
     with style(), atomic_path(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, metadata=metadata)
     return path
+
+
+def picture_bytes(figure: Figure, kind: str = "png", dpi: int = DPI) -> bytes:
+    """A figure as the bytes of a file.
+
+    Args:
+        figure: any.
+        kind: ``"png"``, or ``"jpeg"`` for photographs, which are a fraction of the size.
+        dpi: dots per inch.
+    """
+    file = io.BytesIO()
+    options = {"pil_kwargs": {"quality": _QUALITY}} if kind == "jpeg" else {"metadata": {"Software": None}}
+    with style():
+        figure.savefig(file, format=kind, dpi=dpi, **options)
+    return file.getvalue()
 
 
 def check_picture_path(path: Path, overwrite: bool = False) -> None:

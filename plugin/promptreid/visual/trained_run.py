@@ -20,6 +20,7 @@ from promptreid.engine.train_engine import PromptEngine
 from promptreid.evaluation.features import FeatureSet
 from promptreid.evaluation.ranking.rank_lists import RankLists
 from promptreid.evaluation.results import Results
+from promptreid.evaluation.statistics.per_query import PerQuery
 from promptreid.models.inspection import Inspectable
 from promptreid.retrieval.loading import weights_of
 from promptreid.runs.load_trained import open_target, trained_engine
@@ -106,10 +107,17 @@ class TrainedRun:
 
     @cached_property
     def _target(self) -> TargetFeatures:
+        return self._tested_by(self._protocols[:1])
+
+    @property
+    def _protocols(self) -> list[Any]:
         protocols = protocols_of(self.datasets["query"], self.cfg.test.protocols)
         if not protocols:
             raise ValueError(f"{self.target}: it has no protocol, so there are no ranked lists to draw")
-        return TargetFeatures(self.model, self.loaders, self.normalize, self._extract, protocols[:1])
+        return list(protocols)
+
+    def _tested_by(self, protocols: Sequence[Any]) -> TargetFeatures:
+        return TargetFeatures(self.model, self.loaders, self.normalize, self._extract, protocols)
 
     @property
     def normalize(self) -> bool:
@@ -127,6 +135,11 @@ class TrainedRun:
     def results(self) -> Results:
         """Of the first protocol, as ``promptreid evaluate`` gives them."""
         return self._target.evaluate(**self._settings)[0]
+
+    @cached_property
+    def per_query(self) -> PerQuery:
+        """The outcome of every query under each of the run's protocols; queries are named ``"query 0"``, ..."""
+        return self._tested_by(self._protocols).per_query(**self._settings)
 
     def rank_lists(self, k: int) -> RankLists:
         """The ``k`` nearest of each query of its first trial, by its rule."""

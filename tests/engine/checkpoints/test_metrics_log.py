@@ -50,3 +50,13 @@ def test_a_new_run_starts_with_an_empty_file_and_another_folder_with_a_copy(tmp_
     assert first.path.read_text() == second.path.read_text() == '{"epoch": 1, "step": 2}\n'
     first.cut(Position())
     assert first.path.read_text() == ""
+
+
+def test_what_was_written_is_read_back_without_torn_lines(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    assert log.records() == []
+    log.write({"epoch": 1, "step": 2, "loss": 0.5})
+    log.write({"epoch": 1, "dataset": "x"})
+    with open(log.path, "a") as file:
+        file.write('{"epoch": 2, "lo')
+    assert log.records() == [{"epoch": 1, "step": 2, "loss": 0.5}, {"epoch": 1, "dataset": "x"}]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from promptreid.evaluation.statistics.comparison import compare
+from promptreid.evaluation.statistics.comparison import compare, intervals
 from promptreid.evaluation.statistics.per_query import PerQuery
 
 
@@ -82,6 +82,23 @@ def test_identities_and_trials_are_drawn_as_wholes() -> None:
 def test_the_seed_fixes_the_interval() -> None:
     a, b = table(np.random.default_rng(5).random(50)), table(np.random.default_rng(6).random(50))
     assert compare(a, b, seed=1) == compare(a, b, seed=1) != compare(a, b, seed=2)
+
+
+def test_intervals_of_one_run_are_those_of_its_difference_to_nothing() -> None:
+    ap = np.random.default_rng(7).random(60)
+    ap[4] = np.nan
+    pids = np.arange(60) // 3
+    nothing = np.where(np.isnan(ap), np.nan, 0.0)
+    for unit in ("query", "pid"):
+        one = intervals(table(ap, pids=pids), unit=unit, seed=3)["p"]
+        (other,) = compare(table(nothing, pids=pids), table(ap, pids=pids), unit=unit, seed=3)
+        for name, difference in other.differences.items():
+            assert one[name] == pytest.approx((difference.low, difference.high))
+            assert one[name].low < difference.second < one[name].high
+    unmatched = table(np.full(5, np.nan), protocol="q")
+    assert list(intervals(PerQuery.join([table(ap), unmatched]))) == ["p"]
+    with pytest.raises(ValueError, match="unit: 'camera'"):
+        intervals(table(ap), unit="camera")
 
 
 def test_line() -> None:

@@ -40,11 +40,24 @@ class MetricsLog:
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
+    def records(self) -> list[dict[str, Any]]:
+        """What was written; a line that a kill has torn is left out."""
+        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines() if self.path.exists() else []
+        return [record for record in map(_record, lines) if record]
+
     def sync(self) -> None:
         """Have the records on the disk before a checkpoint says that they are."""
         if self.path.exists():
             with open(self.path, "rb") as file:
                 os.fsync(file.fileno())
+
+
+def _record(line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _is_before(line: str, position: Position) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from promptreid.evaluation.statistics.bootstrap import resampled_means
+from promptreid.evaluation.statistics.bootstrap import Interval, resampled_means
 from promptreid.evaluation.statistics.per_query import PerQuery
 from promptreid.evaluation.tables import Columns
 
@@ -62,6 +62,36 @@ class Comparison:
         return f"{self.protocol}: {'  '.join(parts)}  | {100 * self.level:g} % intervals, {self.num_units} {units}"
 
 
+def intervals(
+    table: PerQuery, *, unit: str = "query", samples: int = 10_000, level: float = 0.95, seed: int = 0
+) -> dict[str, dict[str, Interval]]:
+    """Percentile bootstrap of one run's means: by protocol, an interval for each of :data:`MEASURES`, as fractions.
+
+    A query is drawn with all its trials, with ``unit="pid"`` all queries of an identity together. Queries without a
+    match do not count, and a protocol without any query that has one is left out.
+
+    Args:
+        table: of the run.
+        unit: ``"query"`` or ``"pid"``.
+        samples: bootstrap samples.
+        level: confidence level between 0 and 1.
+        seed: of the drawing.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    _check_drawing(unit, samples, level)
+    found = {}
+    for protocol in table.protocols():
+        columns = table.select(protocol).columns
+        valid = columns["matches"] > 0
+        if valid.any():
+            low, high = _bounds(_scores(columns)[valid], columns[unit][valid], samples, level, seed)[0]
+            limits = zip(MEASURES, low.tolist(), high.tolist(), strict=True)
+            found[protocol] = {name: Interval(*values) for name, *values in limits}
+    return found
+
+
 def compare(
     first: PerQuery, second: PerQuery, *, unit: str = "query", samples: int = 10_000, level: float = 0.95, seed: int = 0
 ) -> list[Comparison]:
@@ -82,10 +112,7 @@ def compare(
         ValueError: no common protocol, queries of one table that the other lacks, lists the same twice, or has with
             another number of matches; an argument out of range.
     """
-    if unit not in ("query", "pid"):
-        raise ValueError(f"unit: {unit!r} is not one of ('query', 'pid')")
-    if samples < 1 or not 0 < level < 1:
-        raise ValueError(f"samples, level: {samples}, {level}; expected at least 1, and a number between 0 and 1")
+    _check_drawing(unit, samples, level)
     common = [name for name in first.protocols() if name in second.protocols()]
     if not common:
         raise ValueError(f"the tables share no protocol: {first.protocols()} and {second.protocols()}")
@@ -100,14 +127,27 @@ def _compare(
     valid = a["matches"] > 0
     if not valid.any():
         raise ValueError(f"{protocol}: no query has a match")
-    units, code = np.unique(a[unit][valid], return_inverse=True)
     scores = [_scores(table)[valid] for table in (a, b)]
-    rows = np.column_stack([scores[1] - scores[0], np.ones(len(code))])
-    sums = np.stack([np.bincount(code, column, len(units)) for column in rows.T], axis=1)
-    low, high = np.quantile(resampled_means(sums, samples, seed), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    (low, high), units = _bounds(scores[1] - scores[0], a[unit][valid], samples, level, seed)
     means = [table.mean(0) for table in scores]
     values = zip(MEASURES, *means, low, high, strict=True)
-    return Comparison(protocol, {n: Difference(*map(float, v)) for n, *v in values}, len(units), unit, level)
+    return Comparison(protocol, {n: Difference(*map(float, v)) for n, *v in values}, units, unit, level)
+
+
+def _check_drawing(unit: str, samples: int, level: float) -> None:
+    if unit not in ("query", "pid"):
+        raise ValueError(f"unit: {unit!r} is not one of ('query', 'pid')")
+    if samples < 1 or not 0 < level < 1:
+        raise ValueError(f"samples, level: {samples}, {level}; expected at least 1, and a number between 0 and 1")
+
+
+def _bounds(scores: np.ndarray, of: np.ndarray, samples: int, level: float, seed: int) -> tuple[np.ndarray, int]:
+    """Lower and upper bounds (2, M) of the means of (N, M) scores, and how many units ``of`` names."""
+    units, code = np.unique(of, return_inverse=True)
+    rows = np.column_stack([scores, np.ones(len(code))])
+    sums = np.stack([np.bincount(code, column, len(units)) for column in rows.T], axis=1)
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    return np.quantile(resampled_means(sums, samples, seed), ends, axis=0), len(units)
 
 
 def _sorted(table: PerQuery) -> Columns:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,15 +13,12 @@ from promptreid.evaluation.missing.conditions import short_name
 from promptreid.files import atomic_write, write_text
 from promptreid.retrieval.description import ModelDescription
 from promptreid.retrieval.gallery.hits import Hit, Hits
+from promptreid.visual.pages import png_uri, render
 from promptreid.visual.rank_lists import Shown, draw_rank_list
 
 _PER_FILE = "\n"
 _MOST = 20  # queries in one picture
 _LONGEST = 12  # letters of a name below an image
-_STYLE = (
-    "body{font-family:sans-serif;margin:2em;color:#222}img{max-width:100%}table{border-collapse:collapse}"
-    "td,th{padding:.15em .8em;text-align:left}.known{color:#0072b2}.unknown{color:#d55e00}"
-)
 
 
 def joined_paths(columns: Sequence[np.ndarray]) -> np.ndarray:
@@ -96,29 +90,23 @@ def write_page(
         model: of the index.
         threshold: how it was calibrated; empty where there is none.
     """
-    parts = [
-        f"<h2>{html.escape(_last(hits.queries[number]))}{_coloured(hits, number)}</h2>"
-        f'<img alt="ranked list" src="data:image/png;base64,{_encoded(draw_hits(hits, number, place, model))}">'
-        f"{_table(hits[number])}"
+    queries = [
+        {
+            "name": _last(hits.queries[number]),
+            "verdict": _verdict(hits, number).strip(),
+            "known": hits.known is not None and hits.known[number],
+            "picture": png_uri(draw_hits(hits, number, place, model)),
+            "rows": [_row(rank, hit) for rank, hit in enumerate(hits[number], 1)],
+        }
         for number, place in enumerate(query_paths)
     ]
-    about = f"{html.escape(model.name)}, vectors {model.model_id[:12]}" + (
-        f"<br>{html.escape(threshold)}" if threshold else ""
-    )
-    head = f'<meta charset="utf-8"><title>Search</title><style>{_STYLE}</style>'
-    write_text(path, f"<!doctype html>{head}<h1>Search</h1><p>{about}</p>{''.join(parts)}\n")
+    about = f"{model.name}, vectors {model.model_id[:12]}"
+    write_text(path, render("search.html", about=about, threshold=threshold, queries=queries))
 
 
-def _table(found: Sequence[Hit]) -> str:
-    if not found:
-        return "<p>Nothing was found.</p>"
-    rows = [
-        f"<tr><td>{rank}</td><td>{hit.score:.4f}</td><td>{html.escape(hit.id)}</td>"
-        f"<td>{hit.camera if hit.camera >= 0 else ''}</td><td>{'' if math.isnan(hit.time) else hit.time}</td></tr>"
-        for rank, hit in enumerate(found, 1)
-    ]
-    head = "<tr><th>rank</th><th>score</th><th>object</th><th>camera</th><th>time</th></tr>"
-    return f"<table>{head}{''.join(rows)}</table>"
+def _row(rank: int, hit: Hit) -> tuple[str, ...]:
+    camera = str(hit.camera) if hit.camera >= 0 else ""
+    return str(rank), f"{hit.score:.4f}", hit.id, camera, "" if math.isnan(hit.time) else str(hit.time)
 
 
 def _caption(hit: Hit) -> tuple[str, ...]:
@@ -132,18 +120,5 @@ def _verdict(hits: Hits, query: int) -> str:
     return "  known" if hits.known[query] else "  not in the gallery, by the threshold"
 
 
-def _coloured(hits: Hits, query: int) -> str:
-    if hits.known is None:
-        return ""
-    kind = "known" if hits.known[query] else "unknown"
-    return f' <span class="{kind}">{_verdict(hits, query).strip()}</span>'
-
-
 def _last(name: str) -> str:
     return name.replace("\\", "/").rpartition("/")[2] or name
-
-
-def _encoded(picture: Image.Image) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
