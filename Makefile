@@ -1,5 +1,6 @@
 # make demo    render two small data sets, train MIP and DMPT on them, test them
-# make test    run the tests
+# make test    run the tests, but for the slow ones
+# make test-slow    run those: compiled and exported programs, several processes, trainings through the command line
 # make check   lint and type-check
 # Each creates .venv when it is missing and installs what it needs.
 
@@ -10,14 +11,17 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 
 # make docs    bring the tables of keys in docs/config.md up to date
 
-.PHONY: demo test check docs clean
+.PHONY: demo test test-slow check docs clean
 
 demo: $(VENV)/.ready
 	$(BIN)/python tools/train_net.py --config-file configs/mip/quickstart.yaml --overwrite
 	$(BIN)/python tools/train_net.py --config-file configs/dmpt/quickstart.yaml --overwrite
 
 test: $(VENV)/.ready-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.ready-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow $(PYTEST_ARGS)
 
 check: $(VENV)/.ready-check
 	$(BIN)/ruff check .

@@ -25,6 +25,7 @@ def run(*args: str | Path) -> int:
     return promptreid("check-data", *args)
 
 
+@pytest.mark.slow
 def test_a_complete_data_set(regdb: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("regdb", regdb.parent, "--workers", "2") == 0
     printed = capsys.readouterr().out

@@ -9,6 +9,8 @@ import pytest
 from command_line import REPO, python
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 STANDIN = REPO / "tests" / "standin" / "main.py"
 
 

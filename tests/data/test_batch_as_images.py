@@ -85,6 +85,7 @@ def test_functions_take_lists_of_batches() -> None:
     assert torch.equal(torch.nn.functional.relu(input=batch()), batch()["images"][:, 0].relu())
 
 
+@pytest.mark.slow
 def test_models_of_ours_can_be_compiled_with_them(tiny_mip) -> None:
     own = tiny_mip().eval()
     with torch.no_grad():

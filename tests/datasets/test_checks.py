@@ -58,6 +58,7 @@ def test_whole_llcm_has_the_published_counts(tmp_path: Path) -> None:
     assert [row for row in rows if not row.agrees] == []
 
 
+@pytest.mark.slow
 def test_whole_regdb_passes_the_whole_check(whole_regdb: Path) -> None:
     report = check("regdb", str(whole_regdb.parent))
     assert report.good

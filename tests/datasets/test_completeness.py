@@ -76,6 +76,7 @@ def test_sysu_without_test_identities(whole_sysu: Path, tmp_path: Path) -> None:
     assert load("sysu_mm01", folder).incomplete_note == "60 of 3803 queries, 81 of 6775 gallery images"
 
 
+@pytest.mark.slow
 def test_whole_sets_of_the_other_kinds(whole_regdb: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_whole_rgbnt201(tmp_path / "RGBNT201")
     write_whole_msvr310(tmp_path / "MSVR310")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import sys
 sys.path.insert(0, {helpers!r})
@@ -27,7 +29,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("method", "number"), [("spawn", signal.SIGINT), ("forkserver", signal.SIGTERM)])
 def test_a_signal_saves_the_step(method: str, number: signal.Signals, small_root: Path, tmp_path: Path) -> None:
     script, out = tmp_path / "train.py", tmp_path / "run"

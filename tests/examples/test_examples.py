@@ -30,6 +30,7 @@ def test_each_is_one_short_file(file: Path) -> None:
     assert len(file.read_text().splitlines()) <= 60
 
 
+@pytest.mark.slow
 def test_own_data_set(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     (tmp_path / "corridor").mkdir()
@@ -47,6 +48,7 @@ def test_own_data_set(tmp_path: Path) -> None:
     assert record["results"][0]["num_valid"] == 8 * 2 * 4
 
 
+@pytest.mark.slow
 def test_own_loss(small_root: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     done = train("own_loss.py", "--root", small_root, "loss.name", "circle", "loss.circle.margin", "0.3",
@@ -61,6 +63,7 @@ def test_own_loss(small_root: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "typo").exists()
 
 
+@pytest.mark.slow
 def test_a_table_runs_the_own_method(small_root: Path, tmp_path: Path) -> None:
     done = python("-m", "promptreid", "table", EXAMPLES / "own_table.yaml", "--seeds", 1, "--out", tmp_path,
                   "--root", small_root, *SMALL, "data.width", 32, "train.max_epoch", 1,
@@ -91,6 +94,7 @@ def test_a_table_with_a_mistake_names_it(text: str, message: str, tmp_path: Path
         find_table(str(tmp_path / "table.yaml"))
 
 
+@pytest.mark.slow
 def test_own_method(small_root: Path, tmp_path: Path) -> None:
     run, own = tmp_path / "run", ("model.name", "low_rank_vit_tiny", "data.height", "32", "data.width", "32")
     done = train("own_method.py", "--root", small_root, *own, "low_rank.rank", "2", "data.save_dir", run)

@@ -17,6 +17,8 @@ from promptreid.methods.dmpt.loss import DMPTLoss
 from promptreid.methods.mip.loss import MIPLoss
 from promptreid.methods.mip.model import build_mip, mip_paper
 
+pytestmark = pytest.mark.slow
+
 PATTERNS = [list(flags) for flags in itertools.product([True, False], repeat=3) if any(flags)]
 PIDS = torch.tensor([0, 0, 1, 1, 2, 2, 3])
 VIT = {"depth": 2, "embed_dim": 32, "num_heads": 2, "patch_size": 8, "img_size": (64, 32)}

@@ -259,6 +259,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     return int(caught.value.code or 0)
 
 
+@pytest.mark.slow
 def test_the_tool(monkeypatch, capsys, tmp_path: Path) -> None:
     command = ["--steps", "2", "--batch", "4", "--seed", "90007"]
     assert run(monkeypatch, "--out", tmp_path / "a", *command) == 0

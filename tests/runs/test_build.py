@@ -138,6 +138,7 @@ def assert_compiled_like_plain(plain: PromptEngine, compiled: PromptEngine) -> N
     assert list(compiled.model.state_dict()) == list(plain.model.state_dict())
 
 
+@pytest.mark.slow
 def test_a_compiled_model_gives_the_same_numbers(sysu_root: Path) -> None:
     """And is one graph in evaluation and one in training: nothing falls back to the interpreter."""
     torch.compiler.reset()

@@ -29,6 +29,8 @@ sys.path.append(str(Path(__file__).parent))
 
 from scenarios import TRIPLES
 
+pytestmark = pytest.mark.slow
+
 Outcomes = dict[tuple[str, int], list[Any]]
 SCRIPT = Path(__file__).with_name("scenarios.py")
 ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}

@@ -352,6 +352,7 @@ def test_images_with_gradients_pass_it_by():
     assert counts(model) == (0, 12)
 
 
+@pytest.mark.slow
 def test_programs_have_no_cache_in_them():
     model, images = cached(), triples()["images"]
     expected = model(images)

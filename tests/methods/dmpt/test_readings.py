@@ -203,6 +203,7 @@ SHORT = {**TOWER, "vision_cfg": {**TOWER["vision_cfg"], "layers": 2}}
 BLOCKS = {"word_deep": True, "word_source": "layers", "word_maps": "low_rank", "bind_keys": "all"}
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_exported_descriptors_are_the_plain_ones():
     model, batch = awake(tiny_dmpt(**MANY, tower=SHORT)).eval(), triples()
@@ -215,6 +216,7 @@ def test_exported_descriptors_are_the_plain_ones():
     torch.testing.assert_close(program(few), expected[1:3], atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_compiled_training_is_the_same():
     options = {**BLOCKS, "alignment_of": "identity", "context_words": 2, "alignment_symmetric": True, "tower": SHORT}
     batch = triples()

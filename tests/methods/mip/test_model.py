@@ -209,6 +209,7 @@ def test_it_can_be_copied_and_pickled(tiny_mip, batch):
     assert torch.equal(pickle.loads(pickle.dumps(model))(batch), expected)
 
 
+@pytest.mark.slow
 def test_it_can_be_exported(tiny_mip, batch):
     model = tiny_mip().eval()
     exported = torch.export.export(model, (batch,)).module()
