@@ -17,6 +17,16 @@ from promptreid.evaluation import MarketProtocol
 from promptreid.evaluation.protocols import catalogue, register_protocol
 
 
+class Dataset:
+    """Records of images, as many as ``count`` says."""
+
+    def __init__(self, paths: list[Any], count: int = 4) -> None:
+        self.data, self.count = [(path, 0, 0, 0) for path in paths], count
+
+    def __len__(self) -> int:
+        return self.count
+
+
 class Loader(list[dict[str, Any]]):
     """Two batches of two modalities, and records with these labels."""
 
@@ -31,7 +41,7 @@ class Loader(list[dict[str, Any]]):
             f"{number}.jpg" if label is None else PathBundle({"a": f"{number}.jpg"}, 0, label)
             for number, label in enumerate(labels)
         ]
-        self.dataset = SimpleNamespace(data=[(path, 0, 0, 0) for path in paths])
+        self.dataset = Dataset(paths)
 
 
 SCENES = [{"scene": 5}, {"scene": 6}, {"scene": 5}, {"scene": 7}]
@@ -63,6 +73,13 @@ def test_only_the_kept_modalities_are_shown() -> None:
 def test_features_of_unit_length() -> None:
     found = features_of(Loader(SCENES), shown, "query", normalize=True)
     torch.testing.assert_close(found.features.norm(dim=1), torch.ones(4))
+
+
+def test_a_loader_that_gives_fewer_images_than_its_set_has_is_refused() -> None:
+    loader = Loader(SCENES)
+    loader.dataset.count = 5
+    with pytest.raises(RuntimeError, match="the query set gave 4 of 5 images"):
+        features_of(loader, shown, "query")
 
 
 def test_one_is_asked_between_batches() -> None:

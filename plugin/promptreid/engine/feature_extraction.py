@@ -122,19 +122,27 @@ def features_of(
         kept: modality ids; the other modalities are shown to the model as missing. All, when omitted.
         between: called after each batch.
     """
-    features, pids, camids, reasons = [], [], [], []
+    # Filled batch by batch, so that memory holds the features once. Labels, too: kept apart, the small tensors of each
+    # batch would lie in the memory that its large ones leave, which the next ones then do not fit into.
+    features: Tensor | None = None
+    labels, filled, reasons = np.empty((2, len(loader.dataset)), dtype=np.int64), 0, []
     for batch in progress(batches_of(loader), f"extracting {what}", len(loader)):
         images = batch["img"] if kept is None else batch["img"].only(kept)
-        features.append(extract(images.cuda(non_blocking=True) if use_gpu else images).cpu())
-        pids.append(batch["pid"])
-        camids.append(batch["camid"])
+        found = extract(images.cuda(non_blocking=True) if use_gpu else images).cpu()
+        if features is None:
+            features = found.new_empty(len(loader.dataset), *found.shape[1:])
+        rows = slice(filled, filled + len(found))
+        features[rows] = F.normalize(found, dim=1) if normalize else found
+        labels[:, rows] = batch["pid"].numpy(), batch["camid"].numpy()
+        filled += len(found)
         reasons += reasons_in(batch)
         between()
-    stacked = torch.cat(features)
+    if features is None or filled != len(features):
+        raise RuntimeError(f"the loader of the {what} set gave {filled} of {len(loader.dataset)} images")
     return FeatureSet(
-        features=F.normalize(stacked, dim=1) if normalize else stacked,
-        pids=torch.cat(pids).numpy(),
-        camids=torch.cat(camids).numpy(),
+        features=features,
+        pids=labels[0],
+        camids=labels[1],
         scenes=scenes_of(loader.dataset),
         left_out=np.array(reasons, dtype=object) if any(reasons) else None,
     )

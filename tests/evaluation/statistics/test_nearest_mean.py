@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from promptreid.evaluation.statistics.nearest_mean import nearest_mean_accuracy
+from promptreid.evaluation.statistics.nearest_mean import accuracy_across, accuracy_within, nearest_mean_accuracy
 
 PIDS = torch.tensor([4, 0, 4, 7, 0, 4, 7, 2])  # one identity, 2, has a single image
 seeds = settings(max_examples=20, deadline=None)(given(seed=st.integers(0, 10**6)))
@@ -58,3 +58,30 @@ def test_what_nearest_mean_tells_apart() -> None:
 def test_images_of_unknown_identities_are_refused() -> None:
     with pytest.raises(ValueError, match=r"identities \[9\] have no known image"):
         nearest_mean_accuracy(one_dimensional([0, 1]), torch.tensor([1, 2]), one_dimensional([0]), torch.tensor([9]))
+
+
+@seeds
+def test_within_and_across_modalities_against_slow_twins(seed: int) -> None:
+    """Every second image of an identity is held out; of a single modality there is nothing across."""
+    generator = torch.Generator().manual_seed(seed)
+    pids = torch.cat([torch.arange(5).repeat(4), torch.randint(5, (10,), generator=generator)])
+    pids = pids[torch.randperm(30, generator=generator)]
+    modality = torch.randint(2, (30,), generator=generator)
+    layer = draw(seed, 30, 2, 3)
+    within, across = [], []
+    for kind in (0, 1):
+        rows = [row for row in range(30) if modality[row] == kind]
+        seen: dict[int, int] = {}
+        known, held_out = [], []
+        for row in rows:
+            number = seen.get(int(pids[row]), 0)
+            seen[int(pids[row])] = number + 1
+            (held_out if number % 2 else known).append(row)
+        if held_out:
+            within += nearest_mean_accuracy([layer[known]], pids[known], [layer[held_out]], pids[held_out])
+        others = [row for row in range(30) if modality[row] != kind and int(pids[row]) in seen]
+        if others:
+            across += nearest_mean_accuracy([layer[rows]], pids[rows], [layer[others]], pids[others])
+    assert accuracy_within([layer], pids, modality) == pytest.approx([sum(within) / len(within)])
+    assert accuracy_across([layer], pids, modality) == pytest.approx([sum(across) / len(across)])
+    assert math.isnan(accuracy_across([layer], pids, torch.zeros(30))[0])

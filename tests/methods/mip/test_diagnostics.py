@@ -14,6 +14,7 @@ from scipy.stats import f_oneway
 from torch import Tensor
 
 from promptreid.methods.mip.diagnostics import (
+    RelativeSpread,
     identity_variance_ratio,
     instance_prompt_spread,
     modality_prompt_cosine,
@@ -224,3 +225,12 @@ def test_pids_of_another_batch_are_refused() -> None:
     for measure in (identity_variance_ratio, prompt_accuracy):
         with pytest.raises(ValueError, match="layer 2 has 3 images, but there are 2 pids"):
             measure([torch.ones(2, 1), torch.ones(3, 1)], torch.tensor([0, 1]))
+
+
+@seeds
+def test_the_spread_of_batches_is_that_of_all_images(seed: int) -> None:
+    prompts = [draw(seed, 7, 3, 4), 5 * draw(seed + 1, 7, 3, 4)]
+    batches = RelativeSpread()
+    for rows in (slice(0, 2), slice(2, 3), slice(3, 7)):
+        batches.add([layer[rows] for layer in prompts])
+    assert batches.of_layers() == pytest.approx(relative_spread(prompts), rel=1e-5)

@@ -71,8 +71,11 @@ def _whole(own: FeatureSet, numbers: np.ndarray, total: int, dataset: Any) -> Fe
     order = ids.argsort()
     if not torch.equal(ids[order], torch.arange(total)):
         raise RuntimeError(f"the processes' shares are not the {total} samples, each once: {len(ids)} came")
+    features = every_features[0].new_empty(total, *every_features[0].shape[1:])
+    for share in every_labels:
+        features[share[:, 0]] = every_features.pop(0)
     return FeatureSet(
-        features=torch.cat(every_features)[order],
+        features=features,
         pids=pids[order].numpy(),
         camids=camids[order].numpy(),
         scenes=scenes_of(dataset),

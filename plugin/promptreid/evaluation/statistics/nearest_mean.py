@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+_ROWS = 4096  # images whose distances to all means are in memory at a time
+
 
 @torch.no_grad()
 def nearest_mean_accuracy(
@@ -54,8 +56,8 @@ def accuracy_within(layers: Sequence[Tensor], pids: Tensor, modality: Tensor) ->
     accuracies = []
     for kind in modality.unique():
         rows = (modality == kind).nonzero().squeeze(1)
-        # Numbers of an identity's images from 0: the even ones are known, the odd ones are to be recognised.
-        numbers = (pids[rows][:, None] == pids[rows]).tril(-1).sum(dim=1)
+        # The even ones of an identity's images are known, the odd ones are to be recognised.
+        numbers = _numbers(pids[rows])
         known, held_out = rows[numbers % 2 == 0], rows[numbers % 2 == 1]
         accuracies.append(_accuracy(layers, pids, known, held_out))
     return _mean(accuracies, len(layers))
@@ -76,6 +78,16 @@ def accuracy_across(layers: Sequence[Tensor], pids: Tensor, modality: Tensor) ->
             if one != other:
                 accuracies.append(_accuracy(layers, pids, known, held_out))
     return _mean(accuracies, len(layers))
+
+
+def _numbers(pids: Tensor) -> Tensor:
+    """For each image how many of its identity come before it, (n,)."""
+    order = pids.argsort(stable=True)
+    _, counts = pids.unique(return_counts=True)
+    starts = (counts.cumsum(0) - counts).repeat_interleave(counts)
+    numbers = torch.empty_like(order)
+    numbers[order] = torch.arange(len(pids), device=pids.device) - starts
+    return numbers
 
 
 def _accuracy(layers: Sequence[Tensor], pids: Tensor, known: Tensor, held_out: Tensor) -> list[float]:
@@ -99,9 +111,10 @@ def _nearest_mean(known: Tensor, known_pids: Tensor, prompts: Tensor, pids: Tens
     offset, scale = known.mean(dim=0), known.std(dim=0, correction=0).clamp(min=sys.float_info.min)
     known, prompts = (known - offset) / scale, (prompts - offset) / scale
     people, labels = known_pids.unique(return_inverse=True)
-    members = (labels == torch.arange(len(people), device=labels.device)[:, None]).to(known)
-    means = members @ known / members.sum(dim=1, keepdim=True)
-    return (people[torch.cdist(prompts, means).argmin(dim=1)] == pids).double().mean().item()
+    means = known.new_zeros(len(people), known.shape[1]).index_add_(0, labels, known)
+    means /= labels.bincount()[:, None]
+    nearest = torch.cat([torch.cdist(part, means).argmin(dim=1) for part in prompts.split(_ROWS)])
+    return (people[nearest] == pids).double().mean().item()
 
 
 def check_batch(layers: Sequence[Tensor], pids: Tensor) -> None:

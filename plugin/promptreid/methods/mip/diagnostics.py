@@ -77,10 +77,29 @@ def relative_spread(prompts: Sequence[Tensor]) -> list[float]:
     Returns:
         One value in [0, 2] per layer, to be read like :func:`instance_prompt_spread`; NaN if j = 1.
     """
-    lengths = [layer.float().norm(dim=-1).mean().item() for layer in prompts]
-    spreads = instance_prompt_spread(prompts)
-    # Prompts that are all zero are copies too: 0, not 0 / 0.
-    return [spread / max(length, sys.float_info.min) for spread, length in zip(spreads, lengths, strict=True)]
+    spread = RelativeSpread()
+    spread.add(prompts)
+    return spread.of_layers()
+
+
+class RelativeSpread:
+    """:func:`relative_spread` of a test set, a batch at a time: prompts of all its images would take gigabytes."""
+
+    def __init__(self) -> None:
+        self._sums: list[list[float]] = []  # of each layer: spreads, lengths, images
+
+    def add(self, prompts: Sequence[Tensor]) -> None:
+        """Take in a batch: prompts of each layer, (B, j, D)."""
+        self._sums = self._sums or [[0.0, 0.0, 0.0] for _ in prompts]
+        for sums, spread, layer in zip(self._sums, instance_prompt_spread(prompts), prompts, strict=True):
+            length = layer.float().norm(dim=-1).mean().item()
+            for place, value in enumerate((spread, length, 1.0)):
+                sums[place] += value * len(layer)
+
+    def of_layers(self) -> list[float]:
+        """One value per layer, over all images so far."""
+        # Prompts that are all zero are copies too: 0, not 0 / 0.
+        return [spread / count / max(length / count, sys.float_info.min) for spread, length, count in self._sums]
 
 
 @torch.no_grad()

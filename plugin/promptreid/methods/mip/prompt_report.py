@@ -13,6 +13,7 @@ from torch import Tensor
 from promptreid.evaluation.statistics.nearest_mean import accuracy_across, accuracy_within
 from promptreid.methods.base import Finding, StepReport
 from promptreid.methods.mip.diagnostics import (
+    RelativeSpread,
     identity_variance_ratio,
     instance_prompt_spread,
     modality_prompt_cosine,
@@ -136,21 +137,25 @@ def diagnose(model: Any, batches: Sequence[Any]) -> tuple[PromptMeasures, int]:
     if not model.options.prompted:
         raise ValueError("it has no prompts; choose one of mip_*")
     device = next(model.parameters()).device
-    prompts: list[list[Tensor]] = []
+    # Of each image the mean of its prompts, which is all that the measures of identities look at.
+    means: list[list[Tensor]] = []
+    spread = RelativeSpread()
     labels: list[Tensor] = []
     modalities: list[Tensor] = []
     for loader in batches:
         for batch in loader:
             output = model.outputs(batch["img"].to(device))
-            prompts.append([layer.float().cpu() for layer in output["prompts"]])
+            prompts = [layer.float() for layer in output["prompts"]]
+            means.append([layer.mean(dim=1, keepdim=True).cpu() for layer in prompts])
+            spread.add(prompts)
             labels.append(labels_of_images(batch["pid"], output["present"].cpu()))
             modalities.append(output["modality"].cpu())
-    layers = [torch.cat(parts) for parts in zip(*prompts, strict=True)]
+    layers = [torch.cat(parts) for parts in zip(*means, strict=True)]
     pids, modality = torch.cat(labels), torch.cat(modalities)
     measures = PromptMeasures(
         cosine=modality_prompt_cosine(model),
         distance=modality_prompt_distance(model),
-        spread=relative_spread(layers),
+        spread=spread.of_layers(),
         ratio=identity_variance_ratio(layers, pids),
         within=accuracy_within(layers, pids, modality),
         across=accuracy_across(layers, pids, modality),
