@@ -147,6 +147,7 @@ def test_in_a_fresh_process(scenario: str, ended: tuple[dict[str, int], str]) ->
     assert codes[scenario] == 0, errors
 
 
+@pytest.mark.slow
 def test_batches_cross_to_spawned_workers_and_bundles_are_pickled(small_root: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

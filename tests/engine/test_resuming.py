@@ -63,6 +63,7 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, batches: int, number: int =
     monkeypatch.setattr(PromptEngine, "forward_backward", interrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_run_interrupted_after_every_step_ends_like_one_left_alone(
     name: str, undisturbed: Callable[[str], Path], small_root: Path, tmp_path: Path

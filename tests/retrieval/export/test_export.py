@@ -28,6 +28,8 @@ from promptreid.retrieval.export.agreement import Agreement, drawn_batch
 from promptreid.retrieval.export.export import export_model
 from promptreid.retrieval.torch_backend import TorchBackend
 
+pytestmark = pytest.mark.slow
+
 PATTERNS = [list(flags) for flags in itertools.product([True, False], repeat=3) if any(flags)]
 PEOPLE = 911  # so that a classifier in a file would be seen
 CLIP = {**TOWER, "vision_cfg": {**TOWER["vision_cfg"], "layers": 2}}
