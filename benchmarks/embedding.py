@@ -57,7 +57,7 @@ def measure(size: str, files: list[Path], args: argparse.Namespace, folder: Path
     objects = ObjectList(objects_of([str(file) for file in files], about, "visible", None)[0], {})
 
     def nothing(batch: ModalBatch) -> torch.Tensor:
-        return torch.ones(batch.size(0), about.width)
+        return torch.ones(len(batch["present"]), about.width_of_vector)
 
     def job(chosen: Any) -> None:
         embed_to_file(Embedder(about, chosen, BATCH, args.workers), objects, folder / "out.safetensors", overwrite=True)
