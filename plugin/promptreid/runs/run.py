@@ -128,14 +128,16 @@ def render_if_absent(cfg: Any) -> None:
         raise ValueError(f"data.synthetic.like: {wanted.like!r} is none of {', '.join(synthetic.FOLDERS)}{near}")
     folder = Path(cfg.data.root) / synthetic.FOLDERS[wanted.like]
     if folder.exists():
-        synthetic.check_manifest(
-            folder, wanted.like, ids=wanted.ids, seed=wanted.seed, frames=wanted.frames, size=tuple(wanted.size) or None
-        )
+        synthetic.check_manifest(folder, wanted.like, **_recipe(wanted))
         return
     logger.info("rendering %d identities into %s", wanted.ids, folder)
-    synthetic.write_tree(
-        wanted.like, folder, ids=wanted.ids, seed=wanted.seed, frames=wanted.frames, size=tuple(wanted.size) or None
-    )
+    synthetic.write_tree(wanted.like, folder, **_recipe(wanted))
+
+
+def _recipe(wanted: Any) -> dict[str, Any]:
+    """What the keys ``data.synthetic.*`` ask for."""
+    same = {name: wanted[name] for name in ("ids", "seed", "frames", "renderer")}
+    return {**same, "size": tuple(wanted.size) or None, "test_ids": wanted.test_ids or None}
 
 
 @contextmanager

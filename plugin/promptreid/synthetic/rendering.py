@@ -12,6 +12,7 @@ from promptreid.synthetic.frames import Frame
 from promptreid.synthetic.identity import Identity
 from promptreid.synthetic.layers import Image, paint_layers
 from promptreid.synthetic.materials import Part
+from promptreid.synthetic.physics import RENDERER, physics_of
 from promptreid.synthetic.picture import capture, expose, occlude
 
 
@@ -34,7 +35,15 @@ def part_map(person: Identity, camera: Camera, frame: Frame, size: tuple[int, in
     return parts
 
 
-def render(person: Identity, camera: Camera, frame: Frame, band: str, size: tuple[int, int], noise: Generator) -> Image:
+def render(
+    person: Identity,
+    camera: Camera,
+    frame: Frame,
+    band: str,
+    size: tuple[int, int],
+    noise: Generator,
+    renderer: int = RENDERER,
+) -> Image:
     """One picture.
 
     Args:
@@ -44,6 +53,7 @@ def render(person: Identity, camera: Camera, frame: Frame, band: str, size: tupl
         band: ``visible``, ``near_infrared`` or ``thermal_infrared``.
         size: Height and width in pixels, both even.
         noise: The generator of this picture's sensor noise, used by no other picture.
+        renderer: That the person and the camera's scene were drawn for.
 
     Returns:
         (H, W, 3) uint8, RGB; three equal channels in the infrared bands.
@@ -51,5 +61,5 @@ def render(person: Identity, camera: Camera, frame: Frame, band: str, size: tupl
     values = person.palette[band].copy()
     if frame.occluder is not None:
         values[Part.OCCLUDER] = frame.occluder.levels[band]
-    lit = expose(part_map(person, camera, frame, size), values, camera, frame, band, size)
+    lit = expose(part_map(person, camera, frame, size), values, camera, frame, band, size, physics_of(renderer))
     return capture(lit, camera, frame, band, noise)
