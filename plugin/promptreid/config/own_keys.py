@@ -197,8 +197,8 @@ DATA = Section(
         Key("data.synthetic.test_ids", 0, "identities to test on; 0: the data set's own share of them",
             range=FROM_ZERO, needs=_LIKE),
         Key("data.synthetic.seed", 0, "the same seed renders the same images", range=FROM_ZERO, needs=_LIKE),
-        Key("data.synthetic.renderer", 2, "how the bands hang together: 1 as in releases before 0.2, 2 as in real"
-            " triples ([mini.md](mini.md))", range=COUNT, needs=_LIKE),
+        Key("data.synthetic.renderer", 1, "how the bands hang together: 1, which older configurations mean, or 2, as in"
+            " real triples ([mini.md](mini.md))", range=COUNT, needs=_LIKE),
     ),
 )  # fmt: skip
 

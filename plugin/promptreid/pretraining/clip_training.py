@@ -21,6 +21,7 @@ from promptreid.pretraining.loop import EVERY, train
 from promptreid.pretraining.recognition import Recogniser, RecognitionRecipe
 
 LARGEST_SCALE = math.log(100.0)  # as in CLIP
+CLIP_RENDERER = 1  # that ``mini_clip`` was trained on
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,9 @@ def create_clip(vocabulary: int, config: dict[str, Any] | None = None) -> Any:
 def captions_of(shots: Sequence[Shot], seed: int) -> list[str]:
     """A sentence about each picture."""
     keys = [generator(seed, "captions", shot.pid, shot.camera, shot.frame) for shot in shots]
-    return [caption(identity(seed, shot.pid), shot.band, key) for shot, key in zip(shots, keys, strict=True)]
+    return [
+        caption(identity(seed, shot.pid, CLIP_RENDERER), shot.band, key) for shot, key in zip(shots, keys, strict=True)
+    ]
 
 
 class Contrast(nn.Module):
@@ -119,9 +122,13 @@ class Contrast(nn.Module):
 
     def forward(self, clip: Any, images: Tensor, tokens: Tensor) -> Tensor:
         """The loss of images (B, 3, H, W) and their sentences (B, T), a scalar."""
+        return self.between(clip, clip.encode_image(images), tokens)
+
+    def between(self, clip: Any, features: Tensor, tokens: Tensor) -> Tensor:
+        """The loss of image features (B, D) and their sentences (B, T), a scalar."""
         from open_clip.loss import ClipLoss
 
-        image = F.normalize(self.image(clip.encode_image(images)), dim=1)
+        image = F.normalize(self.image(features), dim=1)
         text = F.normalize(self.text(clip.encode_text(tokens)), dim=1)
         loss: Tensor = ClipLoss()(image, text, clip.logit_scale.clamp(max=LARGEST_SCALE).exp())
         return loss
@@ -168,7 +175,7 @@ def train_clip(
 
     def loss_of(step: int) -> Tensor:
         shots = draw_strangers(recipe.seed, step, recipe.pairs, recipe.shares)
-        images = normalise(render(shots, recipe.seed))
+        images = normalise(render(shots, recipe.seed, CLIP_RENDERER))
         loss: Tensor = contrast(clip, images, vocabulary(captions_of(shots, recipe.seed)))
         if recipe.recognition:
             loss = loss + recipe.recognition * recogniser(clip.encode_image, step)

@@ -73,11 +73,13 @@ class Style:
         subject: ``person`` or ``vehicle``. A vehicle's camera looks from the side ``camera % 8`` of ``sight.SIDES``.
         night: The cameras that film in the dark, vehicles with their lamps on.
         graded: The near-infrared picture is the grey version of the visible one, which is darkened by 60 %.
+        dusk: Share of the moments in which little visible light is left. Near-infrared cameras bring their own light.
     """
 
     subject: str = "person"
     night: frozenset[int] = frozenset()
     graded: bool = False
+    dusk: float = 0.0
 
 
 PEOPLE = Style()

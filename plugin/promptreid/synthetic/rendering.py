@@ -43,6 +43,7 @@ def render(
     size: tuple[int, int],
     noise: Generator,
     renderer: int = RENDERER,
+    daylight: float = 1.0,
 ) -> Image:
     """One picture.
 
@@ -54,6 +55,7 @@ def render(
         size: Height and width in pixels, both even.
         noise: The generator of this picture's sensor noise, used by no other picture.
         renderer: That the person and the camera's scene were drawn for.
+        daylight: Share of the light that is left to a visible picture, 0 to 1.
 
     Returns:
         (H, W, 3) uint8, RGB; three equal channels in the infrared bands.
@@ -62,4 +64,6 @@ def render(
     if frame.occluder is not None:
         values[Part.OCCLUDER] = frame.occluder.levels[band]
     lit = expose(part_map(person, camera, frame, size), values, camera, frame, band, size, physics_of(renderer))
+    if band == "visible" and daylight < 1.0:
+        lit = np.asarray(lit.astype(np.uint16) * int(256 * daylight) >> 8, dtype=np.uint8)
     return capture(lit, camera, frame, band, noise)

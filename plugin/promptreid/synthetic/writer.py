@@ -20,7 +20,7 @@ import numpy as np
 
 from promptreid.files import atomic_folder
 from promptreid.synthetic.cameras import Camera, Scene
-from promptreid.synthetic.draws import keyed
+from promptreid.synthetic.draws import between, chance, keyed
 from promptreid.synthetic.frames import Frame
 from promptreid.synthetic.identity import Identity
 from promptreid.synthetic.layers import Image
@@ -34,21 +34,22 @@ from promptreid.synthetic.trees import TREES, recipe_of
 from promptreid.synthetic.vehicle import Vehicle
 from promptreid.synthetic.vehicle_rendering import Drive, render_vehicle
 
+DUSK = (0.06, 0.3)  # of the visible light that is left
 ENCODINGS = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 90], ".bmp": []}  # parameters by a file's suffix, which says the format
 
 
 @lru_cache(maxsize=4)
-def _identity(seed: int, pid: int, renderer: int) -> Identity:
+def _identity(seed: int, pid: int, renderer: int = RENDERER) -> Identity:
     return Identity.draw(keyed(seed, "identity", pid), renderer)
 
 
 @lru_cache(maxsize=4)
-def _vehicle(seed: int, pid: int, renderer: int) -> Vehicle:
+def _vehicle(seed: int, pid: int, renderer: int = RENDERER) -> Vehicle:
     return Vehicle.draw(keyed(seed, "identity", pid), renderer)
 
 
 @lru_cache(maxsize=64)
-def _camera(seed: int, camera: int, location: int, renderer: int) -> Camera:
+def _camera(seed: int, camera: int, location: int, renderer: int = RENDERER) -> Camera:
     return Camera.draw(keyed(seed, "camera", camera), Scene.draw(keyed(seed, "scene", location), renderer))
 
 
@@ -77,10 +78,19 @@ def render_shot(
     camera, moment = _camera(seed, shot.camera, location, renderer), keyed(seed, "frame", *key)
     frame, noise = Frame.draw(moment), keyed(seed, "noise", *key, BANDS.index(shot.band))
     if style.subject == "person":
-        return render(_identity(seed, shot.pid, renderer), camera, frame, shot.band, size, noise, renderer)
+        person, daylight = _identity(seed, shot.pid, renderer), _daylight(seed, key, style)
+        return render(person, camera, frame, shot.band, size, noise, renderer, daylight)
     vehicle, drive = _vehicle(seed, shot.pid, renderer), Drive.draw(moment)
     side, night = shot.camera % len(SIDES), shot.camera in style.night
     return render_vehicle(vehicle, camera, (frame, drive), side, shot.band, size, noise, night=night, renderer=renderer)
+
+
+def _daylight(seed: int, moment: tuple[int, int, int], style: Style) -> float:
+    """Share of the visible light that is left in a moment (pid, camera, frame)."""
+    if not style.dusk:
+        return 1.0
+    rng = keyed(seed, "dusk", *moment)
+    return between(rng, *DUSK) if chance(rng, style.dusk) else 1.0
 
 
 def _grade(image: Image, band: str) -> Image:
