@@ -198,6 +198,30 @@ class FolderLock:
         self._file = None
 
 
+@contextmanager
+def waited_for(folder: Path, pause: float = 0.5) -> Iterator[None]:
+    """Keep a folder for this process during the block, once every other one has given it back.
+
+    Args:
+        folder: created when missing, and removed again where it is still empty.
+        pause: seconds between two attempts.
+
+    Raises:
+        OSError: it cannot be written to.
+    """
+    lock = FolderLock(folder)
+    while True:
+        try:
+            lock.acquire()
+            break
+        except FolderInUse:
+            time.sleep(pause)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def user_of(folder: Path) -> str | None:
     """The process that has locked a folder, in words; None where none has."""
     path = folder / LOCK

@@ -13,6 +13,7 @@ from command_line import REPO, promptreid
 from promptreid.config import load_config
 from promptreid.runs.tables import run_table as result_tables
 from promptreid.runs.tables.definitions import TABLES
+from promptreid.runs.tables.places import Size
 
 DOCS = (REPO / "docs" / "results.md").read_text()
 COMMANDS = [
@@ -34,10 +35,11 @@ def test_it_passes_on_what_it_was_given_and_prints_the_table(
     monkeypatch.setattr(result_tables, "run_table", record)
     given = ["dmpt_ladder", "train.max_epoch", "1", "--seeds", "2", "--out", tmp_path, "--root", "data"]
     assert promptreid("table", *given, "--overwrite", "--opts", "train.lr", "0.1") == 0
-    ((table, configs, out, seeds, opts, overwrite),) = calls
-    assert (table.name, out, seeds, overwrite) == ("dmpt_ladder", tmp_path, 2, True)
+    ((table, places, size, opts, overwrite),) = calls
+    assert (table.name, places.out, places.results) == ("dmpt_ladder", tmp_path, tmp_path / "results")
+    assert (size, overwrite) == (Size(seeds=2), True)
     assert opts == ["data.root", "data", "train.lr", "0.1", "train.max_epoch", "1"]
-    assert all((configs / row.config).is_file() for each in TABLES.values() for row in each.rows)
+    assert all((places.configs / row.config).is_file() for each in TABLES.values() for row in each.rows)
     printed, warned = capsys.readouterr()
     assert warned == "warning: --opts will go away; KEY VALUE pairs are taken without it\n"
     assert "the table" in printed and f"{tmp_path / 'dmpt_ladder'}: table.csv" in printed

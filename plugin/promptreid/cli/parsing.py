@@ -53,14 +53,24 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **settings})
         self.takes_pairs = False
         self._ends: dict[str, Callable[[str], bool]] = {}
+        self._keyed: set[str] = set()
 
     def add_list(
-        self, *flags: str, ends: Callable[[str], bool], group: argparse._ArgumentGroup | None = None, **settings: Any
+        self,
+        *flags: str,
+        ends: Callable[[str], bool],
+        group: argparse._ArgumentGroup | None = None,
+        keyed: bool = False,
+        **settings: Any,
     ) -> argparse.Action:
-        """Add an option with one value or more; the first word of which ``ends`` is true belongs to it no more."""
+        """Add an option with one value or more; the first word of which ``ends`` is true belongs to it no more.
+
+        With ``keyed`` the first word of all belongs to it in any case.
+        """
         if not self._ends:
             self.add_argument(_END, action="store_true", help=argparse.SUPPRESS)
         self._ends.update(dict.fromkeys(flags, ends))
+        self._keyed.update(flags if keyed else ())
         return (group or self).add_argument(*flags, nargs="+", **settings)
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
@@ -77,9 +87,11 @@ class Parser(argparse.ArgumentParser):
     def _end_lists(self, argv: Sequence[str]) -> list[str]:
         words: list[str] = []
         ends: Callable[[str], bool] | None = None
-        for word in argv:
+        for before, word in pairwise(["", *argv]):
             if word.startswith("-") and is_no_number(word):
                 ends = self._list_named(word)
+            elif before in self._keyed:
+                pass
             elif ends is not None and ends(word):
                 words.append(_END)
                 ends = None

@@ -90,7 +90,7 @@ def run_several(
         if overwrite:
             first_does(folder.move_aside)
         for part in parts:
-            _train(of_part(cfg, part), part)
+            complete(of_part(cfg, part))
         return first_does(lambda: save_summary(folder.path, parts, splits))
 
 
@@ -184,26 +184,32 @@ def of_part(cfg: Any, part: Part) -> Any:
     return own
 
 
-def _train(cfg: Any, part: Part) -> None:
-    if not first_does(lambda: _is_done(cfg, part)):
+def complete(cfg: Any) -> None:
+    """Train in ``data.save_dir`` what is not finished there, from where it stopped.
+
+    Raises:
+        ValueError: a finished training had another configuration.
+    """
+    if not first_does(lambda: _is_done(cfg)):
         run(cfg, resume="auto")
 
 
-def _is_done(cfg: Any, part: Part) -> bool:
-    if not _finished(part.folder, cfg.train.max_epoch):
+def _is_done(cfg: Any) -> bool:
+    folder = Path(cfg.data.save_dir)
+    if not is_finished(folder, cfg.train.max_epoch):
         return False
-    written = RunFolder(part.folder).config
+    written = RunFolder(folder).config
     differences, _ = config_differences(written.read_text(encoding="utf-8"), dump_config(cfg))
     if differences:
         raise ValueError(
-            f"{part.folder} is finished, with another configuration ({listed(differences)}); choose another "
+            f"{folder} is finished, with another configuration ({listed(differences)}); choose another "
             "data.save_dir, or have the trainings moved aside with --overwrite"
         )
-    logger.info("%s is finished", part.folder)
+    logger.info("%s is finished", folder)
     return True
 
 
-def _finished(folder: Path, epochs: int) -> bool:
+def is_finished(folder: Path, epochs: int) -> bool:
     """Whether the final test of a run with that many epochs was written for every data set."""
     records = _records([folder])
     return bool(records) and all(record["final"] and record["max_epoch"] >= epochs for record in records)
