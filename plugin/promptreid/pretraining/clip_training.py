@@ -21,7 +21,6 @@ from promptreid.pretraining.loop import EVERY, train
 from promptreid.pretraining.recognition import Recogniser, RecognitionRecipe
 
 LARGEST_SCALE = math.log(100.0)  # as in CLIP
-CLIP_RENDERER = 1  # that ``mini_clip`` was trained on
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def captions_of(shots: Sequence[Shot], seed: int) -> list[str]:
     """A sentence about each picture."""
     keys = [generator(seed, "captions", shot.pid, shot.camera, shot.frame) for shot in shots]
     return [
-        caption(identity(seed, shot.pid, CLIP_RENDERER), shot.band, key) for shot, key in zip(shots, keys, strict=True)
+        caption(identity(seed, shot.pid), shot.band, key) for shot, key in zip(shots, keys, strict=True)
     ]
 
 
@@ -175,7 +174,7 @@ def train_clip(
 
     def loss_of(step: int) -> Tensor:
         shots = draw_strangers(recipe.seed, step, recipe.pairs, recipe.shares)
-        images = normalise(render(shots, recipe.seed, CLIP_RENDERER))
+        images = normalise(render(shots, recipe.seed))
         loss: Tensor = contrast(clip, images, vocabulary(captions_of(shots, recipe.seed)))
         if recipe.recognition:
             loss = loss + recipe.recognition * recogniser(clip.encode_image, step)

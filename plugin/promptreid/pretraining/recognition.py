@@ -12,8 +12,6 @@ from promptreid.losses.identity import IdentityLoss
 from promptreid.pretraining.images import COLOURS, Colours, draw_people, generator, normalise, recolour, render
 from promptreid.pretraining.loop import Recipe
 
-VISIBLE_RENDERER = 1  # all renderers draw the same visible pictures
-
 
 @dataclass(frozen=True)
 class RecognitionRecipe(Recipe):
@@ -72,7 +70,7 @@ class Recogniser(nn.Module):
         shots = draw_people(recipe.seed, step, recipe.batch // recipe.images, recipe.images, recipe.people)
         pids = torch.tensor([shot.pid for shot in shots])
         pictures = recolour(
-            render(shots, recipe.seed, VISIBLE_RENDERER), colours, generator(recipe.seed, "colours", step)
+            render(shots, recipe.seed), colours, generator(recipe.seed, "colours", step)
         )
         features = features_of(normalise(pictures))
         loss: Tensor = self.identity(self.classifier(self.bottleneck(features)), pids)
