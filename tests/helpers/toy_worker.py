@@ -31,9 +31,8 @@ def main(text: str) -> int:
             time.sleep(60)
         finally:
             (folder.parent / f"{folder.name}.told").touch()
-    write_run(
-        folder, order["config"], order["commit"], settings["data"]["synthetic"]["seed"], settings["train"]["seed"]
-    )
+    world, seed = settings["data"]["synthetic"]["seed"], settings["train"]["seed"]
+    write_run(folder, order["config"], order["commit"], world, seed if order["trained"] else 0)
     return 0
 
 
