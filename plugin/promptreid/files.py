@@ -11,7 +11,7 @@ import shutil
 import socket
 import time
 from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -203,7 +203,7 @@ def waited_for(folder: Path, pause: float = 0.5) -> Iterator[None]:
     """Keep a folder for this process during the block, once every other one has given it back.
 
     Args:
-        folder: created when missing, and removed again where it is still empty.
+        folder: created when missing, and removed again when nothing is in it in the end.
         pause: seconds between two attempts.
 
     Raises:
@@ -220,6 +220,8 @@ def waited_for(folder: Path, pause: float = 0.5) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        with suppress(OSError):  # another waits for it, or something is in there
+            folder.rmdir()
 
 
 def user_of(folder: Path) -> str | None:

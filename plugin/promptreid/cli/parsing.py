@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -90,7 +90,7 @@ class Parser(argparse.ArgumentParser):
         for before, word in pairwise(["", *argv]):
             if word.startswith("-") and is_no_number(word):
                 ends = self._list_named(word)
-            elif before in self._keyed:
+            elif self._is_named(before, self._keyed):
                 pass
             elif ends is not None and ends(word):
                 words.append(_END)
@@ -100,8 +100,12 @@ class Parser(argparse.ArgumentParser):
 
     def _list_named(self, word: str) -> Callable[[str], bool] | None:
         """What ends the list of an option, whose name may be abbreviated."""
-        named = [ends for flag, ends in self._ends.items() if flag == word or (len(word) > 3 and flag.startswith(word))]
+        named = [ends for flag, ends in self._ends.items() if self._is_named(word, [flag])]
         return named[0] if named else None
+
+    @staticmethod
+    def _is_named(word: str, flags: Collection[str]) -> bool:
+        return any(flag == word or (len(word) > 3 and flag.startswith(word)) for flag in flags)
 
     def _check_resume(self, words: Sequence[str]) -> None:
         """Refuse a value of ``--resume``, which took one once."""

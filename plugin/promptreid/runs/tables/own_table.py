@@ -9,7 +9,7 @@ rows:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,9 @@ def read_table(path: Path) -> Table:
     if not isinstance(rows, Mapping) or not rows:
         raise ValueError(f"{path}: rows is empty; give each row a key with its config")
     plugins = resolved(list(tree.get("plugins", [])), path.parent)
+    for where, key in _compared(tree, rows):
+        if key not in rows:
+            raise ValueError(f"{path}: {where} {key!r} is no row{did_you_mean(key, rows)} (one of {', '.join(rows)})")
     load_plugins(plugins)  # their models and keys have to be known before rows are checked
     return Table(
         path.stem,
@@ -50,6 +53,15 @@ def read_table(path: Path) -> Table:
         note=str(tree.get("note", "")),
         missing=bool(tree.get("missing", False)),
     )
+
+
+def _compared(tree: Mapping[str, Any], rows: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Where the file names a row that others are compared with, and its key."""
+    if tree.get("reference"):
+        yield "reference", str(tree["reference"])
+    for key, row in rows.items():
+        if isinstance(row, Mapping) and row.get("against"):
+            yield f"rows.{key}: against", str(row["against"])
 
 
 def _row(path: Path, key: str, row: Any, plugins: list[str]) -> Row:

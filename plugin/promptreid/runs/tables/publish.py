@@ -30,7 +30,7 @@ from promptreid.runs.tables.record import (
     read_row,
     write_row,
 )
-from promptreid.runs.tables.rows import Training, query_scores, run_scores
+from promptreid.runs.tables.rows import HARMLESS, Training, query_scores, run_scores
 from promptreid.runs.tables.table import Table
 from promptreid.synthetic import RENDERER
 
@@ -60,7 +60,8 @@ def publish_row(folder: Path, table: Table, cfg: Any, trainings: Sequence[Traini
         "name": row.name,
         "against": row.against,
         "trained": row.trained,
-        "overrides": dict(row.overrides),
+        # A plugin's file is somewhere on this machine; config.yaml has its name.
+        "overrides": {key: value for key, value in row.overrides.items() if key != "plugins"},
         "worlds": sorted({training.world for training in trainings}),
         "seeds": sorted({training.seed for training in trainings}) if row.trained else [],
         "runs": runs,
@@ -81,7 +82,7 @@ def publish_row(folder: Path, table: Table, cfg: Any, trainings: Sequence[Traini
 
 
 def publish_table(folder: Path, table: Table, opts: Sequence[str]) -> None:
-    """Write what holds the rows together."""
+    """Write what holds the rows together; of the options, those that change numbers."""
     content = {
         "format": FORMAT,
         "title": table.title,
@@ -89,7 +90,7 @@ def publish_table(folder: Path, table: Table, opts: Sequence[str]) -> None:
         "rows": [row.key for row in table.rows],
         "reference": table.reference,
         "missing": table.missing,
-        "opts": list(opts),
+        "opts": [word for pair in zip(opts[::2], opts[1::2], strict=True) if pair[0] not in HARMLESS for word in pair],
     }
     write_text(folder / TABLE_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 

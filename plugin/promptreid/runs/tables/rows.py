@@ -36,7 +36,7 @@ which is called by its number in the trial."""
 UNTRAINED = "untrained"
 NO_SEED = 0
 """Stands for the seed of a row that isn't trained."""
-_HARMLESS = {
+HARMLESS = {
     "data.root", "data.save_dir", "data.workers", "data.persistent_workers", "data.pack", "data.decoder",
     "train.print_freq", "train.checkpoint_steps", "test.batch_size",
 }  # fmt: skip
@@ -125,8 +125,11 @@ def check_folder(cfg: Any) -> None:
     written = RunFolder(Path(cfg.data.save_dir)).config
     if not written.exists():
         return
-    found = config_differences(written.read_text(encoding="utf-8"), dump_config(cfg))
-    differences = [line for lines in found for line in lines if line.partition(":")[0] not in _HARMLESS]
+    there, wanted = written.read_text(encoding="utf-8"), dump_config(cfg)
+    if there == wanted:
+        return
+    found = config_differences(there, wanted)
+    differences = [line for lines in found for line in lines if line.partition(":")[0] not in HARMLESS]
     if differences:
         raise ValueError(
             f"{written.parent} holds a run of another configuration ({listed(differences)}); choose another --out, or "
