@@ -98,9 +98,7 @@ def create_clip(vocabulary: int, config: dict[str, Any] | None = None) -> Any:
 def captions_of(shots: Sequence[Shot], seed: int) -> list[str]:
     """A sentence about each picture."""
     keys = [generator(seed, "captions", shot.pid, shot.camera, shot.frame) for shot in shots]
-    return [
-        caption(identity(seed, shot.pid), shot.band, key) for shot, key in zip(shots, keys, strict=True)
-    ]
+    return [caption(identity(seed, shot.pid), shot.band, key) for shot, key in zip(shots, keys, strict=True)]
 
 
 class Contrast(nn.Module):

@@ -69,9 +69,7 @@ class Recogniser(nn.Module):
         recipe = self.recipe
         shots = draw_people(recipe.seed, step, recipe.batch // recipe.images, recipe.images, recipe.people)
         pids = torch.tensor([shot.pid for shot in shots])
-        pictures = recolour(
-            render(shots, recipe.seed), colours, generator(recipe.seed, "colours", step)
-        )
+        pictures = recolour(render(shots, recipe.seed), colours, generator(recipe.seed, "colours", step))
         features = features_of(normalise(pictures))
         loss: Tensor = self.identity(self.classifier(self.bottleneck(features)), pids)
         return loss

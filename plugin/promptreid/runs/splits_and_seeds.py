@@ -17,6 +17,7 @@ from promptreid.config import dump_config
 from promptreid.engine.checkpoints.resume_check import config_differences, listed
 from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.engine.distributed.process_group import first_does, process_group
+from promptreid.evaluation.results import Results
 from promptreid.files import write_text
 from promptreid.runs.run import claimed, run
 from promptreid.runs.run_log import run_log
@@ -184,14 +185,16 @@ def of_part(cfg: Any, part: Part) -> Any:
     return own
 
 
-def complete(cfg: Any) -> None:
+def complete(cfg: Any) -> dict[str, list[Results]] | None:
     """Train in ``data.save_dir`` what is not finished there, from where it stopped.
+
+    Returns:
+        The last results of each target data set; None where nothing was left to do.
 
     Raises:
         ValueError: a finished training had another configuration.
     """
-    if not first_does(lambda: _is_done(cfg)):
-        run(cfg, resume="auto")
+    return None if first_does(lambda: _is_done(cfg)) else run(cfg, resume="auto")
 
 
 def _is_done(cfg: Any) -> bool:

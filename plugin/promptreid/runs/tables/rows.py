@@ -147,11 +147,10 @@ def complete_training(training: Training, commit: str | None = None) -> None:
     cfg, row, folder = training.cfg, training.row, training.folder
     if not is_finished(folder, cfg.train.max_epoch if row.trained else 0):
         commits = [commit_of_checkpoint(folder), code_commit() if commit is None else commit]
-        if row.trained:
-            complete(cfg)
-        else:
-            _test_untrained(cfg)
+        results = complete(cfg) if row.trained else _test_untrained(cfg)
         save_made_with(folder, commits)
+        if results and not training.missing:
+            _save_queries(training, results)
     query_scores(training)
 
 
@@ -169,8 +168,14 @@ def query_scores(training: Training) -> Columns:
             datamanager, name = open_target(cfg)
             engine = (trained_engine if training.row.trained else _untrained_engine)(cfg, datamanager)
             _test(engine, cfg)
-        _save([(result.protocol, result) for result in engine.results[name]], path)
+        _save_queries(training, {name: engine.results[name]})
     return load_table(path, PER_QUERY)
+
+
+def _save_queries(training: Training, results: Mapping[str, Sequence[Results]]) -> None:
+    """Of the table's data set, the first that is tested."""
+    first = next(iter(results.values()))
+    _save([(result.protocol, result) for result in first], training.folder / "per-query.csv")
 
 
 def run_scores(training: Training) -> list[dict[str, Any]]:
@@ -213,7 +218,7 @@ def _untrained_engine(cfg: Any, datamanager: Any) -> PromptEngine:
     return engine
 
 
-def _test_untrained(cfg: Any) -> None:
+def _test_untrained(cfg: Any) -> dict[str, list[Results]]:
     with run_log() as log, claimed(cfg) as folder:
         datamanager, name = open_target(cfg)
         engine = _untrained_engine(cfg, datamanager)
@@ -223,6 +228,7 @@ def _test_untrained(cfg: Any) -> None:
         _test(engine, cfg)
         about = {"epoch": 0, "max_epoch": 0, "final": True, "selection": UNTRAINED}
         folder.save_results(name, engine.results[name], about)
+    return {name: engine.results[name]}
 
 
 def _test(engine: PromptEngine, cfg: Any) -> None:
