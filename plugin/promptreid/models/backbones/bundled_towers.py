@@ -1,4 +1,4 @@
-"""Two small pretrained towers, for checking in minutes what takes days with real ones.
+"""Small pretrained towers, for checking in minutes what takes days with real ones.
 
 ``mini_clip`` is a CLIP of open_clip's own classes, ``mini_vit`` a ViT of timm's, and ``mini_lit`` a CLIP whose image
 tower is ``mini_vit``, all for images of 128 x 64 with mean and standard deviation 0.5. ``tools/pretrain_mini.py``
