@@ -33,8 +33,10 @@ def test_it_passes_on_what_it_was_given_and_prints_the_table(
 
     monkeypatch.setattr(result_tables, "run_table", record)
     given = ["dmpt_ladder", "train.max_epoch", "1", "--seeds", "2", "--out", tmp_path, "--root", "data"]
+    given += ["--overlay", "profiles/8gb"]
     assert promptreid("table", *given, "--overwrite", "--opts", "train.lr", "0.1") == 0
-    ((table, configs, out, seeds, opts, overwrite),) = calls
+    ((table, configs, out, seeds, opts, overwrite, overlays),) = calls
+    assert overlays == [configs / "profiles" / "8gb.yaml"]
     assert (table.name, out, seeds, overwrite) == ("dmpt_ladder", tmp_path, 2, True)
     assert opts == ["data.root", "data", "train.lr", "0.1", "train.max_epoch", "1"]
     assert all((configs / row.config).is_file() for each in TABLES.values() for row in each.rows)

@@ -8,7 +8,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from promptreid.cli.arguments import add_old_opts, add_pairs, add_resume_and_overwrite, add_root, pairs_of
+from promptreid.cli.arguments import (
+    add_old_opts,
+    add_overlays,
+    add_pairs,
+    add_resume_and_overwrite,
+    add_root,
+    overlays_of,
+    pairs_of,
+)
 from promptreid.cli.choices import TABLES
 from promptreid.cli.configurations import shipped_folder
 from promptreid.cli.parsing import Parser
@@ -26,6 +34,7 @@ def arguments(parser: Parser) -> None:
         metavar="DIR",
         help="the runs and the tables; default: %(default)s",
     )
+    add_overlays(parser)
     add_root(parser)
     add_resume_and_overwrite(parser, "the runs of its rows, which other tables may share, are")
     add_old_opts(parser)
@@ -40,6 +49,6 @@ def run(args: argparse.Namespace) -> None:
     from promptreid.runs.tables.run_table import run_table
 
     table = find_table(args.table)
-    result = run_table(table, shipped_folder(), args.out, args.seeds, pairs, args.overwrite)
+    result = run_table(table, shipped_folder(), args.out, args.seeds, pairs, args.overwrite, overlays_of(args))
     print(result.markdown())
     print(f"written to {args.out / table.name}: table.csv, table.md, table.json, table.png")

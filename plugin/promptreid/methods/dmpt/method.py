@@ -186,4 +186,5 @@ def _augmentations(cfg: Any) -> set[str]:
     augment, plain = cfg.data.augment, cfg.data.transforms
     infrared = augment.infrared or plain
     used = {*(augment.visible or plain), *infrared, *augment.near_infrared, *augment.thermal_infrared}
-    return used | ({"second_visible"} if augment.second_visible else set())
+    used |= {"second_visible"} if augment.second_visible else set()
+    return used | ({"amplitude_swap"} if augment.amplitude_swap else set())

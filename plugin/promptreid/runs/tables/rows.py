@@ -38,7 +38,7 @@ _HARMLESS = {
 """Keys that may differ between the runs of a table: unlike one that is resumed, it was rendered and tested alike."""
 
 
-def row_config(row: Row, configs: Path, out: Path, opts: Sequence[str] = ()) -> Any:
+def row_config(row: Row, configs: Path, out: Path, opts: Sequence[str] = (), overlays: Sequence[Path] = ()) -> Any:
     """The configuration of a row, whose runs go into ``<out>/runs/<world>/<key>``.
 
     Args:
@@ -46,13 +46,14 @@ def row_config(row: Row, configs: Path, out: Path, opts: Sequence[str] = ()) -> 
         configs: the folder that its file is in.
         out: folder of all tables.
         opts: ``KEY VALUE ...`` for all rows; what a row is about itself wins.
+        overlays: files that are laid over its configuration.
 
     Raises:
         ValueError, FileNotFoundError: keys or values that cannot be used.
     """
     if "data.save_dir" in opts[::2]:
         raise ValueError("data.save_dir: a table has a folder for each row; say where with --out")
-    cfg = merged(load_config(configs / row.config, opts), row.overrides)
+    cfg = merged(load_config(configs / row.config, opts, overlays=overlays), row.overrides)
     cfg = merged(cfg, {"data.save_dir": str(out / "runs" / Path(row.config).stem / row.key)})
     try:
         validate(cfg, models=host.model_names(), datasets=host.dataset_names())

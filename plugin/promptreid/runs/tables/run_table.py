@@ -36,7 +36,13 @@ logger = logging.getLogger(__name__)
 
 
 def run_table(
-    table: Table, configs: Path, out: Path, seeds: int = 3, opts: Sequence[str] = (), overwrite: bool = False
+    table: Table,
+    configs: Path,
+    out: Path,
+    seeds: int = 3,
+    opts: Sequence[str] = (),
+    overwrite: bool = False,
+    overlays: Sequence[Path] = (),
 ) -> ResultTable:
     """Train each row with each seed and write ``table.csv``, ``.md``, ``.json`` and ``.png`` into ``<out>/<table>``.
 
@@ -50,6 +56,7 @@ def run_table(
         seeds: trainings of each row, from ``train.seed`` on.
         opts: ``KEY VALUE ...`` for all rows; what a row is about itself wins.
         overwrite: move the folders of these rows' runs aside, which other tables may share.
+        overlays: files that are laid over the configuration of every row.
 
     Raises:
         ValueError, FileNotFoundError: before anything is trained, configurations that cannot be used, and runs of
@@ -57,7 +64,7 @@ def run_table(
     """
     if seeds < 1:
         raise ValueError(f"--seeds {seeds}: train with at least one")
-    prepared = [(row, row_config(row, configs, out, opts)) for row in table.rows]
+    prepared = [(row, row_config(row, configs, out, opts, overlays)) for row in table.rows]
     if overwrite:
         _move_aside({cfg.data.save_dir for _, cfg in prepared})
     for row, cfg in prepared:
