@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from promptreid.methods.dmpt.exchange import Exchange, shares_of_others
+from promptreid.methods.dmpt.exchange import ExchangeAdapter, shares_of_others
 from promptreid.models.present_images import Slots
 
 DIM, WIDTH, TOKENS = 6, 3, 4
@@ -24,15 +24,15 @@ def slots_for(present: torch.Tensor) -> Slots:
     return Slots(nothing, nothing.long(), nothing.long(), present, None if flat.all() else flat.nonzero().squeeze(1))
 
 
-def exchange() -> Exchange:
+def exchange() -> ExchangeAdapter:
     torch.manual_seed(0)
-    module = Exchange(DIM, WIDTH).double()
+    module = ExchangeAdapter(DIM, WIDTH).double()
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.5)
     return module
 
 
-def slow_twin(module: Exchange, tokens: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+def slow_twin(module: ExchangeAdapter, tokens: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
     """Image by image and place by place, one other image after the other."""
     images = [(sample, slot) for sample, row in enumerate(present.tolist()) for slot, there in enumerate(row) if there]
     result = torch.zeros_like(tokens)
@@ -74,7 +74,7 @@ def test_shares() -> None:
 
 
 def test_parameters_and_start() -> None:
-    module = Exchange(DIM, WIDTH)
+    module = ExchangeAdapter(DIM, WIDTH)
     assert sum(value.numel() for value in module.parameters()) == 2 * DIM * WIDTH + WIDTH
     assert not module(torch.randn(3, TOKENS, DIM), slots_for(torch.ones(1, 3, dtype=torch.bool))).any()
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from promptreid.models.present_images import Slots
 
 
-class Exchange(nn.Module):
+class ExchangeAdapter(nn.Module):
     """What is added to the output of a block's MLP from the sample's other images, at the same place.
 
     ``W_2 mean_o GELU(W_1 X^o + b_1)`` over the other modalities o that are there; X = what the MLP reads. One set of

@@ -120,7 +120,7 @@ class DMPTOptions:
         adapter_scale: Factor on what it adds; 0.1 as in AdaptFormer.
         exchange: Width of a bottleneck in each prompted block by which an image's tokens tell those at the same place
             of the sample's other images; 0 for none. Beside the bind or, with ``bind`` False, in its place. See
-            :class:`~promptreid.methods.dmpt.exchange.Exchange`.
+            :class:`~promptreid.methods.dmpt.exchange.ExchangeAdapter`.
         lora: Rank of changes of the queries' and values' projections in each prompted block; 0 for none. See
             :class:`~promptreid.methods.dmpt.lora.LoRA`.
         lora_alpha: Their factor is this over the rank.

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from promptreid.methods.dmpt.adapter import Adapter
-from promptreid.methods.dmpt.exchange import Exchange
+from promptreid.methods.dmpt.exchange import ExchangeAdapter
 from promptreid.methods.dmpt.fusion import Fusion
 from promptreid.methods.dmpt.lora import LoRA
 from promptreid.methods.dmpt.options import DMPTOptions
@@ -29,7 +29,7 @@ class TunedBlocks(nn.Module):
         options: Which DMPT.
         plan: Which blocks are prompted; the same ones are changed.
         adapter: An :class:`Adapter` for each of them, if the options have it.
-        exchange: An :class:`Exchange` for each, likewise.
+        exchange: An :class:`ExchangeAdapter` for each, likewise.
         lora: A :class:`LoRA` for each, likewise.
         fusion: See there.
     """
@@ -67,7 +67,7 @@ class TunedBlocks(nn.Module):
             )
         dim, sets = tower.dim, 1 if options.adapter_shared else modalities
         self.adapter = self._each(options.adapter, lambda: Adapter(dim, options.adapter, sets, options.adapter_scale))
-        self.exchange = self._each(options.exchange, lambda: Exchange(dim, options.exchange))
+        self.exchange = self._each(options.exchange, lambda: ExchangeAdapter(dim, options.exchange))
         self.lora = self._each(options.lora, lambda: LoRA(dim, options.lora, options.lora_alpha))
         self.fusion = Fusion(modalities, tower.out_dim) if options.fusion else None
 
