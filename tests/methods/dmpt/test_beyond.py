@@ -13,6 +13,7 @@ from promptreid.config import load_config
 from promptreid.engine.optimizers import build_optimizer, parameter_groups, prompt_families
 from promptreid.methods.dmpt.build import build_dmpt
 from promptreid.methods.dmpt.diagnostics import diagnose
+from promptreid.methods.dmpt.keys import KEYS
 from promptreid.methods.dmpt.loss import DMPTLoss
 from promptreid.methods.dmpt.method import dmpt_options
 from promptreid.methods.dmpt.options import PLUS, DMPTOptions, dmpt_plus, dmpt_s_bind
@@ -126,6 +127,8 @@ def test_the_preset_is_said_in_one_place(monkeypatch: pytest.MonkeyPatch) -> Non
         overrides = {f"dmpt.{name}": value for name, value in changes.items()}
         return dmpt_options(load_config(None, overrides={"model.name": "dmpt_clip_tiny", **overrides}))
 
+    defaults = {key.name: key.default for key in KEYS}
+    assert {defaults[name] for name in PLUS} == {None}
     assert options() == DMPTOptions()
     assert options(preset="dmpt_plus") == dmpt_plus()
     assert options(preset="dmpt_plus", adapter=0) == dmpt_s_bind()
