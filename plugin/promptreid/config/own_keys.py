@@ -95,6 +95,8 @@ TRAINING = Section(
         Key("train.lr_mult.prompts", 5.0, "factor on `train.lr` for the modality prompts", range=FROM_ZERO),
         Key("train.lr_mult.generator", 15.0, "factor for the instance prompt generator, its biases included",
             range=FROM_ZERO),
+        Key("train.lr_mult.adapters", 1.0, "factor for adapters and low-rank changes inside blocks, their biases"
+            " included", range=FROM_ZERO),
         Key("train.lr_mult.bias", 2.0, "factor for the other biases", range=FROM_ZERO),
         Key("train.warmup_epochs", 5, "of the two schedules above", range=FROM_ZERO, needs=_WARM),
         Key("train.warmup_lr", 1e-4, "where the warm-up starts, the same for every parameter group", range=FROM_ZERO,
