@@ -106,7 +106,8 @@ def test_comparison_with_features_and_with_a_table_agree(features: Path, capsys:
         (["good.npz", "--protocol", "market1501", "--per-query", "q.txt"], "tables end in .csv or .parquet"),
         (["good.npz", "--protocol", "imagenet"], "protocol 'imagenet' is unknown; the families are market1501, "),
         (["good.npz"], "arguments are required: --protocol"),
-        (["good.npz", "--protocol", "market1501", "data.root", "x"], "takes no configuration, keys or --root"),
+        (["good.npz", "--protocol", "market1501", "data.root", "x"], "takes no configuration, overlay, keys or --root"),
+        (["good.npz", "--protocol", "market1501", "--overlay", "profiles/8gb"], "takes no configuration, overlay, "),
         (["mip/quickstart", "--protocol", "market1501", "--k1", "3"], "--protocol, --k1: of a file of features alone"),
         (["mip/quickstart", "--plugin", "mine.py"], "--plugin: of a file of features alone"),
         (["good.npz", "--protocol", "market1501", "--plugin", "mine.py"], "plugins: no file "),
@@ -192,3 +193,13 @@ def test_directions_across_modalities(features: Path, capsys: pytest.CaptureFixt
     evaluate(features / "good.npz", "--protocol", "cross-modal infrared-visible", "--protocol", "market1501")
     directed, plain = capsys.readouterr().out.splitlines()
     assert directed.replace("cross-modal infrared-visible", "market1501") == plain
+
+
+def test_an_overlay_lies_over_each_of_several_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[object, ...]] = []
+    monkeypatch.setattr("promptreid.runs.evaluate_several.holds_several", lambda folder: True)
+    monkeypatch.setattr("promptreid.runs.evaluate_several.evaluate_several", lambda *given: seen.append(given))
+    assert promptreid("evaluate", tmp_path, "--overlay", "profiles/16gb", "--root", "x", "test.flip", "True") == 0
+    ((folder, pairs, overrides, overlays),) = seen
+    assert (folder, pairs, overrides) == (tmp_path, ["test.flip", "True"], {"data.root": "x"})
+    assert [path.name for path in overlays] == ["16gb.yaml"]

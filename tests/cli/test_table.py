@@ -37,8 +37,10 @@ def test_it_passes_on_what_it_was_given_and_prints_the_table(
 
     monkeypatch.setattr(result_tables, "run_table", record)
     given = ["dmpt_ladder", "train.max_epoch", "1", "--seeds", "2", "--out", tmp_path, "--root", "data"]
+    given += ["--overlay", "profiles/8gb"]
     assert promptreid("table", *given, "--overwrite", "--opts", "train.lr", "0.1") == 0
     ((table, places, size, opts, overwrite),) = calls
+    assert places.overlays == (places.configs / "profiles" / "8gb.yaml",)
     assert (table.name, places.out, places.results) == ("dmpt_ladder", tmp_path, tmp_path / "results")
     assert (size, overwrite) == (Size(seeds=2), True)
     assert opts == ["data.root", "data", "train.lr", "0.1", "train.max_epoch", "1"]

@@ -131,6 +131,23 @@ def test_mistakes_are_one_line(
     assert error.startswith("error: ") and message in error and error.count("\n") == 1 and not calls
 
 
+def test_overlays_are_names_or_files_and_pairs_win(calls: list[tuple[Any, dict[str, Any]]], tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text("train: {seed: 99, print_freq: 7}\n")
+    given = ["mip/sysu_mm01", "--overlay", "profiles/8gb", "train.seed", "3", "--overlay", own]
+    assert promptreid("train", *given) == 0
+    ((cfg, _),) = calls
+    assert (cfg.train.amp, cfg.train.seed, cfg.train.print_freq, cfg.train.batch_size) == (True, 3, 7, 64)
+
+
+def test_an_overlay_that_cannot_be_laid_is_one_line(calls: list[Any], tmp_path: Path, capsys) -> None:
+    (tmp_path / "config.yaml").write_text("train: {seed: 7}\n")
+    for overlay, message in ((tmp_path, "is a run's folder, of which every key"), ("profiles/9gb", "profiles/8gb")):
+        assert promptreid("train", "mip/quickstart", "--overlay", overlay) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1 and not calls
+
+
 def test_a_run_folder_means_that_run(calls: list[tuple[Any, dict[str, Any]]], tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("data:\n  save_dir: where/it/was\ntrain:\n  seed: 7\n")
     assert promptreid("train", tmp_path, "--resume") == 0

@@ -35,6 +35,7 @@ def test_every_argument_of_ours_is_given_and_no_other():
     chains = {"infrared": ["blur"], "near_infrared": ["jitter"], "thermal_infrared": ["pad_crop"]}
     others = {"aligned": True, "drop_modality": 0.25, "second_visible": True}
     others["second_exchange"] = "caj_exchange"
+    others |= {"amplitude_swap": 0.5, "amplitude_window": 0.1}
     given = {f"data.augment.{name}": value for name, value in {**chains, **others}.items()}
     ours = {"train.seed": 5, "data.pack": "p", "data.incomplete": "keep", "data.decoder": "simplejpeg"}
     ours["data.table"] = "t.csv"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from promptreid.config.defaults import default_config
 from promptreid.config.keys import flatten
 from promptreid.config.load import dump_config, load_config
+from promptreid.config.validate import validate
 
 OSNET = Path(__file__).with_name("osnet_softmax.yaml")
 
@@ -49,6 +50,38 @@ def test_later_sources_win(configs: Path):
     path = write(configs / "a.yaml", "train: {lr: 0.1, max_epoch: 2, seed: 3}\n")
     cfg = load_config(path, ["train.lr", "0.3"], {"train.lr": 0.2, "train.max_epoch": 5})
     assert (cfg.train.lr, cfg.train.max_epoch, cfg.train.seed) == (0.3, 5, 3)
+
+
+def test_overlays_lie_between_the_file_and_what_is_given(configs: Path):
+    path = write(configs / "a.yaml", "train: {lr: 0.1, max_epoch: 2, seed: 3, batch_size: 8}\n")
+    small = write(configs.parent / "small.yaml", "_BASE_: base.yaml\ntrain: {lr: 0.2}\n")
+    write(configs.parent / "base.yaml", "train: {lr: 9.0, max_epoch: 5, seed: 5}\n")
+    last = write(configs / "last.yaml", "train: {batch_size: 4}\n")
+    cfg = load_config(path, ["train.seed", "7"], {"train.max_epoch": 6}, [small, last])
+    assert (cfg.train.lr, cfg.train.max_epoch, cfg.train.seed, cfg.train.batch_size) == (0.2, 6, 7, 4)
+    assert load_config(overlays=[last]).train.batch_size == 4
+
+
+def test_an_overlay_keeps_only_what_is_read(configs: Path, caplog: pytest.LogCaptureFixture):
+    overlay = write(configs / "profile.yaml", "train: {amp: True}\ndmpt: {frozen_dtype: bfloat16}\nmip: {jpm: False}\n")
+    for name, read, dtype, jpm in (
+        ("mip_vit_base_patch16", "mip", "float32", False),
+        ("dmpt_vit_base_patch16", "dmpt", "bfloat16", True),
+        ("osnet_x1_0", "", "float32", True),
+    ):
+        cfg = load_config(overrides={"model.name": name}, overlays=[overlay])
+        assert (cfg.train.amp, cfg.dmpt.frozen_dtype, cfg.mip.jpm) == (True, dtype, jpm), read
+        caplog.clear()
+        validate(cfg, training=False)
+        assert "dmpt" not in caplog.text and "mip" not in caplog.text
+
+
+def test_a_wrong_key_of_an_overlay_is_an_error_of_that_file(configs: Path):
+    overlay = write(configs / "profile.yaml", "dmpt: {frozen_dtyp: bfloat16}\n")
+    with pytest.raises(ValueError, match=r"profile\.yaml: unknown key 'dmpt\.frozen_dtyp'; did you mean"):
+        load_config(overlays=[overlay])
+    with pytest.raises(FileNotFoundError, match=r"none\.yaml"):
+        load_config(overlays=[configs / "none.yaml"])
 
 
 def test_the_result_is_frozen():

@@ -1,4 +1,7 @@
-"""Every configuration in configs/ loads, is valid and builds its model, optimiser and loss."""
+"""Every configuration in configs/ loads, is valid and builds its model, optimiser and loss.
+
+Profiles, which are laid over others, are in ``test_profiles.py``.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from promptreid.engine.optimizers import build_optimizer, build_scheduler
 from promptreid.runs.build import build_criterion, build_model
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs"
-FILES = sorted(FOLDER.rglob("*.yaml"))
+FILES = sorted(file for file in FOLDER.rglob("*.yaml") if file.parent.name != "profiles")
 SMALL: dict[str, Any] = {
     "backbone.vit.depth": 3,
     "backbone.vit.embed_dim": 24,

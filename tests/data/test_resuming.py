@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ CASES: dict[str, dict[str, Any]] = {
         "num_instances": 4,
     },
 }
+CASES["cross-modal, amplitudes"] = {**CASES["cross-modal"], "augment": Augmentation(amplitude_swap=0.5)}
+CASES["triples, amplitudes"] = {**CASES["triples"], "augment": replace(CHAINS, amplitude_swap=0.5)}
 
 
 @pytest.fixture(scope="module")

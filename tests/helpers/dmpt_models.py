@@ -92,6 +92,18 @@ READINGS: list[dict[str, Any]] = [
     {"attention_temperature": True},
 ]
 """Options beside the defaults that change descriptors, each reading of the paper and each mechanism at least once."""
+BESIDE: dict[str, Any] = {"adapter": 4, "adapter_shared": False, "exchange": 3, "lora": 2, "fusion": True}
+BEYOND: list[dict[str, Any]] = [
+    {"adapter": 6},
+    {"adapter": 6, "adapter_shared": False, "adapter_scale": 0.5},
+    {"exchange": 5},
+    {"exchange": 5, "bind": False, "prompt_attention": "apart", "first_layer": 2},
+    {"lora": 2, "lora_alpha": 3.0},
+    {"lora": 2, "attention_temperature": True},
+    {"fusion": True},
+    {**BESIDE, "deep": False},
+]
+"""Options beyond the paper; ``BESIDE`` is all of them at once."""
 ALIGNMENTS: list[dict[str, Any]] = [
     {"alignment_symmetric": True},
     {"alignment_on": "modality_prompts"},

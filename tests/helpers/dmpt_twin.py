@@ -38,12 +38,16 @@ def _sample(model: DMPT, images: Tensor, modality: Tensor, present: Tensor) -> T
             for kind, change in told.items():
                 held[kind][slot] = held[kind][slot] + change[slot]
         told = {}
+        middle: Prompts = {}  # after the block's attention
+        pieces: dict[int, list[Tensor]] = {}
         for slot in slots:
+            pieces[slot] = [stream[slot], *(prompts[slot] for prompts in held.values() if slot in prompts)]
+            middle[slot] = _attended(model, layer, torch.cat(pieces[slot]), base)
+        for slot in slots:
+            output = _finished(model, layer, slot, int(modality[slot]), middle, base)
             kinds = [kind for kind in held if slot in held[kind]]
-            pieces = [stream[slot], *(held[kind][slot] for kind in kinds)]
-            output = _block(model, layer, torch.cat(pieces), base).split([len(piece) for piece in pieces])
-            stream[slot] = output[0]
-            for kind, after in zip(kinds, output[1:], strict=True):
+            stream[slot], *others = output.split([len(piece) for piece in pieces[slot]])
+            for kind, after in zip(kinds, others, strict=True):
                 held[kind][slot] = _gated(model, layer, kind, held[kind][slot], after)
         if layer not in plan.interactions:
             continue
@@ -61,6 +65,7 @@ def _sample(model: DMPT, images: Tensor, modality: Tensor, present: Tensor) -> T
         else:
             held["bound"] = dict(given)
     read = {slot: tower.read(stream[slot][None])[0] for slot in slots}
+    read = _weighted(model, read, modality)
     return torch.stack([read.get(slot, torch.zeros(tower.out_dim)) for slot in range(len(images))])
 
 
@@ -93,8 +98,20 @@ def _gated(model: DMPT, layer: int, kind: str, before: Tensor, after: Tensor) ->
     return gate * after + (1 - gate) * before
 
 
-def _block(model: DMPT, layer: int, tokens: Tensor, own: int) -> Tensor:
-    """A block of open_clip on tokens (n, D)."""
+def _weighted(model: DMPT, read: Prompts, modality: Tensor) -> Prompts:
+    """Features times the weights of the fusion."""
+    if not model.options.fusion:
+        return read
+    powers = {}
+    for slot, feature in read.items():
+        normed = (feature - feature.mean()) / (feature.var(correction=0) + 1e-5).sqrt()
+        of = int(modality[slot])
+        powers[slot] = (model.fusion.weight[of] @ normed + model.fusion.offset[of]).exp()
+    return {slot: feature * powers[slot] * len(read) / sum(powers.values()) for slot, feature in read.items()}
+
+
+def _attended(model: DMPT, layer: int, tokens: Tensor, own: int) -> Tensor:
+    """The first half of a block of open_clip on tokens (n, D)."""
     block: Any = model.tower.visual.transformer.resblocks[layer - 1]
     prompted, number = model.plan.first <= layer <= model.plan.last, layer - model.plan.first
     scale, gate = 1.0, None
@@ -103,11 +120,36 @@ def _block(model: DMPT, layer: int, tokens: Tensor, own: int) -> Tensor:
     if prompted and model.options.prompt_attention == "apart":
         gate = model.apart_gates.values[number]
     attn = block.attn
-    projected = F.linear(block.ln_1(tokens), attn.in_proj_weight, attn.in_proj_bias)
+    weight = attn.in_proj_weight.clone()
+    if prompted and model.options.lora:
+        for third, change in ((0, model.lora[number].query), (2, model.lora[number].value)):
+            rows = slice(third * len(weight) // 3, (third + 1) * len(weight) // 3)
+            weight[rows] += model.options.lora_alpha / model.options.lora * change.up.weight @ change.down.weight
+    projected = F.linear(block.ln_1(tokens), weight, attn.in_proj_bias)
     parts = (part.unflatten(1, (attn.num_heads, -1)).transpose(0, 1) for part in projected.chunk(3, dim=1))
     mixed = torch.stack([_head(*head, scale, own, gate) for head in zip(*parts, strict=True)], dim=1).flatten(1)
-    tokens = tokens + attn.out_proj(mixed)
-    return tokens + block.mlp(block.ln_2(tokens))
+    return tokens + attn.out_proj(mixed)
+
+
+def _finished(model: DMPT, layer: int, slot: int, modality: int, middle: Prompts, own: int) -> Tensor:
+    """The second half, with what is trained beside the MLP."""
+    options, number = model.options, layer - model.plan.first
+    block: Any = model.tower.visual.transformer.resblocks[layer - 1]
+    normed = {other: block.ln_2(tokens) for other, tokens in middle.items()}
+    output = middle[slot] + block.mlp(normed[slot])
+    if not model.plan.first <= layer <= model.plan.last:
+        return output
+    if options.adapter:
+        adapter, start = model.adapter[number], 0 if options.adapter_shared else modality * options.adapter
+        rows = slice(start, start + options.adapter)
+        hidden = F.gelu(normed[slot] @ adapter.down.weight[rows].T + adapter.down.bias[rows])
+        offset = adapter.offset[0 if options.adapter_shared else modality]
+        output = output + options.adapter_scale * (hidden @ adapter.up.weight[:, rows].T + offset)
+    others = [other for other in normed if other != slot]
+    if options.exchange and others:
+        told = [model.exchange[number].up(F.gelu(model.exchange[number].down(normed[other][:own]))) for other in others]
+        output = torch.cat([output[:own] + sum(told) / len(told), output[own:]])
+    return output
 
 
 def _head(query: Tensor, key: Tensor, value: Tensor, scale: float, own: int, gate: Tensor | None) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from dmpt_models import exchange, tiny_dmpt, triples
+from dmpt_models import BESIDE, awake, exchange, tiny_dmpt, triples
 from torch import Tensor, nn
 
 from promptreid.engine.weight_average import WeightAverage
@@ -46,6 +46,7 @@ MODELS: dict[str, Any] = {
     "dmpt after BN": lambda: tiny_dmpt(after_bn=True, classifier="single"),
     "dmpt with context": lambda: tiny_dmpt(context_words=2),
     "dmpt, timm's tower, camera": lambda: tiny_dmpt(**TIMM, sie_weight=1.0, cameras=4),
+    "dmpt and all beside it": lambda: awake(tiny_dmpt(**BESIDE)),
     "dmpt, all trained": lambda: tiny_dmpt(frozen=False),
     "mip": mip,
     "mip after BN": lambda: mip(after_bn=True, iael_pooling="query"),

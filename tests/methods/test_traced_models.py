@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from dmpt_models import TOWER, exchange, tiny_dmpt, triples
+from dmpt_models import BESIDE, TOWER, awake, exchange, tiny_dmpt, triples
 from torch import Tensor, nn
 
 from promptreid.methods.baselines.multi_stream import MultiStream
@@ -52,6 +52,8 @@ TRIPLES = {
     "dmpt": dmpt,
     "dmpt single": lambda loss="prompt": dmpt(loss, classifier="single", after_bn=True),
     "dmpt, timm's tower": lambda loss="prompt": dmpt(loss, **TIMM),
+    "dmpt and all beside it": lambda loss="prompt": awake(dmpt(loss, **BESIDE)),
+    "dmpt, timm's tower, low rank": lambda loss="prompt": awake(dmpt(loss, **TIMM, lora=2, exchange=3, bind=False)),
     "streams": lambda loss="triplet": streams(),
 }
 SINGLES = {
@@ -156,6 +158,7 @@ def test_a_step_that_is_compiled_with_its_loss_is_the_same() -> None:
 EXPORTED = {
     **{name: MODELS[name] for name in ("mip", "dmpt", "dmpt, timm's tower", "streams", "mip of one", "dmpt of one")},
     "dmpt without bind": lambda: dmpt(bind=False),
+    "dmpt and all beside it": MODELS["dmpt and all beside it"],
     "shared vit": lambda: mip(**asdict(vit_reid())),
     "transreid": lambda: mip("prompt", 1, **asdict(transreid())),
 }

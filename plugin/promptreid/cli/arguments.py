@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_configuration(parser: Parser, about: str = "the configuration", other: str = "") -> None:
-    """Add a positional configuration, ``KEY VALUE`` pairs, ``--config-file`` and ``--root``.
+    """Add a positional configuration, ``KEY VALUE`` pairs, ``--config-file``, ``--overlay`` and ``--root``.
 
     Args:
         parser: of a verb.
@@ -34,7 +34,34 @@ def add_configuration(parser: Parser, about: str = "the configuration", other: s
     parser.add_argument(
         "--config-file", metavar="FILE", help=f"{about}, as a YAML file; torchreid's own load unchanged"
     )
+    add_overlays(parser)
     add_root(parser)
+
+
+def add_overlays(parser: Parser) -> None:
+    """Add ``--overlay``."""
+    parser.add_argument(
+        "--overlay",
+        dest="overlays",
+        action="append",
+        default=[],
+        metavar="CONFIG",
+        help="lay this over the configuration: a name (profiles/8gb) or a YAML file; may be given again, and KEY VALUE "
+        "pairs win; default: nothing",
+    )
+
+
+def overlays_of(args: argparse.Namespace) -> list[Path]:
+    """The files of ``--overlay``.
+
+    Raises:
+        ValueError: a run's folder, whose configuration would replace all that it is laid over.
+        FileNotFoundError: no such configuration.
+    """
+    runs = [name for name in args.overlays if is_run_folder(name)]
+    if runs:
+        raise ValueError(f"--overlay {runs[0]} is a run's folder, of which every key would win: name a profile or file")
+    return [find_configuration(name) for name in args.overlays]
 
 
 def add_root(parser: Parser) -> None:
@@ -123,7 +150,8 @@ def read_configuration(
     asked = pairs or any(value is not None for value in (given or {}).values())
     if path is None and (required or not asked):
         raise ValueError("no configuration: give the name of one, a YAML file or a run's folder (--help says more)")
-    return load_config(path, pairs, {key: value for key, value in overrides.items() if value is not None})
+    given_values = {key: value for key, value in overrides.items() if value is not None}
+    return load_config(path, pairs, given_values, overlays_of(args))
 
 
 def _target_and_pairs(args: argparse.Namespace) -> tuple[str | None, Sequence[str]]:

@@ -14,7 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promptreid.cli.arguments import add_configuration, add_plugins, load_plugins_of, pairs_of, read_configuration
+from promptreid.cli.arguments import (
+    add_configuration,
+    add_plugins,
+    load_plugins_of,
+    overlays_of,
+    pairs_of,
+    read_configuration,
+)
 from promptreid.cli.choices import (
     AQE_ALPHA,
     AQE_K,
@@ -126,7 +133,8 @@ def run(args: argparse.Namespace) -> None:
     if _names_several(args):
         from promptreid.runs.evaluate_several import evaluate_several
 
-        evaluate_several(Path(args.target), pairs_of(args), {} if args.root is None else {"data.root": args.root})
+        overrides = {} if args.root is None else {"data.root": args.root}
+        evaluate_several(Path(args.target), pairs_of(args), overrides, overlays_of(args))
         return
     cfg = read_configuration(args, required=True)
     from promptreid.runs.run import run as run_once
@@ -162,8 +170,8 @@ def _score_file(args: argparse.Namespace) -> None:
         raise ValueError(f"{path} holds weights, not features: promptreid evaluate {run_folder} tests them")
     if not args.protocol:
         raise ValueError(f"{args.target} is a file of features: the following arguments are required: --protocol")
-    if args.opts or args.config_file or args.root:
-        raise ValueError(f"{args.target} is a file of features, and takes no configuration, keys or --root")
+    if args.opts or args.config_file or args.overlays or args.root:
+        raise ValueError(f"{args.target} is a file of features, and takes no configuration, overlay, keys or --root")
     import torch
 
     from promptreid.evaluation.features_io import load_features

@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptreid.cli.arguments import add_old_opts, add_pairs, add_resume_and_overwrite, add_root, pairs_of
+from promptreid.cli.arguments import (
+    add_old_opts,
+    add_overlays,
+    add_pairs,
+    add_resume_and_overwrite,
+    add_root,
+    overlays_of,
+    pairs_of,
+)
 from promptreid.cli.choices import TABLES
 from promptreid.cli.configurations import shipped_folder
 from promptreid.cli.parsing import Parser, is_key
@@ -49,6 +57,7 @@ def arguments(parser: Parser) -> None:
         "results in --out"
     )  # fmt: skip
     _add_instead(parser)
+    add_overlays(parser)
     add_root(parser)
     add_resume_and_overwrite(parser, "the runs of its rows, which other tables may share, and their results are")
     add_old_opts(parser)
@@ -80,7 +89,8 @@ def run(args: argparse.Namespace) -> None:
     from promptreid.runs.tables.places import Places, Size
 
     table = find_table(args.table)
-    places = Places(shipped_folder(), args.out, args.results or args.out / "results")
+    results = args.results or args.out / "results"
+    places = Places(shipped_folder(), args.out, results, tuple(overlays_of(args)))
     usual = (1, 2) if args.screen else (3, 1)
     seeds, worlds = (
         least if given is None else given for given, least in zip((args.seeds, args.worlds), usual, strict=True)

@@ -95,6 +95,8 @@ _AUGMENTATION = {
     "drop_modality": "data.augment.drop_modality",
     "second_visible": "data.augment.second_visible",
     "second_exchange": "data.augment.second_exchange",
+    "amplitude_swap": "data.augment.amplitude_swap",
+    "amplitude_window": "data.augment.amplitude_window",
 }
 _STEP = {
     "amp": "train.amp",

@@ -15,6 +15,7 @@ from promptreid.config.keys import flatten
 from promptreid.config.merge import coerce, merged
 from promptreid.config.plugins import load_plugins, resolved
 from promptreid.config.renamed import up_to_date
+from promptreid.config.unused import unread
 
 logger = logging.getLogger(__name__)
 
@@ -23,13 +24,19 @@ SUFFIXES = (".yaml", ".yml")
 
 
 def load_config(
-    path: str | Path | None = None, opts: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
+    path: str | Path | None = None,
+    opts: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    overlays: Sequence[str | Path] = (),
 ) -> CfgNode:
-    """The defaults, then the file, then ``overrides``, then ``opts``; later ones win.
+    """The defaults, then the file, then ``overlays``, ``overrides`` and ``opts``; later ones win.
 
     A file may name another one to start from, ``_BASE_: mip_base.yaml``, relative to itself. Every file in such a
     chain has to lie under the nearest folder called ``configs`` above the first one, or else in the first one's own
     folder: a configuration from elsewhere can't pull in other files of this machine.
+
+    An overlay is a file for many configurations, such as a profile of a machine. It may have keys of several methods:
+    those that the model and the loss do not read are left out of it.
 
     Plugins are imported first: what the key ``plugins`` names, which runs as a program, and what installed packages
     declare.
@@ -38,6 +45,7 @@ def load_config(
         path: a ``.yaml`` or ``.yml`` file. Nothing else is taken: yacs would run a ``.py`` file.
         opts: ``KEY VALUE KEY VALUE ...``, as a command line has them.
         overrides: values by dotted key, such as ``{"data.root": "/data"}``.
+        overlays: ``.yaml`` or ``.yml`` files, each with bases of its own if it has any.
 
     Returns:
         A frozen tree. Types are checked, values aren't: see :func:`~promptreid.config.validate.validate`.
@@ -47,9 +55,27 @@ def load_config(
         ValueError: an unknown key, a wrong type, a base outside the folder or in a circle, broken YAML, or a plugin
             that cannot be imported.
     """
-    sources = [] if path is None else [(str(file), leaves) for file, leaves in _read_chain(Path(path))]
+    below = [] if path is None else _read_chain(Path(path))
+    laid = [part for overlay in overlays for part in _read_chain(Path(overlay))]
+    sources = [(str(file), leaves) for file, leaves in (*below, *laid)]
     sources += [("overrides", dict(overrides or {})), ("command line", _pairs(opts))]
     _bring_plugins(sources)
+    cfg, renamed = _combined(sources)
+    nobodys = unread(flatten(cfg)) if laid else set()
+    if any(nobodys & leaves.keys() for _, leaves in laid):
+        for _, leaves in laid:
+            for key in nobodys & leaves.keys():
+                del leaves[key]
+        cfg, renamed = _combined(sources)
+    if renamed:
+        pairs = ", ".join(f"{old} is now {new}" if new else f"{old} has no effect here" for old, new in renamed.items())
+        logger.warning("keys of an earlier release: %s", pairs)
+    cfg.freeze()
+    return cfg
+
+
+def _combined(sources: Sequence[tuple[str, dict[str, Any]]]) -> tuple[CfgNode, dict[str, str]]:
+    """All sources, the later ones over the earlier ones, and the keys of an earlier release by their names."""
     cfg = default_config()
     settled = {"model.name": _last(sources, "model.name", cfg.model.name)}
     renamed: dict[str, str] = {}
@@ -57,11 +83,7 @@ def load_config(
         current, names = up_to_date(leaves, settled)
         renamed.update(names)
         cfg = _merge(cfg, current, source)
-    if renamed:
-        pairs = ", ".join(f"{old} is now {new}" if new else f"{old} has no effect here" for old, new in renamed.items())
-        logger.warning("keys of an earlier release: %s", pairs)
-    cfg.freeze()
-    return cfg
+    return cfg, renamed
 
 
 def dump_config(cfg: CfgNode) -> str:

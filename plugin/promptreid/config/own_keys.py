@@ -95,6 +95,8 @@ TRAINING = Section(
         Key("train.lr_mult.prompts", 5.0, "factor on `train.lr` for the modality prompts", range=FROM_ZERO),
         Key("train.lr_mult.generator", 15.0, "factor for the instance prompt generator, its biases included",
             range=FROM_ZERO),
+        Key("train.lr_mult.adapters", 1.0, "factor for adapters and low-rank changes inside blocks, their biases"
+            " included", range=FROM_ZERO),
         Key("train.lr_mult.bias", 2.0, "factor for the other biases", range=FROM_ZERO),
         Key("train.warmup_epochs", 5, "of the two schedules above", range=FROM_ZERO, needs=_WARM),
         Key("train.warmup_lr", 1e-4, "where the warm-up starts, the same for every parameter group", range=FROM_ZERO,
@@ -171,6 +173,11 @@ DATA = Section(
             " (CAJ)"),
         Key("data.augment.second_exchange", "channel_exchange", "what that copy ends with; `caj_exchange` is the"
             " released code's", choices=EXCHANGES, needs="data.augment.second_visible"),
+        Key("data.augment.amplitude_swap", 0.0, "probability with which a train image gets the low-frequency amplitude"
+            " of an image of its identity in another band, from the same batch; its phase stays (FDA)",
+            range=Range(0, 1)),
+        Key("data.augment.amplitude_window", 0.05, "low are frequencies below this, in cycles per pixel; FDA's own are"
+            " 0.01 to 0.09", range=Range(0, 0.5), needs="data.augment.amplitude_swap"),
         Key("data.range_16bit", "full", "levels of a 16-bit image that become 0 to 255: `full` all of them, `minmax`"
             " those of each image, `fixed` those of the next key", choices=RANGES_16BIT),
         Key("data.limits_16bit", [], "lowest and highest level of `fixed`, such as `[7000, 9500]`", kind=int,

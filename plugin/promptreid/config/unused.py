@@ -6,6 +6,22 @@ from promptreid.config.schema import Flat
 from promptreid.config.sections import all_sections
 
 
+def unread(flat: Flat) -> set[str]:
+    """The keys that neither the model nor the loss of a configuration reads, nor anything else.
+
+    Args:
+        flat: all leaves of a configuration.
+    """
+    in_use = [section for section in all_sections() if section.in_use(flat)]
+    read = tuple(beginning for section in in_use for beginning in section.reads)
+    return {
+        key.name
+        for section in all_sections()
+        for key in section.keys
+        if section not in in_use or (section.shared and not key.name.startswith(read))
+    }
+
+
 def without_effect(flat: Flat) -> list[str]:
     """One piece of text for each key that is not at its default and that nothing reads, with the reason.
 
@@ -14,18 +30,17 @@ def without_effect(flat: Flat) -> list[str]:
     Args:
         flat: all leaves of a configuration.
     """
-    in_use = [section for section in all_sections() if section.in_use(flat)]
-    read = tuple(beginning for section in in_use for beginning in section.reads)
-    unread, found = [], []
+    nobodys = unread(flat)
+    useless, found = [], []
     for section in all_sections():
         for key in section.keys:
             if flat[key.name] == key.default:
                 continue
-            if section not in in_use or (section.shared and not key.name.startswith(read)):
-                unread.append(key.name)
+            if key.name in nobodys:
+                useless.append(key.name)
             elif not key.has_effect(flat):
                 found.append(f"{key.name} (needs {key.needs})")
-    if unread:
+    if useless:
         reader = f"model.name {flat['model.name']} with loss.name {flat['loss.name']}"
-        found.insert(0, f"{', '.join(unread)} (not read by {reader})")
+        found.insert(0, f"{', '.join(useless)} (not read by {reader})")
     return found

@@ -77,6 +77,8 @@ class ModalDataset(host.ImageDataset):
     """Probability with which each modality of a train sample is treated as missing; one always stays."""
     second_visible: Callable[[Any], Tensor] | None = None
     """Transform of a second copy that every visible image of a batch gets (CAJ), for training; none when None."""
+    batch_step: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None = None
+    """What is done to the items of a train batch together, after the second copies; nothing when None."""
     pack: Pack | None = None
     """Where images are read from instead of their own files."""
     decoder = PILLOW
@@ -172,6 +174,8 @@ class ModalDataset(host.ImageDataset):
                 again = {self.modalities[0]: self.second_visible}
                 seen = [index for index in indices if self.modality_of(self.data[index][0]) == 0]
                 items += [self._item(index, again, seed) for index in seen]
+            if self.batch_step is not None and self.mode == "train":
+                items = self.batch_step(items)
         return items
 
     @property

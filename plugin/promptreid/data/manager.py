@@ -16,6 +16,7 @@ from promptreid import host
 from promptreid.config.own_keys import BAD_IMAGE, INCOMPLETE, START_METHODS
 from promptreid.data import jpeg
 from promptreid.data.aligned import POOLED, named_steps
+from promptreid.data.amplitude import AmplitudeSwap
 from promptreid.data.cameras import map_test_cameras
 from promptreid.data.dataset import ModalDataset
 from promptreid.data.images import DECODERS, PILLOW, warn_of_narrow_ranges, warn_of_oddities
@@ -46,7 +47,7 @@ class ModalDataManager(host.ImageDataManager):
     * ``train_sampler="CrossModalSampler"``: P identities with K images of each modality, where ``batch_size_train`` =
       P x M x K and ``num_instances`` = M x K, M the number of modalities.
     * ``augment``: chains for each modality in place of ``transforms``, aligned over a sample if asked; modalities left
-      out; a second copy of the visible images.
+      out; a second copy of the visible images; amplitudes exchanged between the bands of a batch.
     * ``pack``: images come from a packed file instead of being decoded.
     * ``persistent_workers``: the training workers stay from epoch to epoch.
 
@@ -224,6 +225,17 @@ class ModalDataManager(host.ImageDataManager):
             _refuse_tuples(dataset, "data.augment.second_visible True", "set it to False")
             visible = dataset.transforms.get(dataset.modalities[0], self.transform_tr)
             dataset.second_visible = v2.Compose([visible, TRANSFORMS[augment.second_exchange](image)])
+        if augment.amplitude_swap:
+            self._swap_amplitudes(augment, image)
+
+    def _swap_amplitudes(self, augment: Augmentation, image: ImageSettings) -> None:
+        dataset = self.train_loader.dataset
+        if len(dataset.modalities) == 1:
+            raise ValueError(
+                f"data.augment.amplitude_swap {augment.amplitude_swap}: {type(dataset).__name__} has "
+                f"{dataset.modalities[0]} images alone, and a partner is of another band; set it to 0"
+            )
+        dataset.batch_step = AmplitudeSwap(augment.amplitude_swap, augment.amplitude_window, image.mean, image.std)
 
     def _warn_of_pools(self, aligned: bool) -> None:
         """``random_patch`` depends on the images that its worker has met, whatever the seed."""

@@ -15,6 +15,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from promptreid.config.keys import did_you_mean
 from promptreid.config.own_keys import EXCHANGES, INTERPOLATIONS
+from promptreid.data.amplitude import NYQUIST
 from promptreid.data.augmentations import (
     CajErase,
     CajExchange,
@@ -69,9 +70,12 @@ class Augmentation:
             Makes no difference where a sample is one image.
         drop_modality: probability, at least 0 and below 1, with which each modality of a train sample is left out.
         second_exchange: one of ``EXCHANGES``, for the copy of ``second_visible``.
+        amplitude_swap: probability, 0 to 1, with which an image gets the low-frequency amplitude of an image of its
+            identity in another band; see :class:`promptreid.data.amplitude.AmplitudeSwap`.
+        amplitude_window: low are frequencies below this, in cycles per pixel, 0 to 0.5.
 
     Raises:
-        ValueError: a filter for chains that aren't there, or a probability out of range.
+        ValueError: a filter for chains that aren't there, or a number out of range.
     """
 
     visible: Sequence[str] = ()
@@ -83,6 +87,8 @@ class Augmentation:
     aligned: bool = False
     drop_modality: float = 0.0
     second_exchange: str = "channel_exchange"
+    amplitude_swap: float = 0.0
+    amplitude_window: float = 0.05
 
     def __post_init__(self) -> None:
         others = self.infrared or self.near_infrared or self.thermal_infrared
@@ -97,12 +103,25 @@ class Augmentation:
                 f"data.augment.second_exchange {self.second_exchange} changes nothing without a second copy: set "
                 "data.augment.second_visible True, or leave this key out"
             )
+        self._check_amplitudes()
+
+    def _check_amplitudes(self) -> None:
+        p, window = self.amplitude_swap, self.amplitude_window
+        if not 0 <= p <= 1:
+            raise ValueError(f"data.augment.amplitude_swap {p} must be from 0 to 1")
+        if not 0 <= window <= NYQUIST:
+            raise ValueError(f"data.augment.amplitude_window {window} must be from 0 to {NYQUIST} cycles per pixel")
+        if p and not window:
+            raise ValueError(
+                f"data.augment.amplitude_swap {p} changes nothing in a window of 0: raise data.augment."
+                "amplitude_window, or leave amplitude_swap at 0"
+            )
 
     @property
     def asked(self) -> bool:
         """Whether anything differs from torchreid's own."""
         chains = self.visible or self.infrared or self.near_infrared or self.thermal_infrared
-        return bool(chains or self.aligned or self.drop_modality or self.second_visible)
+        return bool(chains or self.aligned or self.drop_modality or self.second_visible or self.amplitude_swap)
 
     def chains(self, modalities: Sequence[str], image: ImageSettings) -> dict[str, Chain]:
         """The chain of each of a data set's modalities; none for those that keep torchreid's transforms.

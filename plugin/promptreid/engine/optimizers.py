@@ -24,7 +24,8 @@ def parameter_roles(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]
     A module names the roles of its own parameters in ``learning_rate_roles``: by the parameter's name, or under ``""``
     for all that it holds. A part of a role, ``generator.queries``, may have a factor of its own, and else has that
     of the whole. Every other bias has the role ``bias``, the rest ``base``. Learned prompt vectors are ``prompts``;
-    what makes prompts of something else (a projection, a mapping) counts as base.
+    what makes prompts of something else (a projection, a mapping) counts as base. What stands beside the layers of a
+    frozen tower is ``adapters``.
     """
     named: dict[int, str] = {}
     for module in model.modules():

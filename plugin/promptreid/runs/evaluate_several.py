@@ -21,7 +21,10 @@ def holds_several(folder: Path) -> bool:
 
 
 def evaluate_several(
-    folder: Path, opts: Sequence[str] = (), overrides: Mapping[str, Any] | None = None
+    folder: Path,
+    opts: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    overlays: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Test each training of ``run_several`` as its own configuration says, then average.
 
@@ -29,6 +32,7 @@ def evaluate_several(
         folder: ``data.save_dir`` of that call.
         opts: ``KEY VALUE KEY VALUE ...`` for each test.
         overrides: values by dotted key, likewise.
+        overlays: files that are laid over each configuration.
 
     Returns:
         what ``run_several`` returns; it is written to the same file.
@@ -37,18 +41,19 @@ def evaluate_several(
         ValueError: trainings without a checkpoint, or another process that trains in one of them.
     """
     parts = _trained(RunFolder(folder))
-    cfgs = [_configuration(part.folder, part.folder, opts, overrides) for part in parts]
-    whole = _configuration(parts[0].folder, folder, opts, overrides)
+
+    def configuration(source: Path, save_dir: Path) -> Any:
+        changes = {**(overrides or {}), "data.save_dir": str(save_dir)}
+        return load_config(RunFolder(source).config, opts, changes, overlays)
+
+    cfgs = [configuration(part.folder, part.folder) for part in parts]
+    whole = configuration(parts[0].folder, folder)
     with process_group(whole.train.distributed_timeout), claimed(whole):
         for part in parts:
             first_does(RunFolder(part.folder).check_unused)
         for cfg in cfgs:
             run(cfg, eval_only=True)
         return first_does(lambda: save_summary(folder, parts, sorted({part.split for part in parts if part.split})))
-
-
-def _configuration(source: Path, save_dir: Path, opts: Sequence[str], overrides: Mapping[str, Any] | None) -> Any:
-    return load_config(RunFolder(source).config, opts, {**(overrides or {}), "data.save_dir": str(save_dir)})
 
 
 def _trained(folder: RunFolder) -> list[Part]:

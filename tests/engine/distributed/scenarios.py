@@ -130,6 +130,14 @@ def dmpt(root: Path, folder: Path) -> Any:
     return train(load_config(ROOT / "configs" / "dmpt" / "rgbnt201.yaml", overrides=overrides))
 
 
+def dmpt_beside(root: Path, folder: Path) -> Any:
+    """With all that can be trained beside the prompts."""
+    places = {"data.root": str(root), "data.save_dir": str(folder / "run")}
+    beside = {"dmpt.adapter": 4, "dmpt.adapter_shared": False, "dmpt.exchange": 4, "dmpt.lora": 2, "dmpt.fusion": True}
+    overrides = {**TRIPLES, **places, **beside, "train.batch_size": 16, "train.max_epoch": 3, "test.protocols": []}
+    return train(load_config(ROOT / "configs" / "dmpt" / "rgbnt201.yaml", overrides=overrides))
+
+
 def dmpt_single_images(root: Path, folder: Path) -> Any:
     """The attentions of PromptIBind have no gradient."""
     places = {"data.root": str(root), "data.save_dir": str(folder / "run"), "data.sources": ["sysu_mm01"]}
@@ -270,6 +278,7 @@ def errors(root: Path, folder: Path) -> Any:
 SCENARIOS: dict[str, tuple[Callable[[Path, Path], Any], tuple[int, ...]]] = {
     "mip": (mip, (1, 2, 4)),
     "dmpt": (dmpt, (1, 2, 4)),
+    "dmpt_beside": (dmpt_beside, (1, 2)),
     "dmpt_single_images": (dmpt_single_images, (1, 2)),
     "windows": (windows, (1, 2)),
     "own_losses": (own_losses, (2,)),

@@ -95,14 +95,22 @@ def largest_difference(first: dict[str, Tensor], second: dict[str, Tensor]) -> f
     return max(float((first[name].double() - second[name].double()).abs().max()) for name in first)
 
 
-EXACT = [("mip", 2), ("mip", 4), ("dmpt", 2), ("dmpt", 4), ("dmpt_single_images", 2), ("windows", 2)]
+EXACT = [
+    ("mip", 2),
+    ("mip", 4),
+    ("dmpt", 2),
+    ("dmpt", 4),
+    ("dmpt_beside", 2),
+    ("dmpt_single_images", 2),
+    ("windows", 2),
+]
 
 
 @pytest.mark.parametrize(("name", "processes"), EXACT)
 def test_several_processes_train_like_one(name: str, processes: int, of: Callable[..., list[Any]]) -> None:
     one, *_ = of(name, 1)
     several = of(name, processes)
-    steps = {"mip": 20, "dmpt": 20, "dmpt_single_images": 8, "windows": 12}[name]
+    steps = {"mip": 20, "dmpt": 20, "dmpt_beside": 8, "dmpt_single_images": 8, "windows": 12}[name]
     assert len(one["files"]) >= steps
     for batch, shares in zip(one["files"], zip(*(each["files"] for each in several), strict=True), strict=True):
         assert [path for share in shares for path in share] == batch
@@ -328,6 +336,11 @@ UNUSED = {
     "of torchreid's losses": ("mip", {"loss.name": "triplet"}, False),
     "BNNecks apart": ("mip", {"mip.modality_bn": True}, False),
     "DMPT": ("dmpt", {}, True),
+    "DMPT and all beside it": (
+        "dmpt",
+        {"dmpt.adapter": 4, "dmpt.adapter_shared": False, "dmpt.exchange": 4, "dmpt.lora": 2, "dmpt.fusion": True},
+        True,
+    ),
     "classifiers apart": ("dmpt", {"dmpt.classifier": "single"}, False),
     "without the alignment's weight": ("dmpt", {"loss.prompt.weight_alignment": 0.0}, False),
 }

@@ -17,18 +17,19 @@ from promptreid.models.frozen import weights_digest
 def built(sysu_root: Path):
     data = manager(sysu_root)
 
-    def build(seed: int = 0):
+    def build(seed: int = 0, **options):
         words = {"modalities": ("visible", "infrared"), "images_per_sample": 1}
-        model = tiny_dmpt("triplet", seed=seed, classifier="single", alignment=False, **words)
+        model = tiny_dmpt("triplet", seed=seed, classifier="single", alignment=False, **words, **options)
         model.classifier[0] = torch.nn.Linear(24, data.num_train_pids, bias=False)
         return model
 
     return data, build
 
 
-def test_an_epoch_of_torchreids_triplet_engine_leaves_the_tower_alone(built, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [{}, {"adapter": 3, "adapter_shared": False, "lora": 2}], ids=str)
+def test_an_epoch_of_torchreids_triplet_engine_leaves_the_tower_alone(built, options, tmp_path: Path) -> None:
     data, build = built
-    model = build()
+    model = build(**options)
     before = weights_digest(model.backbone.module)
     start = {name: value.clone() for name, value in model.named_parameters()}
     optimizer = torchreid.optim.build_optimizer(model, optim="adam", lr=0.01)
@@ -43,7 +44,7 @@ def test_an_epoch_of_torchreids_triplet_engine_leaves_the_tower_alone(built, tmp
 
     checkpoint = tmp_path / "model" / "model.pth.tar-1"
     assert checkpoint.stat().st_size < 1e6
-    again = build()
+    again = build(**options)
     assert torchreid.utils.resume_from_checkpoint(str(checkpoint), again) == 1
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
     for load in (
@@ -51,4 +52,4 @@ def test_an_epoch_of_torchreids_triplet_engine_leaves_the_tower_alone(built, tmp
         lambda m, path: torchreid.utils.resume_from_checkpoint(path, m),
     ):
         with pytest.raises(RuntimeError, match="trained on other frozen weights"):
-            load(build(seed=1), str(checkpoint))
+            load(build(seed=1, **options), str(checkpoint))

@@ -47,6 +47,7 @@ def test_images_are_computed_alone_where_a_resumed_run_must_have_the_same_bits()
         ({"data__augment__thermal_infrared": ["resize", "jitter"]}, "jitter"),
         ({"data__augment__near_infrared": ["blur"]}, "blur"),
         ({"data__augment__second_visible": True}, "second_visible"),
+        ({"data__augment__amplitude_swap": 0.5}, "amplitude_swap"),
     ],
 )
 def test_training_images_that_never_repeat_are_left_out(

@@ -8,7 +8,7 @@ import io
 import pytest
 import torch
 import torchreid
-from dmpt_models import ALIGNMENTS, READINGS, TOWER, awake, exchange, parts, tiny_dmpt, triples
+from dmpt_models import ALIGNMENTS, BEYOND, READINGS, TOWER, awake, exchange, parts, tiny_dmpt, triples
 from dmpt_twin import slow_twin
 
 from promptreid.methods.dmpt.loss import DMPTLoss
@@ -19,7 +19,7 @@ from promptreid.models.folding import fold
 from promptreid.models.present_images import slots_of
 
 PIDS = torch.tensor([0, 0, 1, 1])
-EVERY = READINGS + ALIGNMENTS
+EVERY = READINGS + BEYOND + ALIGNMENTS
 PRESENT = torch.tensor([[True, True, True], [True, False, True], [False, True, False], [True, True, True]])
 STARTS_AS_DEFAULT = [
     {"bind_keys": "all"},
@@ -48,7 +48,7 @@ def test_every_new_choice_is_among_them():
         assert tried | old == set(CHOICES[name]), name
 
 
-@pytest.mark.parametrize("options", READINGS, ids=str)
+@pytest.mark.parametrize("options", READINGS + BEYOND, ids=str)
 @torch.no_grad()
 def test_each_is_its_slow_twin_in_any_order_and_without_missing_images(options):
     model, batch = awake(tiny_dmpt(**options)), triples()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import promptreid as command
-from dmpt_models import TOWER, exchange, tiny_dmpt
+from dmpt_models import BESIDE, TOWER, awake, exchange, tiny_dmpt
 from PIL import Image
 from torch import nn
 
@@ -46,6 +46,10 @@ def dmpt() -> nn.Module:
     return exchange(tiny_dmpt("softmax", tower=CLIP, semantic_length=2)).eval()
 
 
+def beside() -> nn.Module:
+    return awake(tiny_dmpt("softmax", tower=CLIP, semantic_length=2, **BESIDE)).eval()
+
+
 def described(model: nn.Module, size: tuple[int, int], bands: tuple[str, ...], slots: int, cameras: int) -> Any:
     with torch.no_grad():
         width = model(torch.zeros(1, slots, 3, *size)).shape[1]
@@ -58,6 +62,7 @@ def described(model: nn.Module, size: tuple[int, int], bands: tuple[str, ...], s
 MODELS = {
     "mip": lambda: (mip(), (64, 32), ("visible", "infrared"), 1, 3),
     "dmpt": lambda: (dmpt(), (32, 64), ("visible", "near_infrared", "thermal_infrared"), 3, 0),
+    "dmpt and all beside it": lambda: (beside(), (32, 64), ("visible", "near_infrared", "thermal_infrared"), 3, 0),
 }
 FILES = {"onnx": "m.onnx", "openvino": "m.xml", "torchscript": "m.torchscript"}
 

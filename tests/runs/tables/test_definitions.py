@@ -10,6 +10,7 @@ import pytest
 
 from promptreid import host
 from promptreid.engine.optimizers import build_optimizer
+from promptreid.methods.dmpt.options import dmpt_plus
 from promptreid.runs.build import build_criterion, build_model
 from promptreid.runs.tables.definitions import TABLES, Row, find_table
 from promptreid.runs.tables.rows import row_config
@@ -108,3 +109,20 @@ def test_an_unknown_table_is_an_error_with_the_nearest_name() -> None:
     with pytest.raises(ValueError, match="'mip_ablations'; did you mean 'mip_ablation'"):
         find_table("mip_ablations")
     assert find_table("dmpt_ladder").name == "dmpt_ladder"
+
+
+def test_each_option_beyond_the_paper_stands_alone() -> None:
+    rows = TABLES["dmpt_plus"].rows
+    options = {row.key: build(row).options for row in rows}
+    bound = options["dmpt_s_bind"]
+    changed = {
+        key: {name for name, value in vars(of).items() if value != getattr(bound, name)} for key, of in options.items()
+    }
+    alone = {
+        "dmpt_adapter": {"adapter"}, "dmpt_adapter_apart": {"adapter", "adapter_shared"}, "dmpt_exchange": {"exchange"},
+        "dmpt_exchange_unbound": {"exchange", "bind"}, "dmpt_lora": {"lora"}, "dmpt_fusion": {"fusion"},
+        "dmpt_s_bind": set(), "dmpt_s": {"bind"},
+    }  # fmt: skip
+    assert {key: changed[key] for key in alone} == alone
+    assert set(changed) - set(alone) == {"dmpt", "linear_probe", "fine_tuning", "dmpt_plus"}
+    assert options["dmpt_plus"] == dmpt_plus(after_bn=True)

@@ -164,7 +164,7 @@ def refused(folder: Path, message: str) -> None:
         (lambda row: row.update(seeds=[1, 2, 3]), r"world 11, seed 3 is only in one of worlds, seeds and runs"),
         (lambda row: row.update(name="Row B"), r"rows 'bb' and 'cccc' are both called 'Row B'"),
         (lambda row: row.update(against="b"), r"against is 'b', which is no row of this table; there are a, bb, cccc"),
-        (lambda row: row.update(renderer=99), r"rows 'a' and 'cccc' cannot be compared \(renderer: 1 and 99\)"),
+        (lambda row: row.update(renderer=99), r"rows 'a' and 'cccc' cannot be compared \(renderer: 2 and 99\)"),
     ],
 )
 def test_a_record_that_cannot_be_used(toy: Path, change: Callable[[dict[str, Any]], Any], message: str) -> None:
@@ -207,7 +207,7 @@ def test_rows_of_other_worlds_are_refused_with_all_that_differs(toy: Path) -> No
     shutil.rmtree(toy / "results" / "toy" / "cccc")
     shutil.copytree(toy / "other" / "results" / "toy" / "cccc", toy / "results" / "toy" / "cccc")
     differences = (
-        r"worlds: \[11, 1011, 2011\] and \[12, 1012\]; seeds: \[1, 2\] and \[1\]; data.synthetic.ids: 200 and 50; "
+        r"worlds: \[11, 1011, 2011\] and \[12, 1012\]; seeds: \[1, 2\] and \[1\]; data.synthetic.ids: 250 and 50; "
     )
     refused(toy, differences + r"data.synthetic.seed: 11 and 12\); train both in the same worlds")
 

@@ -13,8 +13,9 @@ def contradictions(options: Any) -> Iterator[tuple[bool, str]]:
     yield from _words(options)
     yield from _attention(options)
     yield from _alignment(options)
+    yield from _beside(options)
     ranged = options.first_layer > 1 or options.prompt_depth is not None
-    yield ranged and not options.prompted, "first_layer and prompt_depth limit prompts, and all of them are off"
+    yield ranged and not options.tuned, "first_layer and prompt_depth limit prompts, and all of them are off"
     halved = options.frozen_dtype != "float32" and not options.frozen
     yield halved, f"frozen_dtype={options.frozen_dtype!r} is for a frozen tower; a trained one stays in float32"
 
@@ -144,3 +145,15 @@ def _alignment(o: Any) -> Iterator[tuple[bool, str]]:
         "alignment_on='modality_prompts' reads the outputs of modality prompts: set words=True and "
         "word_output='tokens', or alignment_on='class'",
     )
+
+
+def _beside(o: Any) -> Iterator[tuple[bool, str]]:
+    """What belongs to an option beyond the paper that is off."""
+    for field, default, of in (
+        ("adapter_shared", True, "adapter"),
+        ("adapter_scale", 0.1, "adapter"),
+        ("lora_alpha", 8.0, "lora"),
+    ):
+        value = getattr(o, field)
+        off = value != default and not getattr(o, of)
+        yield off, f"{field}={value!r} belongs to {of}, and {of}=0; set {of} above 0, or {field} to {default!r}"

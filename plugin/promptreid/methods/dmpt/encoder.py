@@ -14,6 +14,7 @@ from promptreid.methods.dmpt.gates import BlockScalars
 from promptreid.methods.dmpt.options import DMPTOptions
 from promptreid.methods.dmpt.plan import Plan
 from promptreid.methods.dmpt.semantic import SemanticPrompts
+from promptreid.methods.dmpt.tuning import TunedBlocks
 from promptreid.models.backbones.partial_block import recomputed
 from promptreid.models.backbones.shaped_attention import Shaping
 from promptreid.models.backbones.towers import Tower
@@ -40,17 +41,13 @@ class Encoded(NamedTuple):
     words: Tensor | None
 
 
-class PromptParts(nn.Module):
+class PromptParts(TunedBlocks):
     """The prompts of a DMPT and what acts on them; a base of the model, so that they are its children.
 
     Attributes:
-        options: Which DMPT.
-        plan: Which blocks are prompted.
         word_first: First block with modality prompts, counted from 1.
     """
 
-    options: DMPTOptions
-    plan: Plan
     word_first: int
     semantic_prompts: SemanticPrompts | None
     word_prompts: nn.Module | None
@@ -113,12 +110,14 @@ class PromptParts(nn.Module):
             wanted = self._wanted(layer, words)
             order = sorted(held, key=lambda kind: kind not in wanted)
             kept = [kind for kind in order if kind in wanted]
-            lengths = [tokens.shape[1] if kept or not last else read, *(held[kind].shape[1] for kind in kept)]
+            own = tokens.shape[1]
+            lengths = [own if kept or not last else read, *(held[kind].shape[1] for kind in kept)]
             sequence = torch.cat([tokens, *(held[kind] for kind in order)], dim=1) if held else tokens
             if watch is not None:
                 watch(layer, sequence, {kind: held[kind].shape[1] for kind in order})
             # What nobody reads is not computed: prompts that are replaced, at the end all but the class token.
-            parts = run(layer - 1, sequence, sum(lengths), *self.shaping(layer, tokens.shape[1])).split(lengths, dim=1)
+            form = self.shaping(layer, own), self.beside(layer, own, slots)
+            parts = run(layer - 1, sequence, sum(lengths), *form).split(lengths, dim=1)
             tokens, held = parts[0], self._carried(layer, held, dict(zip(kept, parts[1:], strict=True)))
             if self.bind is not None and layer in self.plan.interactions:
                 bound.append(self.bind(layer, self._offered(held), slots, bound[-1] if bound else None))
@@ -166,14 +165,14 @@ class PromptParts(nn.Module):
         kinds = {WORDS: asked or not self.has_own_words(layer + 1), SEMANTIC: interacts or not self.options.deep}
         return {BIND, *(kind for kind, read in kinds.items() if read)}
 
-    def shaping(self, layer: int, own: int) -> tuple[Shaping, ...]:
-        """The form of a block's attention, where it is another than usual, as a further argument."""
+    def shaping(self, layer: int, own: int) -> Shaping | None:
+        """The form of a block's attention, where it is another than usual."""
         if not self.plan.first <= layer <= self.plan.last:
-            return ()
+            return None
         number = layer - self.plan.first
         gate = None if self.apart_gates is None else self.apart_gates(number)
         scale = None if self.temperatures is None else self.temperatures(number).neg().exp()
-        return () if gate is None and scale is None else (Shaping(own, gate, scale),)
+        return None if gate is None and scale is None else Shaping(own, gate, scale)
 
     def _carried(self, layer: int, before: dict[str, Tensor], after: dict[str, Tensor]) -> dict[str, Tensor]:
         """What a block made of the prompts, (n, k, D) each; gated where they go on to the next one."""

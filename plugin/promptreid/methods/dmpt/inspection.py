@@ -95,7 +95,8 @@ def inspect(model: Any, inputs: Tensor | Mapping[str, Tensor], rows: str = "prom
     layers: list[LayerAttention] = []
 
     def keep(layer: int, tokens: Tensor, lengths: Mapping[str, int]) -> None:
-        weights = model.tower.attention(layer - 1, tokens)
+        own = lengths[CLASS] + lengths[PATCHES]
+        weights = model.tower.attention(layer - 1, tokens, model.beside(layer, own, slots))
         layers.append(LayerAttention.of(layer, dict(lengths), _fresh(model, layer), weights, rows))
 
     exchanges, bound = watched_pass(model, slots, keep)

@@ -6,8 +6,8 @@ from promptreid.config.schema import COUNT, FROM_ZERO, POSITIVE, Key
 from promptreid.methods.dmpt.options import CHOICES
 
 KEYS = (
-    Key("preset", "dmpt", "the whole method, or a step of the paper's ablation",
-        choices=("dmpt", "dmpt_s_bind_m", "dmpt_s_bind", "dmpt_s")),
+    Key("preset", "dmpt", "the whole method, a step of the paper's ablation, or `dmpt_plus`, beyond the paper",
+        choices=("dmpt", "dmpt_s_bind_m", "dmpt_s_bind", "dmpt_s", "dmpt_plus")),
     Key("object", "person", "what the sentences say is in the photos, `vehicle` for instance"),
     Key("semantic", True, "semantic prompts; off for an ablation"),
     Key("semantic_length", 8, "semantic prompts per block", range=COUNT),
@@ -59,6 +59,16 @@ KEYS = (
         choices=CHOICES["prompt_attention"]),
     Key("prompt_gates", False, "a learned gate per block between what it makes of carried prompts and what they were"),
     Key("attention_temperature", False, "a learned temperature of the attention of each prompted block"),
+    Key("adapter", None, "width of a bottleneck beside the MLP of each prompted block; 0: none; not set, as for the six"
+        " keys that follow: the preset's, which is none but for `dmpt_plus`", kind=int, range=FROM_ZERO),
+    Key("adapter_shared", None, "one for all modalities; off: one for each", kind=bool),
+    Key("adapter_scale", None, "factor on what it adds; not set: 0.1", kind=float, range=POSITIVE),
+    Key("exchange", None, "width of a bottleneck, in each prompted block, by which the images of a sample tell each"
+        " other, beside the bind or without it; 0: none", kind=int, range=FROM_ZERO),
+    Key("lora", None, "rank of changes of the queries' and values' projections in each prompted block; 0: none",
+        kind=int, range=FROM_ZERO),
+    Key("lora_alpha", None, "their factor is this over the rank; not set: 8", kind=float, range=POSITIVE),
+    Key("fusion", None, "weights of each sample's own for the modalities' features; 1 at the start", kind=bool),
     Key("first_layer", 1, "first prompted block; those before it run without gradients", range=COUNT),
     Key("prompt_depth", None, "prompted blocks from there; not set: all", kind=int, range=COUNT),
     Key("classifier", "joint", "one on the modalities' joined features, or a `single` one for each",

@@ -17,7 +17,7 @@ from promptreid.methods.dmpt.diagnostics import diagnose
 from promptreid.methods.dmpt.keys import KEYS, RENAMED
 from promptreid.methods.dmpt.loss import DMPTLoss
 from promptreid.methods.dmpt.model import DMPT
-from promptreid.methods.dmpt.options import DMPTOptions, dmpt, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
+from promptreid.methods.dmpt.options import DMPTOptions, dmpt, dmpt_plus, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
 from promptreid.methods.dmpt.patch_init import start_from_patches
 from promptreid.methods.dmpt.prefix_cache import PrefixCache
 
@@ -30,7 +30,13 @@ CLIP_TINY = {
     "vision_cfg": {"image_size": 128, "layers": 4, "width": 96, "head_width": 32, "patch_size": 16},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 48, "heads": 3, "layers": 2},
 }
-PRESETS = {"dmpt_s": dmpt_s, "dmpt_s_bind": dmpt_s_bind, "dmpt_s_bind_m": dmpt_s_bind_m, "dmpt": dmpt}
+PRESETS = {
+    "dmpt_s": dmpt_s,
+    "dmpt_s_bind": dmpt_s_bind,
+    "dmpt_s_bind_m": dmpt_s_bind_m,
+    "dmpt": dmpt,
+    "dmpt_plus": dmpt_plus,
+}
 _FEW_VERSIONS = frozenset({"resize", "normalize", "random_flip"})
 """Augmentations after which a training image often has the bytes that it had before."""
 
@@ -186,4 +192,5 @@ def _augmentations(cfg: Any) -> set[str]:
     augment, plain = cfg.data.augment, cfg.data.transforms
     infrared = augment.infrared or plain
     used = {*(augment.visible or plain), *infrared, *augment.near_infrared, *augment.thermal_infrared}
-    return used | ({"second_visible"} if augment.second_visible else set())
+    used |= {"second_visible"} if augment.second_visible else set()
+    return used | ({"amplitude_swap"} if augment.amplitude_swap else set())

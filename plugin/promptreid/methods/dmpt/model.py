@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from promptreid.methods.dmpt.encoder import PromptParts
 from promptreid.methods.dmpt.inspection import families_of, image_features, inspect, without
-from promptreid.methods.dmpt.options import DMPTOptions, dmpt, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
+from promptreid.methods.dmpt.options import DMPTOptions, dmpt, dmpt_plus, dmpt_s, dmpt_s_bind, dmpt_s_bind_m
 from promptreid.methods.dmpt.prefix_cache import PrefixCache, run_prefix
 from promptreid.models.backbones.towers import Tower
 from promptreid.models.frozen import DTYPES, Frozen
@@ -25,7 +25,7 @@ from promptreid.models.present_images import Slots, maps_of, size_of, slots_of
 from promptreid.models.records import KnowsModalities
 from promptreid.models.sie import SideInformation
 
-__all__ = ["DMPT", "DMPTOptions", "dmpt", "dmpt_s", "dmpt_s_bind", "dmpt_s_bind_m"]
+__all__ = ["DMPT", "DMPTOptions", "dmpt", "dmpt_plus", "dmpt_s", "dmpt_s_bind", "dmpt_s_bind_m"]
 
 MODALITIES = ("visible", "near_infrared", "thermal_infrared")
 
@@ -49,7 +49,8 @@ class DMPT(KnowsModalities, PromptParts):
 
     All images of a batch go through the tower in one call; nothing is computed for missing ones. Slot s of a sample
     gives ``f^s = Proj(LN(c_L))`` (F1). The descriptor is (B, M D_out): the features side by side, zeros where an
-    image is missing, scaled to unit length as a whole, in float32 (float64 if the model is).
+    image is missing, scaled to unit length as a whole, in float32 (float64 if the model is). With a fusion, features
+    are weighted before they go to heads and descriptor.
 
     In training it returns, by ``loss``: ``"softmax"`` logits; ``"prompt"`` a :class:`PromptOutput`; anything else
     ``(logits, features)``. Both are tensors of the one head on the whole concatenation, or lists of one per slot.
@@ -109,6 +110,7 @@ class DMPT(KnowsModalities, PromptParts):
         heads, width = (1, images_per_sample) if options.classifier == "joint" else (images_per_sample, 1)
         self.necks = nn.ModuleList(BNNeck(width * tower.out_dim) for _ in range(heads))
         self.classifier = nn.ModuleList(identity_classifier(width * tower.out_dim, num_classes) for _ in range(heads))
+        self.add_tuning(tower, len(self.modalities), images_per_sample)
 
     @property
     def tower(self) -> Tower:
@@ -143,7 +145,7 @@ class DMPT(KnowsModalities, PromptParts):
         slots = slots_of(inputs, self.modalities, self.images_per_sample)
         training = self.alignment is not None and self.training
         features, bound, aligned = self.features(slots, training)
-        heads = self._heads(slots.join(features), slots)
+        heads = self._heads(slots.join(self.fused(features, slots)), slots)
         normalised = self._normalised(heads, slots)
         output = PromptOutput(
             logits=[fc(feature) for fc, feature in zip(self.classifier, normalised, strict=True)],
@@ -161,7 +163,7 @@ class DMPT(KnowsModalities, PromptParts):
     def descriptor(self, inputs: Tensor | Mapping[str, Tensor]) -> Tensor:
         """What retrieval compares, (B, M D_out); a missing modality adds nothing to inner products."""
         slots = slots_of(inputs, self.modalities, self.images_per_sample)
-        joined = slots.join(self.features(slots).features)
+        joined = slots.join(self.fused(self.features(slots).features, slots))
         if self.options.after_bn:
             joined = torch.cat(self._normalised(self._heads(joined, slots), slots), dim=1)
             joined = slots.join(slots.part(joined))  # zeros again where there is no image
@@ -243,9 +245,11 @@ class DMPT(KnowsModalities, PromptParts):
         """Where each of ``count`` slots stands in a descriptor, up to its scale.
 
         Returns:
-            None where modalities exchange: a part then also tells of the others.
+            None where modalities exchange: a part then also tells of the others. So it does where weights of a fusion,
+            which are those of a subset up to their scale, come before a norm that is not.
         """
-        if self.bind is not None and count > 1:
+        weighted = self.fusion is not None and self.options.after_bn
+        if count > 1 and (self.bind is not None or self.exchange is not None or weighted):
             return None
         width = self.tower.out_dim
         return [slice(slot * width, (slot + 1) * width) for slot in range(count)]

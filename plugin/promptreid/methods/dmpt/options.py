@@ -8,7 +8,7 @@ from typing import Any
 from promptreid.methods.dmpt.contradictions import contradictions
 from promptreid.methods.dmpt.plan import Plan, plan_of
 
-__all__ = ["CHOICES", "DMPTOptions", "Plan", "dmpt", "dmpt_s", "dmpt_s_bind", "dmpt_s_bind_m"]
+__all__ = ["CHOICES", "PLUS", "DMPTOptions", "Plan", "dmpt", "dmpt_plus", "dmpt_s", "dmpt_s_bind", "dmpt_s_bind_m"]
 
 CHOICES = {
     "word_source": ("states", "embeddings", "sentence", "end", "layers", "learned"),
@@ -29,6 +29,14 @@ CHOICES = {
 """The values of the options that are names."""
 _AT_LEAST_ONE = ("semantic_length", "word_length", "word_rank", "bind_length", "first_layer")
 _OPTIONAL = ("prompt_depth", "word_first_layer")
+_FROM_ZERO = ("context_words", "sie_weight", "word_std", "word_content", "adapter", "exchange", "lora")
+_POSITIVE = ("temperature", "prompt_std", "adapter_scale", "lora_alpha")
+PLUS = {"words": False, "alignment": False, "adapter": 40}
+"""What :func:`dmpt_plus` has otherwise than :class:`DMPTOptions`: semantic prompts, the bind, and adapters of a width
+that keeps it within 6.5 % of a ViT-B/16.
+
+Provisional, until its parts have been compared; this is the place to change.
+"""
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,19 @@ class DMPTOptions:
         prompt_gates: A learned gate per block mixes what a block makes of carried prompts with what they were before
             (arXiv 2306.05067): g V(P) + (1 - g) P, g = sigmoid(4) at the start.
         attention_temperature: A learned temperature of the attention in each prompted block (the same paper).
-        first_layer: First prompted block, counted from 1.
+        adapter: Width of a bottleneck beside the MLP of each prompted block; 0 for none. See
+            :class:`~promptreid.methods.dmpt.adapter.Adapter`.
+        adapter_shared: One for all modalities, else one for each.
+        adapter_scale: Factor on what it adds; 0.1 as in AdaptFormer.
+        exchange: Width of a bottleneck in each prompted block by which an image's tokens tell those at the same place
+            of the sample's other images; 0 for none. Beside the bind or, with ``bind`` False, in its place. See
+            :class:`~promptreid.methods.dmpt.exchange.ExchangeAdapter`.
+        lora: Rank of changes of the queries' and values' projections in each prompted block; 0 for none. See
+            :class:`~promptreid.methods.dmpt.lora.LoRA`.
+        lora_alpha: Their factor is this over the rank.
+        fusion: The modalities' features have weights of each sample's own, 1 at the start. See
+            :class:`~promptreid.methods.dmpt.fusion.Fusion`.
+        first_layer: First prompted block, counted from 1; what the options above change in blocks begins there, too.
         prompt_depth: How many blocks, from there, are prompted; None for all that follow. With the last k of L alone,
             a training step costs 1 + k / L forward passes instead of 2.
         classifier: ``joint``: one BNNeck and classifier on the concatenation of the modalities' features, as the
@@ -157,6 +177,13 @@ class DMPTOptions:
     prompt_attention: str = "joint"
     prompt_gates: bool = False
     attention_temperature: bool = False
+    adapter: int = 0
+    adapter_shared: bool = True
+    adapter_scale: float = 0.1
+    exchange: int = 0
+    lora: int = 0
+    lora_alpha: float = 8.0
+    fusion: bool = False
     first_layer: int = 1
     prompt_depth: int | None = None
     classifier: str = "joint"
@@ -174,10 +201,10 @@ class DMPTOptions:
         for field in (*_AT_LEAST_ONE, *(name for name in _OPTIONAL if getattr(self, name) is not None)):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
-        for field in ("context_words", "sie_weight", "word_std", "word_content"):
+        for field in _FROM_ZERO:
             if not getattr(self, field) >= 0:
                 raise ValueError(f"{field} must be at least 0, got {getattr(self, field)}")
-        for field in ("temperature", "prompt_std"):
+        for field in _POSITIVE:
             if not getattr(self, field) > 0:
                 raise ValueError(f"{field} must be positive, got {getattr(self, field)}")
         for contradiction, message in contradictions(self):
@@ -188,6 +215,11 @@ class DMPTOptions:
     def prompted(self) -> bool:
         """Whether there are prompts in the image tower."""
         return self.semantic or self.words or self.bind
+
+    @property
+    def tuned(self) -> bool:
+        """Whether anything in the blocks of the image tower is trained: prompts, or what stands beside them."""
+        return self.prompted or bool(self.adapter or self.exchange or self.lora)
 
     @property
     def word_tokens(self) -> bool:
@@ -242,3 +274,12 @@ def dmpt(**changes: Any) -> DMPTOptions:
         changes: Fields of :class:`DMPTOptions` to set otherwise.
     """
     return DMPTOptions(**changes)
+
+
+def dmpt_plus(**changes: Any) -> DMPTOptions:
+    """Beyond the paper: what of its parts and of the further options is provisionally the best, :data:`PLUS`.
+
+    Args:
+        changes: Fields of :class:`DMPTOptions` to set otherwise.
+    """
+    return DMPTOptions(**{**PLUS, **changes})

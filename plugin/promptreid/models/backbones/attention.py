@@ -11,28 +11,33 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from promptreid.models.backbones.beside import NOTHING, Beside, added
 
-def block_attention(block: Any, tokens: Tensor) -> Tensor:
+
+def block_attention(block: Any, tokens: Tensor, beside: Beside = NOTHING) -> Tensor:
     """The probabilities with which a pre-norm ``block`` of timm looks at its tokens.
 
     Args:
         block: A timm ``Block``.
         tokens: Before its norm, (n, K, D).
+        beside: What is added in it.
 
     Returns:
         Shape (n, heads, K, K), float32: row q says what token q looks at; rows sum to 1.
     """
     attn = block.attn
-    query, key, _ = attn.qkv(block.norm1(tokens)).chunk(3, dim=-1)
-    query, key = (_by_head(part, attn.num_heads) for part in (query, key))
+    normed = block.norm1(tokens)
+    query, key, _ = attn.qkv(normed).chunk(3, dim=-1)
+    query, key = (_by_head(part, attn.num_heads) for part in (added(query, beside.query, normed), key))
     return _probabilities(attn.q_norm(query), attn.k_norm(key), attn.scale)
 
 
-def residual_attention(block: Any, tokens: Tensor) -> Tensor:
+def residual_attention(block: Any, tokens: Tensor, beside: Beside = NOTHING) -> Tensor:
     """The same of an open_clip ``ResidualAttentionBlock``."""
     attn = block.attn
-    projected = F.linear(block.ln_1(tokens), attn.in_proj_weight, attn.in_proj_bias)
-    query, key = (_by_head(part, attn.num_heads) for part in projected.chunk(3, dim=-1)[:2])
+    normed = block.ln_1(tokens)
+    query, key, _ = F.linear(normed, attn.in_proj_weight, attn.in_proj_bias).chunk(3, dim=-1)
+    query, key = (_by_head(part, attn.num_heads) for part in (added(query, beside.query, normed), key))
     return _probabilities(query, key, (attn.embed_dim // attn.num_heads) ** -0.5)
 
 

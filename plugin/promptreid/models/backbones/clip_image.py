@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from promptreid.compat import declare_torchvision_operators
 from promptreid.models.backbones.attention import residual_attention
+from promptreid.models.backbones.beside import NOTHING, Beside, added
 from promptreid.models.backbones.patches import embed_patches
 from promptreid.models.backbones.position_embedding import Grid, resample_positions, token_grid
 from promptreid.models.backbones.shaped_attention import Shaping, shaped_attention
@@ -92,7 +93,12 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 
 def residual_block(
-    block: Any, tokens: Tensor, reads: int | None = None, mask: Tensor | None = None, shaping: Shaping | None = None
+    block: Any,
+    tokens: Tensor,
+    reads: int | None = None,
+    mask: Tensor | None = None,
+    shaping: Shaping | None = None,
+    beside: Beside = NOTHING,
 ) -> Tensor:
     """The outputs of the first ``reads`` tokens when a block of open_clip runs on all of them; exact.
 
@@ -104,25 +110,30 @@ def residual_block(
         reads: None for all.
         mask: Added to the attention scores, (n, n).
         shaping: Another form of attention, without a mask.
+        beside: What is added in it.
 
     Returns:
         Shape (B, reads, D).
     """
     reads = tokens.shape[1] if reads is None else reads
-    mixed = _attend(block.attn, block.ln_1(tokens), reads, mask, shaping)
+    mixed = _attend(block.attn, block.ln_1(tokens), reads, mask, shaping, beside)
     read = tokens[:, :reads] + block.ls_1(mixed)
-    hidden = block.mlp.c_fc(block.ln_2(read))
+    normed = block.ln_2(read)
+    hidden = block.mlp.c_fc(normed)
     active = quick_gelu(hidden) if type(block.mlp.gelu).__name__ == "QuickGELU" else block.mlp.gelu(hidden)
-    return read + block.ls_2(block.mlp.c_proj(active))
+    return added(read + block.ls_2(block.mlp.c_proj(active)), beside.mlp, normed)
 
 
-def _attend(attn: Any, tokens: Tensor, reads: int, mask: Tensor | None, shaping: Shaping | None) -> Tensor:
+def _attend(
+    attn: Any, tokens: Tensor, reads: int, mask: Tensor | None, shaping: Shaping | None, beside: Beside
+) -> Tensor:
     weight, bias, dim = attn.in_proj_weight, attn.in_proj_bias, attn.embed_dim
     if reads == tokens.shape[1]:
         query, key, value = F.linear(tokens, weight, bias).chunk(3, dim=-1)
     else:
         query = F.linear(tokens[:, :reads], weight[:dim], bias[:dim])
         key, value = F.linear(tokens, weight[dim:], bias[dim:]).chunk(2, dim=-1)
+    query, value = added(query, beside.query, tokens[:, :reads]), added(value, beside.value, tokens)
     query, key, value = (part.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2) for part in (query, key, value))
     mask = None if mask is None else mask[:reads].to(query.dtype)
     if shaping is None:
@@ -173,13 +184,20 @@ class ClipTower(nn.Module):
             token = token + side.to(token.dtype)
         return visual.ln_pre(torch.cat([token, patches], dim=1) + positions.to(patches.dtype))
 
-    def run(self, layer: int, tokens: Tensor, reads: int | None = None, shaping: Shaping | None = None) -> Tensor:
+    def run(
+        self,
+        layer: int,
+        tokens: Tensor,
+        reads: int | None = None,
+        shaping: Shaping | None = None,
+        beside: Beside = NOTHING,
+    ) -> Tensor:
         """Block number ``layer``; see :class:`~promptreid.models.backbones.towers.Tower`."""
-        return residual_block(self.visual.transformer.resblocks[layer], tokens, reads, shaping=shaping)
+        return residual_block(self.visual.transformer.resblocks[layer], tokens, reads, None, shaping, beside)
 
-    def attention(self, layer: int, tokens: Tensor) -> Tensor:
+    def attention(self, layer: int, tokens: Tensor, beside: Beside = NOTHING) -> Tensor:
         """Of block number ``layer``; see :class:`~promptreid.models.backbones.towers.Tower`."""
-        return residual_attention(self.visual.transformer.resblocks[layer], tokens)
+        return residual_attention(self.visual.transformer.resblocks[layer], tokens, beside)
 
     def read(self, tokens: Tensor) -> Tensor:
         """The class token after the final norm and the projection, (B, D_out), at least float32."""

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from promptreid.models.backbones.beside import NOTHING, Beside, added
 from promptreid.models.backbones.shaped_attention import Shaping, shaped_attention
 
 
@@ -46,6 +47,7 @@ def context_block(
     context: Sequence[Context] = (),
     copies: int = 1,
     shaping: Shaping | None = None,
+    beside: Beside = NOTHING,
 ) -> Tensor:
     """The outputs of ``tokens`` when the pre-norm ``block`` runs on ``tokens`` and ``context`` together.
 
@@ -55,6 +57,7 @@ def context_block(
         context: Tokens whose own outputs are not needed.
         copies: How many times each of ``tokens`` stands in the sequence; identical tokens have identical outputs.
         shaping: Another form of attention.
+        beside: What is added in it.
 
     Returns:
         Shape (B, n, D).
@@ -63,10 +66,11 @@ def context_block(
     own = Context(block.norm1(tokens), copies)
     others = [Context(block.norm1(part.tokens), part.copies) for part in context]
     attend: Callable[..., Tensor] = _attend_folded if _folds(attn, tokens.shape[1]) else _attend
-    if shaping is not None:
-        attend = partial(_attend, shaping=shaping)
+    if shaping is not None or beside.query is not None or beside.value is not None:
+        attend = partial(_attend, shaping=shaping, beside=beside)
     tokens = tokens + block.drop_path1(block.ls1(attend(attn, own, others)))
-    return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens))))
+    normed = block.norm2(tokens)
+    return added(tokens + block.drop_path2(block.ls2(block.mlp(normed))), beside.mlp, normed)
 
 
 def plain_context_block(block: Any, tokens: Tensor, context: Sequence[Context] = (), copies: int = 1) -> Tensor:
@@ -110,12 +114,17 @@ def _attend_folded(attn: Any, own: Context, others: Sequence[Context]) -> Tensor
     return attn.proj_drop(attn.proj(output))
 
 
-def _attend(attn: Any, own: Context, others: Sequence[Context], shaping: Shaping | None = None) -> Tensor:
+def _attend(
+    attn: Any, own: Context, others: Sequence[Context], shaping: Shaping | None = None, beside: Beside = NOTHING
+) -> Tensor:
     """Attention of all of ``own`` to itself and to the others, whose queries are not computed."""
     width = attn.qkv.out_features // 3
     query, pair = attn.qkv(own.tokens).split((width, 2 * width), dim=-1)
     pairs = [Context(pair, own.copies).expanded(), *(_keys_values(attn.qkv, part) for part in others)]
     key, value = torch.cat(pairs, dim=1).chunk(2, dim=-1)
+    query = added(query, beside.query, own.tokens)
+    if beside.value is not None:
+        value = added(value, beside.value, torch.cat([part.expanded() for part in (own, *others)], dim=1))
     query, key, value = (part.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2) for part in (query, key, value))
     dropout = attn.attn_drop.p if attn.training else 0.0
     query, key = attn.q_norm(query), attn.k_norm(key)

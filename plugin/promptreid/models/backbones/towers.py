@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from promptreid.models.backbones.attention import block_attention
+from promptreid.models.backbones.beside import NOTHING, Beside
 from promptreid.models.backbones.partial_block import Context, context_block
 from promptreid.models.backbones.position_embedding import Grid
 from promptreid.models.backbones.shaped_attention import Shaping
@@ -44,13 +45,20 @@ class Tower(Protocol):
             Class token and N patch tokens, (B, 1 + N, D).
         """
 
-    def run(self, layer: int, tokens: Tensor, reads: int | None = None, shaping: Shaping | None = None) -> Tensor:
+    def run(
+        self,
+        layer: int,
+        tokens: Tensor,
+        reads: int | None = None,
+        shaping: Shaping | None = None,
+        beside: Beside = NOTHING,
+    ) -> Tensor:
         """Block number ``layer``, from 0, on tokens (B, n, D): the outputs of the first ``reads``, or of all.
 
-        With ``shaping``, its attention has that form.
+        With ``shaping``, its attention has that form; with ``beside``, that is added in it.
         """
 
-    def attention(self, layer: int, tokens: Tensor) -> Tensor:
+    def attention(self, layer: int, tokens: Tensor, beside: Beside = NOTHING) -> Tensor:
         """The probabilities of block number ``layer``, from 0, on tokens (B, n, D): (B, heads, n, n); slow."""
 
     def read(self, tokens: Tensor) -> Tensor:
@@ -85,15 +93,22 @@ class TimmTower(nn.Module):
             side = F.pad(side.to(self.trunk.cls_token.dtype), (0, 0, 0, rows * columns))
         return self.trunk.embed(images, side)
 
-    def run(self, layer: int, tokens: Tensor, reads: int | None = None, shaping: Shaping | None = None) -> Tensor:
+    def run(
+        self,
+        layer: int,
+        tokens: Tensor,
+        reads: int | None = None,
+        shaping: Shaping | None = None,
+        beside: Beside = NOTHING,
+    ) -> Tensor:
         """See :class:`Tower`."""
         reads = tokens.shape[1] if reads is None else reads
         context = [Context(tokens[:, reads:])] if reads < tokens.shape[1] else []
-        return context_block(self.trunk.blocks[layer], tokens[:, :reads], context, shaping=shaping)
+        return context_block(self.trunk.blocks[layer], tokens[:, :reads], context, 1, shaping, beside)
 
-    def attention(self, layer: int, tokens: Tensor) -> Tensor:
+    def attention(self, layer: int, tokens: Tensor, beside: Beside = NOTHING) -> Tensor:
         """See :class:`Tower`."""
-        return block_attention(self.trunk.blocks[layer], tokens)
+        return block_attention(self.trunk.blocks[layer], tokens, beside)
 
     def read(self, tokens: Tensor) -> Tensor:
         """See :class:`Tower`; at least float32."""

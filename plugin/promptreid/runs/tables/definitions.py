@@ -83,6 +83,42 @@ READINGS = (
     _reading("symmetric", "W_t symmetric", {"alignment_symmetric": True}, "dmpt"),
 )
 
+LINEAR_PROBE = Row("linear_probe", "linear probe", RGBNT, {**_BARE_TOWER, "train.lr": 0.01, "train.warmup_lr": 0.002})
+FINE_TUNING = Row(
+    "fine_tuning",
+    "full fine-tuning",
+    RGBNT,
+    {
+        **_BARE_TOWER,
+        "dmpt.frozen": False,
+        "train.lr": 0.01,
+        "train.staged_lr": True,
+        "train.new_layers": list(_HEADS),
+        "train.base_lr_mult": 0.05,
+    },
+)
+
+
+def _beyond(key: str, name: str, settings: Mapping[str, Any]) -> Row:
+    """S + bind with an option beyond the paper."""
+    return _reading(key, f"S + bind{name}", settings, "dmpt_s_bind")
+
+
+BEYOND = (
+    DMPT,
+    LINEAR_PROBE,
+    DMPT_S,
+    DMPT_S_BIND,
+    FINE_TUNING,
+    _beyond("adapter", " + adapter", {"adapter": 40}),
+    _beyond("adapter_apart", " + an adapter per modality", {"adapter": 40, "adapter_shared": False}),
+    _beyond("exchange", " + exchange", {"exchange": 8}),
+    Row("dmpt_exchange_unbound", "S + exchange", RGBNT, {"dmpt.preset": "dmpt_s", "dmpt.exchange": 8}),
+    _beyond("lora", " + LoRA", {"lora": 8}),
+    _beyond("fusion", " + fusion", {"fusion": True}),
+    Row("dmpt_plus", "dmpt_plus", RGBNT, {"dmpt.preset": "dmpt_plus"}),
+)
+
 _EIGHT = {"train.max_epoch": 8}
 # Five and fifteen times the rate of what was pretrained, which is a twentieth of the heads'.
 _RELEASED_RATES = {"train.lr_mult.prompts": 0.25, "train.lr_mult.generator": 0.75}
@@ -120,20 +156,8 @@ _TABLES = (
         "RGB + NIR + TIR: DMPT and other uses of the same tower",
         (
             Row("zero_shot", "frozen tower, untrained", RGBNT, _BARE_TOWER, trained=False),
-            Row("linear_probe", "linear probe", RGBNT, {**_BARE_TOWER, "train.lr": 0.01, "train.warmup_lr": 0.002}),
-            Row(
-                "fine_tuning",
-                "full fine-tuning",
-                RGBNT,
-                {
-                    **_BARE_TOWER,
-                    "dmpt.frozen": False,
-                    "train.lr": 0.01,
-                    "train.staged_lr": True,
-                    "train.new_layers": list(_HEADS),
-                    "train.base_lr_mult": 0.05,
-                },
-            ),
+            LINEAR_PROBE,
+            FINE_TUNING,
             replace(DMPT_S, name="VPT-deep (S)"),
             Row(
                 "three_osnet",
@@ -182,6 +206,12 @@ _TABLES = (
         missing=True,
     ),
     Table("dmpt_readings", "DMPT: other readings of the paper, other mechanisms", READINGS),
+    Table(
+        "dmpt_plus",
+        "DMPT: options beyond the paper",
+        BEYOND,
+        note="dmpt_plus is provisionally S + bind + adapter; it says the same as that row until it is chosen anew.",
+    ),
     Table(
         "mip_rates",
         "MIP with the released code's ratios of learning rates",

@@ -18,11 +18,13 @@ class Places:
         configs: the folder with the rows' configurations.
         out: folder of all runs, and of the tables that are made from the results.
         results: folder of the results: a folder for each table, with one for each row.
+        overlays: files that are laid over the configuration of every row.
     """
 
     configs: Path
     out: Path
     results: Path
+    overlays: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,6 @@ from promptreid.runs.tables.record import (
 )
 from promptreid.runs.tables.rows import HARMLESS, Training, query_scores, run_scores
 from promptreid.runs.tables.table import Table
-from promptreid.synthetic import RENDERER
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ def publish_row(folder: Path, table: Table, cfg: Any, trainings: Sequence[Traini
         "tests": tests,
         "commits": sorted({commit for one in made for commit in one["commits"]}),
         "environment": _different([one["environment"] for one in made]),
-        "renderer": RENDERER if cfg.data.synthetic.like else None,
+        "renderer": cfg.data.synthetic.renderer if cfg.data.synthetic.like else None,
         "queries_sha256": hashlib.sha256(pack_queries(queries)).hexdigest(),
     }
     before = _record_there(folder)

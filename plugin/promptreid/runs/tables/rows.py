@@ -79,7 +79,12 @@ class Training:
 
 
 def row_config(
-    row: Row, configs: Path, out: Path, opts: Sequence[str] = (), more: Mapping[str, Any] | None = None
+    row: Row,
+    configs: Path,
+    out: Path,
+    opts: Sequence[str] = (),
+    more: Mapping[str, Any] | None = None,
+    overlays: Sequence[Path] = (),
 ) -> Any:
     """The configuration of a row, whose runs go into ``<out>/runs/<world>/<key>``.
 
@@ -89,13 +94,15 @@ def row_config(
         out: folder of all tables.
         opts: ``KEY VALUE ...`` for all rows; what a row is about itself wins.
         more: values by dotted key that win over that, too.
+        overlays: files that are laid over its configuration.
 
     Raises:
         ValueError, FileNotFoundError: keys or values that cannot be used.
     """
     if "data.save_dir" in opts[::2]:
         raise ValueError("data.save_dir: a table has a folder for each row; say where with --out")
-    cfg = merged(load_config(configs / row.config, opts), {**row.overrides, **(more or {})})
+    cfg = load_config(configs / row.config, opts, overlays=overlays)
+    cfg = merged(cfg, {**row.overrides, **(more or {})})
     cfg = merged(cfg, {"data.save_dir": str(out / "runs" / Path(row.config).stem / row.key)})
     try:
         validate(cfg, models=host.model_names(), datasets=host.dataset_names())

@@ -84,7 +84,7 @@ def _prepared(table: Table, places: Places, size: Size, opts: Sequence[str]) -> 
     choices = choices_of(places.results, table)
     found = []
     for row in table.rows:
-        cfg = row_config(row, places.configs, places.out, opts, choices.get(row.key))
+        cfg = row_config(row, places.configs, places.out, opts, choices.get(row.key), places.overlays)
         worlds = world_seeds(cfg, size.worlds)
         found.append(_Prepared(cfg, trainings_of(row, cfg, worlds, size.seeds, table.missing)))
     return found

@@ -159,7 +159,7 @@ def _check_values(key: str, values: Sequence[str]) -> None:
 def _candidates(
     row: Row, places: Places, size: Size, key: str, values: Sequence[str], opts: Sequence[str]
 ) -> list[Candidate]:
-    leaves = flatten(load_config(places.configs / row.config, opts))
+    leaves = flatten(load_config(places.configs / row.config, opts, overlays=places.overlays))
     if key not in leaves:
         raise ValueError(f"--screen {key}: there is no such key{did_you_mean(key, leaves)}")
     usual = leaves[key]
@@ -169,7 +169,8 @@ def _candidates(
     for given in values:
         value = float(row.overrides[key]) * float(given) / usual if key in row.overrides else float(given)
         value = float(f"{value:.6g}")  # 0.3, not 0.30000000000000004
-        cfg = row_config(row, places.configs, places.out, opts, {key: int(value) if type(usual) is int else value})
+        more = {key: int(value) if type(usual) is int else value}
+        cfg = row_config(row, places.configs, places.out, opts, more, places.overlays)
         folder = places.out / "screens" / Path(row.config).stem / row.key / f"{key}={value:g}"
         cfg = merged(cfg, {"data.save_dir": str(folder)})
         worlds = world_seeds(cfg, size.worlds, screening=True)
