@@ -105,7 +105,8 @@ def check_commits(before: RowRecord | None, folder: Path, commits: Sequence[str]
         return
     raise ValueError(
         f"{folder} holds results of commit {', '.join(before.commits)}, and these are of "
-        f"{', '.join(commits) or 'none'}; choose another --results, or have both trained anew with --overwrite"
+        f"{', '.join(commits) or 'none'}; choose another --results, remove that folder, or have "
+        "all trained anew with --overwrite"
     )
 
 
