@@ -44,7 +44,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="trainings at a time, which share the cores; default: 1"
     )
-    parser.add_list("--rows", ends=is_key, metavar="KEY", default=[], help="train these rows alone")
+    parser.add_list("--rows", ends=is_key, metavar="KEY", default=[], help="train these rows alone; default: all")
     parser.add_argument(
         "--out",
         type=Path,
@@ -76,7 +76,10 @@ def _add_instead(parser: Parser) -> None:
         help="choose a number, such as train.lr, for each row from these values, in worlds that no table tests on",
     )
     parser.add_argument(
-        "--picture", type=Path, metavar="FILE.png", help="draw mAP against trained parameters and step time, too"
+        "--picture",
+        type=Path,
+        metavar="FILE",
+        help="draw mAP against trained parameters and step time, too, as a .png file",
     )
 
 

@@ -48,26 +48,12 @@ def publish_row(folder: Path, table: Table, cfg: Any, trainings: Sequence[Traini
     Raises:
         ValueError: the folder holds results of another commit.
     """
-    row = trainings[0].row
-    config = without_paths(dump_config(cfg))
+    row, config = trainings[0].row, without_paths(dump_config(cfg))
     tests, queries, runs = _outcomes(trainings)
-    made = [made_with(training.folder) for training in trainings]
-    content: dict[str, Any] = {
-        "format": FORMAT,
-        "table": table.name,
-        "key": row.key,
-        "name": row.name,
-        "against": row.against,
-        "trained": row.trained,
-        # A plugin's file is somewhere on this machine; config.yaml has its name.
-        "overrides": {key: value for key, value in row.overrides.items() if key != "plugins"},
-        "worlds": sorted({training.world for training in trainings}),
-        "seeds": sorted({training.seed for training in trainings}) if row.trained else [],
+    content = {
+        **_about(table, cfg, trainings),
         "runs": runs,
         "tests": tests,
-        "commits": sorted({commit for one in made for commit in one["commits"]}),
-        "environment": _different([one["environment"] for one in made]),
-        "renderer": cfg.data.synthetic.renderer if cfg.data.synthetic.like else None,
         "queries_sha256": hashlib.sha256(pack_queries(queries)).hexdigest(),
     }
     before = _record_there(folder)
@@ -104,7 +90,8 @@ def check_commits(before: RowRecord | None, folder: Path, commits: Sequence[str]
         return
     raise ValueError(
         f"{folder} holds results of commit {', '.join(before.commits)}, and these are of "
-        f"{', '.join(commits) or 'none'}; choose another --results, or have both trained anew with --overwrite"
+        f"{', '.join(commits) or 'none'}; choose another --results, remove that folder, or have "
+        "all trained anew with --overwrite"
     )
 
 
@@ -133,6 +120,26 @@ def set_aside(folder: Path, aside: Path) -> None:
     aside.mkdir(parents=True, exist_ok=True)
     shutil.move(folder, aside / f"{folder.name}.{number}")
     logger.info("earlier results were moved to %s", aside / f"{folder.name}.{number}")
+
+
+def _about(table: Table, cfg: Any, trainings: Sequence[Training]) -> dict[str, Any]:
+    """What a record says of a row beside its outcomes."""
+    row, made = trainings[0].row, [made_with(training.folder) for training in trainings]
+    return {
+        "format": FORMAT,
+        "table": table.name,
+        "key": row.key,
+        "name": row.name,
+        "against": row.against,
+        "trained": row.trained,
+        # A plugin's file is somewhere on this machine; config.yaml has its name.
+        "overrides": {key: value for key, value in row.overrides.items() if key != "plugins"},
+        "worlds": sorted({training.world for training in trainings}),
+        "seeds": sorted({training.seed for training in trainings}) if row.trained else [],
+        "commits": sorted({commit for one in made for commit in one["commits"]}),
+        "environment": _different([one["environment"] for one in made]),
+        "renderer": cfg.data.synthetic.renderer if cfg.data.synthetic.like else None,
+    }
 
 
 def _outcomes(trainings: Sequence[Training]) -> tuple[list[str], Columns, list[RunRecord]]:

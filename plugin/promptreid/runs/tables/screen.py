@@ -75,13 +75,7 @@ def screen(
     rows = [row for row in of_rows(table, size.rows).rows if row.trained]
     candidates = {row.key: _candidates(row, places, size, key, values, opts) for row in rows}
     trainings = [one.trainings for row in rows for one in candidates[row.key]]
-    for training in (one for own in trainings for one in own):
-        check_folder(training.cfg)
-    programme = Programme.of(trainings, size.jobs)
-    with run_log():
-        logger.info("%s, %s: %s", table.name, key, programme.outlook(programme.to_do()))
-    failures = complete_programme(programme)
-    failed = {id(one.training) for one in failures}
+    failed = _complete(trainings, size, f"{table.name}, {key}")
     first = trainings[0]
     record = {
         "format": FORMAT,
@@ -145,6 +139,16 @@ def read_screen(path: Path) -> dict[str, Any]:
     if record["format"] != FORMAT:
         raise ValueError(f"{path}: format {record['format']!r}, read is {FORMAT}; screen again")
     return record
+
+
+def _complete(trainings: Sequence[Sequence[Training]], size: Size, title: str) -> set[int]:
+    """Complete all trainings; the ``id`` of those that have failed."""
+    for training in (one for own in trainings for one in own):
+        check_folder(training.cfg)
+    programme = Programme.of(trainings, size.jobs)
+    with run_log():
+        logger.info("%s: %s", title, programme.outlook(programme.to_do()))
+    return {id(one.training) for one in complete_programme(programme)}
 
 
 def _check_values(key: str, values: Sequence[str]) -> None:
