@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -390,3 +391,21 @@ def test_many_that_want_a_folder_get_it_in_turn(tmp_path: Path) -> None:
     others = [subprocess.Popen([sys.executable, "-c", ALONE + script, str(tmp_path / "run")]) for _ in range(3)]
     assert [process.wait(60) for process in others] == [0, 0, 0]
     assert (tmp_path / "count").read_text() == "75"
+
+
+def test_who_waits_for_a_folder_has_it_when_it_is_given_back(tmp_path: Path) -> None:
+    lock, order = FolderLock(tmp_path / "folder"), []
+    lock.acquire()
+
+    def wait() -> None:
+        with files.waited_for(tmp_path / "folder", pause=0.01):
+            order.append("has it")
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    time.sleep(0.1)
+    order.append("given back")
+    lock.release()
+    thread.join(timeout=10)
+    assert order == ["given back", "has it"]
+    assert not (tmp_path / "folder").exists()

@@ -11,7 +11,7 @@ import shutil
 import socket
 import time
 from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -196,6 +196,32 @@ class FolderLock:
         """Let go of a lock that belongs to the process that this one was forked from."""
         self._file.close()
         self._file = None
+
+
+@contextmanager
+def waited_for(folder: Path, pause: float = 0.5) -> Iterator[None]:
+    """Keep a folder for this process during the block, once every other one has given it back.
+
+    Args:
+        folder: created when missing, and removed again when nothing is in it in the end.
+        pause: seconds between two attempts.
+
+    Raises:
+        OSError: it cannot be written to.
+    """
+    lock = FolderLock(folder)
+    while True:
+        try:
+            lock.acquire()
+            break
+        except FolderInUse:
+            time.sleep(pause)
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):  # another waits for it, or something is in there
+            folder.rmdir()
 
 
 def user_of(folder: Path) -> str | None:

@@ -51,6 +51,13 @@ def test_a_file_is_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert not is_key("vit.pth")
 
 
+@pytest.mark.parametrize("flag", ["--screen", "--scr"])
+def test_a_list_may_begin_with_a_key(flag: str) -> None:
+    args = parser_of("table").parse(["dmpt_ladder", flag, "train.lr", "0.1", "1e-3", "data.root", "x", "--seeds", "2"])
+    assert args.screen == ["train.lr", "0.1", "1e-3"]
+    assert (args.table, args.opts, args.seeds) == ("dmpt_ladder", ["data.root", "x"], 2)
+
+
 def test_abbreviated_lists_end_as_well() -> None:
     args = parser_of("train").parse(["--sour", "a", "b", "data.root", "x"])
     assert args.sources == ["a", "b"] and [args.target, *args.opts] == ["data.root", "x"]

@@ -81,6 +81,8 @@ def test_a_table_runs_the_own_method(small_root: Path, tmp_path: Path) -> None:
         ("rows: {a: {name: A}}", r"rows\.a: config is missing"),
         ("rows: {a: {config: none.yaml}}", r"none\.yaml: no such file"),
         ("title: nothing", "rows is empty"),
+        ("rows: {vit: {config: own.yaml, against: vitt}}", r"rows\.vit: against 'vitt' is no row; did you mean 'vit'"),
+        ("rows: {vit: {config: own.yaml}}\nreference: b", r"reference 'b' is no row \(one of vit\)"),
         ("row: {}", r"unknown key 'row'; did you mean 'rows'"),
         ("rows: {a: {config: own.yaml}}\nplugins: [none.py]", r"plugins: no file .*none\.py"),
     ],

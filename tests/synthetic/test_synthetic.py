@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,9 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from promptreid import synthetic
-from promptreid.synthetic import BANDS, Frame, Identity, Recipe, Shot, render_shot, trees, writer
+from promptreid.synthetic import BANDS, RENDERERS, Frame, Identity, Recipe, Shot, render_shot, trees, writer
 from promptreid.synthetic.figure import figure
-from promptreid.synthetic.materials import CLOTHES, CONTRAST, Part
+from promptreid.synthetic.materials import CLOTHES, DYES, Part, contrast_of
 from promptreid.synthetic.rendering import part_map
 
 VISIBLE, INFRARED = (1, 2, 4, 5), (3, 6)
@@ -116,13 +117,40 @@ def test_splits_by_fraction_and_by_number() -> None:
 # Always the same
 
 
-def test_pixels_are_pinned() -> None:
+PIXELS = {
+    1: "b01fcb8f649a53f777792f9e68c8ae45e23a9257904131b7a95a2e03f7e63fb8",
+    2: "4ca214043856907f7334f93705a20f9807b083101b47c09a323e79f720260d8c",
+}
+
+
+@pytest.mark.parametrize("renderer", PIXELS)
+def test_pixels_are_pinned(renderer: int) -> None:
     state = hashlib.sha256()
     for pid in range(1, 9):
         for camera, band in enumerate(BANDS * 2, start=1):
-            image = render_shot(Shot("", pid, camera, pid, band), seed=5, location=camera, size=(128, 64))
+            shot = Shot("", pid, camera, pid, band)
+            image = render_shot(shot, seed=5, location=camera, size=(128, 64), renderer=renderer)
             state.update(image.tobytes())
-    assert state.hexdigest() == "b01fcb8f649a53f777792f9e68c8ae45e23a9257904131b7a95a2e03f7e63fb8"
+    assert state.hexdigest() == PIXELS[renderer]
+
+
+def test_all_renderers_draw_the_same_visible_pictures() -> None:
+    for pid in range(1, 6):
+        shot = Shot("", pid, 2, pid, "visible")
+        images = [render_shot(shot, 5, 2, (128, 64), renderer=renderer) for renderer in RENDERERS]
+        assert all((image == images[0]).all() for image in images)
+
+
+def test_a_renderer_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="renderer: there is no 3; choose from 1, 2"):
+        Recipe("sysu_mm01", 9, 0, renderer=3)
+
+
+def test_a_tree_of_another_renderer_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    synthetic.write_tree("regdb", tmp_path / "old", ids=4, seed=0, frames=1, size=(32, 16), renderer=1)
+    with pytest.raises(ValueError, match=r"renderer 1, not 2; .*set data\.synthetic\.renderer 1"):
+        synthetic.check_manifest(tmp_path / "old", "regdb", ids=4, seed=0, frames=1, size=(32, 16))
+    synthetic.check_manifest(tmp_path / "old", "regdb", ids=4, seed=0, frames=1, size=(32, 16), renderer=1)
 
 
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
@@ -192,11 +220,11 @@ def single_shots(pids: NDArray[np.int64], cameras: NDArray[np.int64], trial: int
 
 
 @pytest.mark.parametrize("prepare", [lambda x: x, standardised], ids=["raw", "standardised"])
-def test_nearest_pixels_across_modalities_are_under_three_times_chance(images, prepare) -> None:
+def test_nearest_pixels_across_modalities_are_under_five_times_chance(images, prepare) -> None:
     grey, pids, cameras, _ = images
     infrared, features = np.isin(cameras, INFRARED), prepare(grey)
     galleries = [single_shots(pids, cameras, trial) for trial in range(5)]
-    assert np.mean([times_chance(features, pids, infrared, gallery) for gallery in galleries]) < 3.0
+    assert np.mean([times_chance(features, pids, infrared, gallery) for gallery in galleries]) < 5.0
 
 
 def border(grey: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -243,24 +271,58 @@ def test_bands_share_the_outlines() -> None:
     assert {band: np.mean(ratios) > 1.5 for band, ratios in contrast.items()} == dict.fromkeys(BANDS, True)
 
 
-def test_neighbouring_parts_stand_out_in_every_band() -> None:
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_neighbouring_parts_stand_out_in_every_band(renderer: int) -> None:
     for pid in range(200):
-        palette = Identity.draw(synthetic.keyed(0, "identity", pid)).palette
+        palette = Identity.draw(synthetic.keyed(0, "identity", pid), renderer).palette
         for band in ("near_infrared", "thermal_infrared"):
+            least = contrast_of(band, RENDERERS[renderer])
             for part, rival in CLOTHES:
-                if part != Part.HAIR:
-                    gap = abs(int(palette[band][part, 0]) - int(palette[band][rival, 0]))
-                    assert gap >= CONTRAST[band] - 1, (pid, band, part)
+                if part == Part.HAIR or (part in DYES and renderer == 2):
+                    continue
+                gap = abs(int(palette[band][part, 0]) - int(palette[band][rival, 0]))
+                # Of what lies on a faded dye, the dye's own level has moved.
+                assert rival in DYES or gap >= least - 1, (pid, band, part)
 
 
-def test_brightness_order_is_shared_in_part_by_near_infrared_and_hardly_by_thermal() -> None:
+def correlation(renderer: int, band: str) -> float:
+    """Of a pattern's brightness over that of its fabric between the visible and another band."""
     steps = defaultdict(list)
     for pid in range(400):
-        for band, table in Identity.draw(synthetic.keyed(0, "identity", pid)).palette.items():
+        for name, table in Identity.draw(synthetic.keyed(0, "identity", pid), renderer).palette.items():
             level = table.mean(1)
-            steps[band].append(level[Part.UPPER_ACCENT] - level[Part.UPPER])
-    assert 0.1 < np.corrcoef(steps["visible"], steps["near_infrared"])[0, 1] < 0.7
-    assert abs(np.corrcoef(steps["visible"], steps["thermal_infrared"])[0, 1]) < 0.15
+            steps[name].append(level[Part.UPPER] - level[Part.LOWER])
+    return float(np.corrcoef(steps["visible"], steps[band])[0, 1])
+
+
+def test_brightness_order_is_shared_by_near_infrared_and_hardly_by_thermal() -> None:
+    assert 0.1 < correlation(1, "near_infrared") < 0.7
+    assert 0.85 < correlation(2, "near_infrared") < 0.99
+    assert all(abs(correlation(renderer, "thermal_infrared")) < 0.15 for renderer in RENDERERS)
+
+
+def test_dyes_fade_in_thermal_and_half_of_them_in_near_infrared() -> None:
+    """What is left of a pattern's contrast, beside what renderer 1 gives a pattern at least."""
+    gaps = defaultdict(list)
+    for pid in range(200):
+        palette = Identity.draw(synthetic.keyed(0, "identity", pid), 2).palette
+        for band in ("near_infrared", "thermal_infrared"):
+            gaps[band] += [abs(int(palette[band][dye, 0]) - int(palette[band][on, 0])) for dye, on in DYES.items()]
+    assert max(gaps["thermal_infrared"]) <= 0.15 * 135 + 1
+    assert 0.35 < np.mean(np.array(gaps["near_infrared"]) < 20) < 0.65
+
+
+def test_sun_and_shade_do_not_show_in_thermal_pictures() -> None:
+    """One moment in two lights; the sensor's noise is the same."""
+    person, camera = Identity.draw(synthetic.keyed(0, "identity", 1)), writer._camera(0, 1, 1)
+    frame = Frame.draw(synthetic.keyed(0, "frame", 1))
+    dark = replace(frame, light=bytes(len(frame.light)))
+    for band, changes in (("visible", True), ("near_infrared", True), ("thermal_infrared", False)):
+        lit, unlit = (
+            synthetic.render(person, camera, moment, band, (128, 64), synthetic.keyed(0, "noise", 1))
+            for moment in (frame, dark)
+        )
+        assert (lit != unlit).any() == changes, band
 
 
 def test_people_are_many() -> None:

@@ -169,7 +169,7 @@ def test_triples_share_pose_and_structure(like: str) -> None:
     for one, two in ((0, 1), (0, 2), (1, 2)):
         together = np.mean([np.corrcoef(moment[one], moment[two])[0, 1] for moment in edges])
         apart = np.mean([np.corrcoef(a[one], b[two])[0, 1] for a, b in pairwise(edges)])
-        assert together > 0.2 and together > apart + 0.15, (one, two)
+        assert together > 0.2 and together > apart + 0.12, (one, two)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ MIP_RELEASES = ("sysu_mm01", "regdb")
 MIP_STRIDE = 12
 MIP_IMAGE_SIZE = (256, 128)
 
-TOWERS = ("mini_clip", "mini_vit")
+TOWERS = ("mini_clip", "mini_vit", "mini_lit")
 FIRST_SEED = 90_000
 
 PROJECTIONS = ("tsne", "umap", "pca")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -53,14 +53,24 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **settings})
         self.takes_pairs = False
         self._ends: dict[str, Callable[[str], bool]] = {}
+        self._keyed: set[str] = set()
 
     def add_list(
-        self, *flags: str, ends: Callable[[str], bool], group: argparse._ArgumentGroup | None = None, **settings: Any
+        self,
+        *flags: str,
+        ends: Callable[[str], bool],
+        group: argparse._ArgumentGroup | None = None,
+        keyed: bool = False,
+        **settings: Any,
     ) -> argparse.Action:
-        """Add an option with one value or more; the first word of which ``ends`` is true belongs to it no more."""
+        """Add an option with one value or more; the first word of which ``ends`` is true belongs to it no more.
+
+        With ``keyed`` the first word of all belongs to it in any case.
+        """
         if not self._ends:
             self.add_argument(_END, action="store_true", help=argparse.SUPPRESS)
         self._ends.update(dict.fromkeys(flags, ends))
+        self._keyed.update(flags if keyed else ())
         return (group or self).add_argument(*flags, nargs="+", **settings)
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
@@ -77,9 +87,11 @@ class Parser(argparse.ArgumentParser):
     def _end_lists(self, argv: Sequence[str]) -> list[str]:
         words: list[str] = []
         ends: Callable[[str], bool] | None = None
-        for word in argv:
+        for before, word in pairwise(["", *argv]):
             if word.startswith("-") and is_no_number(word):
                 ends = self._list_named(word)
+            elif self._is_named(before, self._keyed):
+                pass
             elif ends is not None and ends(word):
                 words.append(_END)
                 ends = None
@@ -88,8 +100,12 @@ class Parser(argparse.ArgumentParser):
 
     def _list_named(self, word: str) -> Callable[[str], bool] | None:
         """What ends the list of an option, whose name may be abbreviated."""
-        named = [ends for flag, ends in self._ends.items() if flag == word or (len(word) > 3 and flag.startswith(word))]
+        named = [ends for flag, ends in self._ends.items() if self._is_named(word, [flag])]
         return named[0] if named else None
+
+    @staticmethod
+    def _is_named(word: str, flags: Collection[str]) -> bool:
+        return any(flag == word or (len(word) > 3 and flag.startswith(word)) for flag in flags)
 
     def _check_resume(self, words: Sequence[str]) -> None:
         """Refuse a value of ``--resume``, which took one once."""

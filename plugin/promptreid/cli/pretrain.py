@@ -1,4 +1,4 @@
-"""Train two small towers, a CLIP and a ViT, on rendered people: promptreid pretrain --out DIR.
+"""Train the small towers, two CLIPs and a ViT, on rendered people: promptreid pretrain --out DIR.
 
 A second call with the same folder goes on where the first one was stopped, and gives the same bits.
 """
@@ -17,7 +17,7 @@ def arguments(parser: Parser) -> None:
     """What the command line takes."""
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the weight files and checkpoints")
     parser.add_argument(
-        "--towers", nargs="+", default=list(TOWERS), metavar="NAME", help=f"{' or '.join(TOWERS)}; default: both"
+        "--towers", nargs="+", default=list(TOWERS), metavar="NAME", help=f"{' or '.join(TOWERS)}; default: all"
     )
     parser.add_argument(
         "--seed",

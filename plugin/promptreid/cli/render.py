@@ -40,6 +40,12 @@ def arguments(parser: Parser) -> None:
     )
     split.add_argument("--test-ids", type=int, metavar="N", help="number of identities to test on")
     parser.add_argument(
+        "--renderer",
+        type=int,
+        metavar="N",
+        help="how the bands hang together: 1 as in releases before 0.2, 2 as in real triples; default: the newest",
+    )
+    parser.add_argument(
         "--workers",
         type=int,
         default=1,
@@ -50,7 +56,7 @@ def arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Render, and print how many images there are."""
-    from promptreid.synthetic import write_tree
+    from promptreid.synthetic import RENDERER, write_tree
 
     count = write_tree(
         args.like,
@@ -61,6 +67,7 @@ def run(args: argparse.Namespace) -> None:
         size=None if args.size is None else tuple(args.size),
         train_fraction=args.train_fraction,
         test_ids=args.test_ids,
+        renderer=RENDERER if args.renderer is None else args.renderer,
         workers=args.workers,
     )
     print(f"{count} images in {args.out}")

@@ -201,7 +201,11 @@ DATA = Section(
         Key("data.synthetic.frames", 4, "images per identity and camera", range=COUNT, needs=_LIKE),
         Key("data.synthetic.size", [], "height and width, in pixels; empty: the data set's own, 128 x 64 for persons,"
             " 128 x 256 for vehicles", kind=int, range=COUNT, needs=_LIKE),
+        Key("data.synthetic.test_ids", 0, "identities to test on; 0: the data set's own share of them",
+            range=FROM_ZERO, needs=_LIKE),
         Key("data.synthetic.seed", 0, "the same seed renders the same images", range=FROM_ZERO, needs=_LIKE),
+        Key("data.synthetic.renderer", 1, "how the bands hang together: 1, which older configurations mean, or 2, as in"
+            " real triples ([mini.md](mini.md))", range=COUNT, needs=_LIKE),
     ),
 )  # fmt: skip
 

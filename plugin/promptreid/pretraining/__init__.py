@@ -1,1 +1,1 @@
-"""How the two small towers in ``weights/`` were trained: on rendered people, from scratch, on two cores."""
+"""How the small towers in ``weights/`` were trained: on rendered people, from scratch, on two cores."""

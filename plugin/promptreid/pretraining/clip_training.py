@@ -119,9 +119,13 @@ class Contrast(nn.Module):
 
     def forward(self, clip: Any, images: Tensor, tokens: Tensor) -> Tensor:
         """The loss of images (B, 3, H, W) and their sentences (B, T), a scalar."""
+        return self.between(clip, clip.encode_image(images), tokens)
+
+    def between(self, clip: Any, features: Tensor, tokens: Tensor) -> Tensor:
+        """The loss of image features (B, D) and their sentences (B, T), a scalar."""
         from open_clip.loss import ClipLoss
 
-        image = F.normalize(self.image(clip.encode_image(images)), dim=1)
+        image = F.normalize(self.image(features), dim=1)
         text = F.normalize(self.text(clip.encode_text(tokens)), dim=1)
         loss: Tensor = ClipLoss()(image, text, clip.logit_scale.clamp(max=LARGEST_SCALE).exp())
         return loss

@@ -15,12 +15,19 @@ from promptreid.synthetic import BANDS, Identity, Shot, keyed, render_shot
 from promptreid.synthetic.draws import shuffled, whole
 
 FIRST_SEED = 90_000
+FIRST_RENDERER = 1  # that ``mini_clip`` and ``mini_vit`` were trained on; visible pictures are the same in all of them
 SIZE = (128, 64)
 CAMERAS = 8  # at a time; pictures of one place teach not to look at the place
 STEPS_PER_PLACE = 8
 LUMA = (0.2989, 0.587, 0.114)  # of R, G, B
 STRANGERS = 100_000  # the first id of those who are seen once
-_STREAMS = {"photos": 64, "captions": 65, "people": 66, "colours": 67}  # behind those of the synthetic data sets
+_STREAMS = {
+    "photos": 64,
+    "captions": 65,
+    "people": 66,
+    "colours": 67,
+    "pairs": 68,
+}  # behind those of the synthetic data sets
 
 
 def check_seed(seed: int) -> None:
@@ -42,9 +49,9 @@ def generator(seed: int, stream: str, *key: int) -> Generator:
 
 
 @lru_cache(maxsize=512)
-def identity(seed: int, pid: int) -> Identity:
+def identity(seed: int, pid: int, renderer: int = FIRST_RENDERER) -> Identity:
     """The person whom :func:`render` shows under that seed and id."""
-    return Identity.draw(keyed(seed, "identity", pid))
+    return Identity.draw(keyed(seed, "identity", pid), renderer)
 
 
 def _camera(rng: Generator, step: int) -> int:
@@ -77,9 +84,9 @@ def draw_people(seed: int, step: int, people: int, images: int, among: int) -> l
     return [Shot("", pid, _camera(rng, step), frames + n, "visible") for pid in pids for n in range(images)]
 
 
-def render(shots: Sequence[Shot], seed: int) -> Tensor:
+def render(shots: Sequence[Shot], seed: int, renderer: int = FIRST_RENDERER) -> Tensor:
     """The pictures, (B, 3, H, W) uint8; every camera has a place of its own."""
-    pictures = [render_shot(shot, seed, shot.camera, SIZE) for shot in shots]
+    pictures = [render_shot(shot, seed, shot.camera, SIZE, renderer=renderer) for shot in shots]
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 

@@ -24,7 +24,7 @@ from promptreid.engine.checkpoints.run_folder import RunFolder, expected_checkpo
 from promptreid.engine.distributed.process_group import barrier, first_does, process_group, together
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.evaluation.results import Results
-from promptreid.files import NO_ROOM, FolderInUse, explained_writes, user_of, write_text
+from promptreid.files import NO_ROOM, FolderInUse, explained_writes, user_of, waited_for, write_text
 from promptreid.runs.build import build_datamanager, build_engine, build_model, start_from_data
 from promptreid.runs.run_log import RunLog, run_log
 
@@ -127,15 +127,21 @@ def render_if_absent(cfg: Any) -> None:
         near = did_you_mean(wanted.like, synthetic.FOLDERS)
         raise ValueError(f"data.synthetic.like: {wanted.like!r} is none of {', '.join(synthetic.FOLDERS)}{near}")
     folder = Path(cfg.data.root) / synthetic.FOLDERS[wanted.like]
-    if folder.exists():
-        synthetic.check_manifest(
-            folder, wanted.like, ids=wanted.ids, seed=wanted.seed, frames=wanted.frames, size=tuple(wanted.size) or None
-        )
-        return
-    logger.info("rendering %d identities into %s", wanted.ids, folder)
-    synthetic.write_tree(
-        wanted.like, folder, ids=wanted.ids, seed=wanted.seed, frames=wanted.frames, size=tuple(wanted.size) or None
-    )
+    what = _recipe(wanted)
+    if not folder.exists():
+        # Several processes may want it at a time; those that waited find it there.
+        with waited_for(folder.with_name(f".{folder.name}.rendering")):
+            if not folder.exists():
+                logger.info("rendering %d identities into %s", wanted.ids, folder)
+                synthetic.write_tree(wanted.like, folder, **what)
+                return
+    synthetic.check_manifest(folder, wanted.like, **what)
+
+
+def _recipe(wanted: Any) -> dict[str, Any]:
+    """What the keys ``data.synthetic.*`` ask for."""
+    same = {name: wanted[name] for name in ("ids", "seed", "frames", "renderer")}
+    return {**same, "size": tuple(wanted.size) or None, "test_ids": wanted.test_ids or None}
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from promptreid.config import dump_config
 from promptreid.engine.checkpoints.resume_check import config_differences, listed
 from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.engine.distributed.process_group import first_does, process_group
+from promptreid.evaluation.results import Results
 from promptreid.files import write_text
 from promptreid.runs.run import claimed, run
 from promptreid.runs.run_log import run_log
@@ -90,7 +91,7 @@ def run_several(
         if overwrite:
             first_does(folder.move_aside)
         for part in parts:
-            _train(of_part(cfg, part), part)
+            complete(of_part(cfg, part))
         return first_does(lambda: save_summary(folder.path, parts, splits))
 
 
@@ -184,26 +185,34 @@ def of_part(cfg: Any, part: Part) -> Any:
     return own
 
 
-def _train(cfg: Any, part: Part) -> None:
-    if not first_does(lambda: _is_done(cfg, part)):
-        run(cfg, resume="auto")
+def complete(cfg: Any) -> dict[str, list[Results]] | None:
+    """Train in ``data.save_dir`` what is not finished there, from where it stopped.
+
+    Returns:
+        The last results of each target data set; None where nothing was left to do.
+
+    Raises:
+        ValueError: a finished training had another configuration.
+    """
+    return None if first_does(lambda: _is_done(cfg)) else run(cfg, resume="auto")
 
 
-def _is_done(cfg: Any, part: Part) -> bool:
-    if not _finished(part.folder, cfg.train.max_epoch):
+def _is_done(cfg: Any) -> bool:
+    folder = Path(cfg.data.save_dir)
+    if not is_finished(folder, cfg.train.max_epoch):
         return False
-    written = RunFolder(part.folder).config
+    written = RunFolder(folder).config
     differences, _ = config_differences(written.read_text(encoding="utf-8"), dump_config(cfg))
     if differences:
         raise ValueError(
-            f"{part.folder} is finished, with another configuration ({listed(differences)}); choose another "
+            f"{folder} is finished, with another configuration ({listed(differences)}); choose another "
             "data.save_dir, or have the trainings moved aside with --overwrite"
         )
-    logger.info("%s is finished", part.folder)
+    logger.info("%s is finished", folder)
     return True
 
 
-def _finished(folder: Path, epochs: int) -> bool:
+def is_finished(folder: Path, epochs: int) -> bool:
     """Whether the final test of a run with that many epochs was written for every data set."""
     records = _records([folder])
     return bool(records) and all(record["final"] and record["max_epoch"] >= epochs for record in records)

@@ -10,8 +10,9 @@ from promptreid.synthetic.cameras import Camera, Scene
 from promptreid.synthetic.draws import keyed
 from promptreid.synthetic.frames import Frame
 from promptreid.synthetic.identity import Identity
-from promptreid.synthetic.manifest import MANIFEST, RENDERER, check_manifest, manifest_of, read_manifest
+from promptreid.synthetic.manifest import MANIFEST, check_manifest, manifest_of, read_manifest
 from promptreid.synthetic.materials import BANDS
+from promptreid.synthetic.physics import RENDERER, RENDERERS, Physics
 from promptreid.synthetic.plans import Plan, Recipe, Shot, Style
 from promptreid.synthetic.rendering import render
 from promptreid.synthetic.trees import FOLDERS, TREES, recipe_of
@@ -23,10 +24,12 @@ __all__ = [
     "FOLDERS",
     "MANIFEST",
     "RENDERER",
+    "RENDERERS",
     "TREES",
     "Camera",
     "Frame",
     "Identity",
+    "Physics",
     "Plan",
     "Recipe",
     "Scene",

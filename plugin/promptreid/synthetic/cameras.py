@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from promptreid.synthetic.draws import between, keyed, pick, whole
 from promptreid.synthetic.materials import BANDS, TINTS
+from promptreid.synthetic.physics import RENDERER, Physics, faded, physics_of
 
 # Dark or bright things: a scene outshines the person, so pictures of one person don't look alike as a whole.
 SCENE_LEVELS = {
@@ -19,6 +20,7 @@ SCENE_LEVELS = {
     "near_infrared": ((10, 75), (150, 235)),
     "thermal_infrared": ((20, 60), (90, 160)),
 }
+THERMAL_MIDDLE = 90.0  # of the thermal levels of scenes
 BACKDROP = (1.25, 4.0)  # the scene's height and width, in those of a picture
 
 
@@ -30,9 +32,11 @@ class Block:
     values: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def draw(cls, rng: Generator, box: tuple[float, float, float, float], index: int) -> Block:
+    def draw(cls, rng: Generator, box: tuple[float, float, float, float], index: int, physics: Physics) -> Block:
         """The ``index``-th block of a scene: dark and bright alternate, with another period in each band."""
         levels = [between(rng, *SCENE_LEVELS[band][(index >> bit) & 1]) for bit, band in enumerate(BANDS)]
+        levels[1] += physics.scene_follows * (levels[0] - levels[1])
+        levels[2] = faded(levels[2], THERMAL_MIDDLE, physics.thermal_scene)
         tint = pick(rng, TINTS)
         coloured = tuple(min(255, max(0, int(levels[0] + offset / 2))) for offset in tint)
         return cls(box, (coloured, *((int(level),) * 3 for level in levels[1:])))
@@ -46,7 +50,7 @@ class Scene:
     grain: int
 
     @classmethod
-    def draw(cls, rng: Generator) -> Scene:
+    def draw(cls, rng: Generator, renderer: int = RENDERER) -> Scene:
         """A place from the generator keyed by seed and location."""
         floor = between(rng, 0.6, 0.85)
         boxes = [(0.0, 0.0, 1.0, floor), (0.0, floor, 1.0, 1.0)]
@@ -58,8 +62,8 @@ class Scene:
         for _ in range(lines):
             left, top = rng.random(), between(rng, floor, 1.0)
             boxes.append((left, top, left + between(rng, 0.05, 0.3), top + between(rng, 0.01, 0.05)))
-        first = whole(rng, 0, 7)
-        blocks = tuple(Block.draw(rng, box, first + index) for index, box in enumerate(boxes))
+        first, physics = whole(rng, 0, 7), physics_of(renderer)
+        blocks = tuple(Block.draw(rng, box, first + index, physics) for index, box in enumerate(boxes))
         return cls(blocks, whole(rng, 0, 2**31))
 
 

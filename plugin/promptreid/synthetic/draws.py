@@ -15,7 +15,7 @@ from numpy.random import PCG64, Generator, SeedSequence
 
 T = TypeVar("T")
 
-STREAMS = ("tree", "identity", "camera", "scene", "frame", "noise")
+STREAMS = ("tree", "identity", "camera", "scene", "frame", "noise", "dusk")
 
 
 def keyed(seed: int, stream: str, *key: int) -> Generator:

@@ -8,6 +8,7 @@ from numpy.random import Generator
 
 from promptreid.synthetic.draws import between, chance, pick
 from promptreid.synthetic.materials import Palette, draw_palette
+from promptreid.synthetic.physics import RENDERER, physics_of
 
 HAIR = ("bald", "short", "short", "long", "long", "bun", "afro")
 HATS = ("none", "none", "none", "cap", "brim", "beanie")
@@ -130,7 +131,7 @@ class Identity:
     palette: Palette
 
     @classmethod
-    def draw(cls, rng: Generator) -> Identity:
+    def draw(cls, rng: Generator, renderer: int = RENDERER) -> Identity:
         """A person from the generator keyed by seed and id."""
         return cls(
             body=Body.draw(rng),
@@ -143,5 +144,5 @@ class Identity:
             bag=pick(rng, BAGS),
             bag_size=between(rng, 0.8, 1.3),
             bag_side=pick(rng, (-1, 1)),
-            palette=draw_palette(rng),
+            palette=draw_palette(rng, physics_of(renderer)),
         )

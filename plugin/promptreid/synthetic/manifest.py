@@ -11,13 +11,12 @@ from typing import Any
 from promptreid.synthetic.plans import Recipe
 from promptreid.synthetic.trees import recipe_of
 
-RENDERER = 1  # raise it whenever the same recipe gives other pixels
 MANIFEST = "synthetic.json"
 
 
 def manifest_of(recipe: Recipe) -> dict[str, Any]:
-    """The manifest of the tree of ``recipe``: the recipe and the renderer's version."""
-    return {"renderer": RENDERER, **asdict(recipe), "size": list(recipe.size)}
+    """The manifest of the tree of ``recipe``, its renderer among the rest."""
+    return {**asdict(recipe), "size": list(recipe.size)}
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
@@ -47,7 +46,8 @@ def check_manifest(folder: str | os.PathLike[str], like: str, ids: int, seed: in
     wanted = manifest_of(recipe_of(like, ids, seed, **options))
     for key, value in wanted.items():
         if present.get(key) != value:
+            own = f", set data.synthetic.renderer {present.get(key)}" if key == "renderer" else ""
             raise ValueError(
-                f"{folder} was rendered with {key} {present.get(key)}, not {value}; remove it to render it again, "
+                f"{folder} was rendered with {key} {present.get(key)}, not {value}; remove it to render it again{own}, "
                 "or choose another folder"
             )

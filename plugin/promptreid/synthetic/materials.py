@@ -1,8 +1,7 @@
 """What things are made of: colour, near-infrared reflectance and thermal emission of each part of a person.
 
-The three bands share no order of brightness: near-infrared follows the colour only in part, thermal hardly. They share
-that neighbouring parts differ, so the outline of a garment or a pattern shows in every band, be it bright on dark or
-dark on bright.
+Neighbouring parts differ in every band, be it bright on dark or dark on bright, so the outline of a garment shows in
+each. How far near-infrared follows the colour, and what is left of a printed pattern, :mod:`.physics` says.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from promptreid.synthetic.draws import between, pick
+from promptreid.synthetic.draws import between, chance, pick
+from promptreid.synthetic.physics import Physics, faded
 
 BANDS = ("visible", "near_infrared", "thermal_infrared")
-NEAR_INFRARED_FOLLOWS = 0.2
-CONTRAST = {"visible": 75, "near_infrared": 75, "thermal_infrared": 45}
+CONTRAST = {"visible": 75, "thermal_infrared": 45}  # that of near-infrared is a matter of physics
 
 
 class Part(IntEnum):
@@ -52,6 +51,9 @@ CLOTHES: tuple[tuple[Part, Part], ...] = (
     (Part.SCARF, Part.UPPER),
 )
 
+# What is dyed or printed, on what.
+DYES = {Part.UPPER_ACCENT: Part.UPPER, Part.LOWER_ACCENT: Part.LOWER}
+
 # Offsets of R, G, B from the grey of the same brightness.
 Tint = tuple[int, int, int]
 TINTS: tuple[Tint, ...] = (
@@ -77,16 +79,28 @@ def stand_out(level: float, rival: float, gap: float, low: float, high: float) -
     return down if down >= low else min(up, high)
 
 
-def _levels(rng: Generator, band: str, visible: dict[Part, float] | None = None) -> dict[Part, float]:
+def contrast_of(band: str, physics: Physics) -> int:
+    """Least difference of a part from the part beneath it in a band, in grey levels."""
+    return physics.near_infrared_contrast if band == "near_infrared" else CONTRAST[band]
+
+
+def _levels(rng: Generator, band: str, physics: Physics, visible: dict[Part, float] | None = None) -> dict[Part, float]:
     """A level for each part, drawn towards that of ``visible`` where given."""
-    levels = {Part.SKIN: between(rng, *SKIN_LEVELS[band])}
+    levels, gap = {Part.SKIN: between(rng, *SKIN_LEVELS[band])}, contrast_of(band, physics)
     for part, rival in CLOTHES:
         low, high = (HAIR_LEVELS if part == Part.HAIR else CLOTH_LEVELS)[band]
         level = between(rng, low, high)
         if visible is not None:
-            level += NEAR_INFRARED_FOLLOWS * (visible[part] - level)
-        levels[part] = stand_out(level, levels[rival], CONTRAST[band], low, high)
+            level += physics.near_infrared_follows * (visible[part] - level)
+        levels[part] = stand_out(level, levels[rival], gap, low, high)
     return levels
+
+
+def _fade_dyes(rng: Generator, levels: dict[Part, float], contrast: float, share: float) -> None:
+    """Leave ``contrast`` of the difference of that ``share`` of the patterns from the fabric that they are on."""
+    for dye, fabric in DYES.items():
+        if chance(rng, share):
+            levels[dye] = faded(levels[dye], levels[fabric], contrast)
 
 
 def _tint(rng: Generator, part: Part) -> Tint:
@@ -103,11 +117,18 @@ def _table(levels: dict[Part, float], tints: dict[Part, Tint] | None) -> NDArray
     return table
 
 
-def draw_palette(rng: Generator) -> Palette:
+def draw_palette(rng: Generator, physics: Physics) -> Palette:
     """For each band a (parts, 3) uint8 table of values in RGB; the infrared bands have three equal columns."""
-    visible = _levels(rng, "visible")
+    visible = _levels(rng, "visible", physics)
+    tints = {part: _tint(rng, part) for part in visible}
+    near = _levels(rng, "near_infrared", physics, visible)
+    thermal = _levels(rng, "thermal_infrared", physics)
+    if physics.transparent_dyes:
+        _fade_dyes(rng, near, physics.dye_near_infrared, physics.transparent_dyes)
+    if physics.dye_thermal < 1.0:
+        _fade_dyes(rng, thermal, physics.dye_thermal, 1.0)
     return {
-        "visible": _table(visible, {part: _tint(rng, part) for part in visible}),
-        "near_infrared": _table(_levels(rng, "near_infrared", visible), None),
-        "thermal_infrared": _table(_levels(rng, "thermal_infrared"), None),
+        "visible": _table(visible, tints),
+        "near_infrared": _table(near, None),
+        "thermal_infrared": _table(thermal, None),
     }

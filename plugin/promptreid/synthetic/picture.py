@@ -14,6 +14,7 @@ from promptreid.synthetic.cameras import BACKDROP, Camera, Sensor, backdrop
 from promptreid.synthetic.frames import Frame, Occluder
 from promptreid.synthetic.layers import Image
 from promptreid.synthetic.materials import BANDS
+from promptreid.synthetic.physics import Physics
 
 BACKGROUND = 0  # in a map of parts
 
@@ -26,7 +27,9 @@ def occlude(parts: Image, occluder: Occluder | None, part: int) -> None:
         parts[int(top * rows) : int(bottom * rows), int(left * columns) : int(right * columns)] = part
 
 
-def expose(parts: Image, values: Image, camera: Camera, frame: Frame, band: str, size: tuple[int, int]) -> Image:
+def expose(
+    parts: Image, values: Image, camera: Camera, frame: Frame, band: str, size: tuple[int, int], physics: Physics
+) -> Image:
     """What falls on the sensor: the (2H, 2W) ``parts`` in their (parts, 3) ``values``, before the scene, lit.
 
     Returns:
@@ -36,6 +39,8 @@ def expose(parts: Image, values: Image, camera: Camera, frame: Frame, band: str,
     empty = np.equal(parts, BACKGROUND).view(np.uint8)
     composed = cv2.copyTo(_crop(camera, frame, band, *parts.shape), empty, painted)
     small = cv2.resize(composed, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    if band == "thermal_infrared" and not physics.thermal_lit:
+        return np.asarray(small, dtype=np.uint8)
     return np.minimum((small.astype(np.uint16) * _light(frame, size)[..., None]) >> 7, 255).astype(np.uint8)
 
 

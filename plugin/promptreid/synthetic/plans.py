@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from numpy.random import Generator
 
 from promptreid.synthetic.draws import shuffled, whole
+from promptreid.synthetic.physics import RENDERER, physics_of
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Recipe:
         size: Height and width of the images in pixels, both even.
         train_fraction: Share of the identities to train on.
         test_ids: Number of identities to test on, instead of what ``train_fraction`` leaves.
+        renderer: A key of ``physics.RENDERERS``.
 
     Raises:
         ValueError: values that can't be.
@@ -34,8 +36,10 @@ class Recipe:
     size: tuple[int, int] = (128, 64)
     train_fraction: float = 0.6
     test_ids: int | None = None
+    renderer: int = RENDERER
 
     def __post_init__(self) -> None:
+        physics_of(self.renderer)
         if not 3 <= self.ids <= 9000:
             raise ValueError(f"ids: must be 3 to 9000 (one each to train, validate and test on), not {self.ids}")
         if self.seed < 0:
@@ -69,11 +73,13 @@ class Style:
         subject: ``person`` or ``vehicle``. A vehicle's camera looks from the side ``camera % 8`` of ``sight.SIDES``.
         night: The cameras that film in the dark, vehicles with their lamps on.
         graded: The near-infrared picture is the grey version of the visible one, which is darkened by 60 %.
+        dusk: Share of the moments in which little visible light is left. Near-infrared cameras bring their own light.
     """
 
     subject: str = "person"
     night: frozenset[int] = frozenset()
     graded: bool = False
+    dusk: float = 0.0
 
 
 PEOPLE = Style()

@@ -12,6 +12,7 @@ from promptreid.synthetic.frames import Frame
 from promptreid.synthetic.identity import Identity
 from promptreid.synthetic.layers import Image, paint_layers
 from promptreid.synthetic.materials import Part
+from promptreid.synthetic.physics import RENDERER, physics_of
 from promptreid.synthetic.picture import capture, expose, occlude
 
 
@@ -34,7 +35,16 @@ def part_map(person: Identity, camera: Camera, frame: Frame, size: tuple[int, in
     return parts
 
 
-def render(person: Identity, camera: Camera, frame: Frame, band: str, size: tuple[int, int], noise: Generator) -> Image:
+def render(
+    person: Identity,
+    camera: Camera,
+    frame: Frame,
+    band: str,
+    size: tuple[int, int],
+    noise: Generator,
+    renderer: int = RENDERER,
+    daylight: float = 1.0,
+) -> Image:
     """One picture.
 
     Args:
@@ -44,6 +54,8 @@ def render(person: Identity, camera: Camera, frame: Frame, band: str, size: tupl
         band: ``visible``, ``near_infrared`` or ``thermal_infrared``.
         size: Height and width in pixels, both even.
         noise: The generator of this picture's sensor noise, used by no other picture.
+        renderer: That the person and the camera's scene were drawn for.
+        daylight: Share of the light that is left to a visible picture, 0 to 1.
 
     Returns:
         (H, W, 3) uint8, RGB; three equal channels in the infrared bands.
@@ -51,5 +63,7 @@ def render(person: Identity, camera: Camera, frame: Frame, band: str, size: tupl
     values = person.palette[band].copy()
     if frame.occluder is not None:
         values[Part.OCCLUDER] = frame.occluder.levels[band]
-    lit = expose(part_map(person, camera, frame, size), values, camera, frame, band, size)
+    lit = expose(part_map(person, camera, frame, size), values, camera, frame, band, size, physics_of(renderer))
+    if band == "visible" and daylight < 1.0:
+        lit = np.asarray(lit.astype(np.uint16) * int(256 * daylight) >> 8, dtype=np.uint8)
     return capture(lit, camera, frame, band, noise)

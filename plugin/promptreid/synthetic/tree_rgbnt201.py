@@ -5,12 +5,13 @@ from __future__ import annotations
 from numpy.random import Generator
 
 from promptreid.synthetic.draws import keyed, shuffled, whole
-from promptreid.synthetic.plans import Plan, Recipe, Shot, draw_count, draw_ids, split_in_two
+from promptreid.synthetic.plans import Plan, Recipe, Shot, Style, draw_count, draw_ids, split_in_two
 from promptreid.synthetic.triples import at_least, check_frames, triple
 
 CAMERAS = range(1, 5)
 TWO_CAMERAS_SHARE = 51 / 171  # of the training identities
 TEST_CAMERAS = (1, 2)
+DUSK = 0.7  # of the moments, from renderer 2 on: the real set was filmed to see what infrared adds in poor light
 FOLDERS = ("RGB", "NI", "TI")
 # The cameras of those with one: cameras 3 and 4 see few, but some in the smallest tree.
 ONE_CAMERA = (1, 3, 2, 4, 1, 1, 2, 1, 1, 2, 1, 1, 1, 2, 1, 1, 2, 1, 1, 2)
@@ -30,7 +31,8 @@ def plan_rgbnt201(recipe: Recipe) -> Plan:
         shots += _shots(rng, "train_171", pid, cameras, recipe.frames)
     for pid in test:
         shots += _shots(rng, "test", pid, TEST_CAMERAS, recipe.frames)
-    return Plan(shots, {}, {camera: camera for camera in CAMERAS})
+    style = Style(dusk=DUSK if recipe.renderer > 1 else 0.0)
+    return Plan(shots, {}, {camera: camera for camera in CAMERAS}, style=style)
 
 
 def _train_cameras(rng: Generator, count: int) -> list[tuple[int, ...]]:

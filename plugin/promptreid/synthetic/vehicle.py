@@ -11,6 +11,7 @@ from numpy.random import Generator
 
 from promptreid.synthetic.draws import between, chance, pick, whole
 from promptreid.synthetic.materials import Palette
+from promptreid.synthetic.physics import RENDERER, physics_of
 from promptreid.synthetic.vehicle_materials import draw_paint
 
 KINDS = ("sedan", "sedan", "hatchback", "hatchback", "wagon", "suv", "suv", "van", "van", "pickup", "coupe")
@@ -189,7 +190,7 @@ class Vehicle:
     palette: Palette
 
     @classmethod
-    def draw(cls, rng: Generator) -> Vehicle:
+    def draw(cls, rng: Generator, renderer: int = RENDERER) -> Vehicle:
         """A vehicle from the generator keyed by seed and id; ``blind`` windows, from the rear, are covered."""
         kind = pick(rng, KINDS)
         windows = {"coupe": 1, "pickup": whole(rng, 1, 2)}.get(kind, whole(rng, 2, 3))
@@ -209,5 +210,5 @@ class Vehicle:
             mirrors=chance(rng, 0.85),
             face=Face.draw(rng, kind),
             dents=tuple(Dent.draw(rng) for _ in range(whole(rng, 0, 3))),
-            palette=draw_paint(rng),
+            palette=draw_paint(rng, physics_of(renderer)),
         )

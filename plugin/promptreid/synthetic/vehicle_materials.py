@@ -1,7 +1,7 @@
 """What vehicles are made of: colour, near-infrared reflectance and warmth of each part.
 
-As with people, near-infrared follows the colour only in part and warmth hardly, but neighbouring parts differ in every
-band. Warmth has its own order: motor, tyres and brakes are hot, glass mirrors the cold sky.
+As with people, neighbouring parts differ in every band. Warmth has its own order: motor, tyres and brakes are hot,
+glass mirrors the cold sky.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from promptreid.synthetic.draws import between, pick
-from promptreid.synthetic.materials import BANDS, NEAR_INFRARED_FOLLOWS, TINTS, Palette, Tint, stand_out
+from promptreid.synthetic.materials import BANDS, TINTS, Palette, Tint, stand_out
+from promptreid.synthetic.physics import Physics, faded
 
 
 class VehiclePart(IntEnum):
@@ -58,7 +59,7 @@ LEVELS: dict[VehiclePart, tuple[tuple[int, int], tuple[int, int], tuple[int, int
     VehiclePart.EXHAUST: ((20, 70), (30, 80), (215, 250)),
 }
 RIVALS = dict.fromkeys((VehiclePart.MARKING, VehiclePart.GEAR, VehiclePart.DENT), VehiclePart.SIDE)
-CONTRAST = {"visible": 75, "near_infrared": 75, "thermal_infrared": 40}
+CONTRAST = {"visible": 75, "thermal_infrared": 40}  # that of near-infrared is a matter of physics
 
 # How much brighter (in sixteenths) the body is where it faces the sky or an end, in the visible and near-infrared.
 SHADES = {VehiclePart.SIDE: 16, VehiclePart.END: 13, VehiclePart.TOP: 19, VehiclePart.BONNET: 19}
@@ -72,16 +73,23 @@ COLOURED = (VehiclePart.SIDE, VehiclePart.MARKING, VehiclePart.GEAR, VehiclePart
 WARM_PARTS = (VehiclePart.BONNET, VehiclePart.GRILLE, VehiclePart.TYRE, VehiclePart.RIM, VehiclePart.EXHAUST)
 
 
-def _levels(rng: Generator, band: str, visible: dict[VehiclePart, float] | None = None) -> dict[VehiclePart, float]:
+def contrast_of(band: str, physics: Physics) -> int:
+    """Least difference of a part from the body beneath it in a band, in grey levels."""
+    return physics.near_infrared_contrast if band == "near_infrared" else CONTRAST[band]
+
+
+def _levels(
+    rng: Generator, band: str, physics: Physics, visible: dict[VehiclePart, float] | None = None
+) -> dict[VehiclePart, float]:
     """A level for each part, drawn towards that of ``visible`` where given."""
     levels: dict[VehiclePart, float] = {}
     for part, ranges in LEVELS.items():
         low, high = ranges[BANDS.index(band)]
         level = between(rng, low, high)
         if visible is not None and part in COLOURED:
-            level += NEAR_INFRARED_FOLLOWS * (visible[part] - level)
+            level += physics.near_infrared_follows * (visible[part] - level)
         if part in RIVALS:
-            level = stand_out(level, levels[RIVALS[part]], CONTRAST[band], low, high)
+            level = stand_out(level, levels[RIVALS[part]], contrast_of(band, physics), low, high)
         levels[part] = level
     return levels
 
@@ -96,20 +104,22 @@ def _table(levels: dict[VehiclePart, float], tints: dict[VehiclePart, Tint] | No
     return table
 
 
-def draw_paint(rng: Generator) -> Palette:
+def draw_paint(rng: Generator, physics: Physics) -> Palette:
     """For each band a (parts, 3) uint8 table of values in RGB; the infrared bands have three equal columns.
 
     The thermal one is that of a motor at work. :func:`cooled` makes that of another moment from it.
     """
-    visible = _levels(rng, "visible")
+    visible = _levels(rng, "visible", physics)
     tints = {**FIXED_TINTS, **{part: pick(rng, TINTS) for part in COLOURED}}
-    thermal = _table(_levels(rng, "thermal_infrared"), None)
+    warmth = _levels(rng, "thermal_infrared", physics)
+    warmth[VehiclePart.MARKING] = faded(warmth[VehiclePart.MARKING], warmth[VehiclePart.SIDE], physics.dye_thermal)
+    thermal = _table(warmth, None)
     body = int(thermal[VehiclePart.SIDE, 0])
     thermal[VehiclePart.END], thermal[VehiclePart.TOP] = body, max(0, body - 12)
     thermal[VehiclePart.BONNET] = min(255, body + int(between(rng, *MOTOR_HEAT)))
     return {
         "visible": _table(visible, tints),
-        "near_infrared": _table(_levels(rng, "near_infrared", visible), None),
+        "near_infrared": _table(_levels(rng, "near_infrared", physics, visible), None),
         "thermal_infrared": thermal,
     }
 

@@ -14,6 +14,7 @@ from promptreid.synthetic.draws import between
 from promptreid.synthetic.ends import lamp_places
 from promptreid.synthetic.frames import Frame
 from promptreid.synthetic.layers import Image, paint_layers
+from promptreid.synthetic.physics import RENDERER, physics_of
 from promptreid.synthetic.picture import capture, expose, occlude
 from promptreid.synthetic.sight import SIDES, Sight
 from promptreid.synthetic.vehicle import Vehicle
@@ -110,6 +111,7 @@ def render_vehicle(
     size: tuple[int, int],
     noise: Generator,
     night: bool = False,
+    renderer: int = RENDERER,
 ) -> Image:
     """One picture.
 
@@ -122,6 +124,7 @@ def render_vehicle(
         size: Height and width in pixels, both even.
         noise: The generator of this picture's sensor noise, used by no other picture.
         night: In the dark, with the vehicle's lamps on.
+        renderer: That the vehicle and the camera's scene were drawn for.
 
     Returns:
         (H, W, 3) uint8, RGB; three equal channels in the infrared bands.
@@ -132,7 +135,8 @@ def render_vehicle(
     values = cooled(table, drive.warmth) if band == "thermal_infrared" else table.copy()
     if frame.occluder is not None:
         values[VehiclePart.OCCLUDER] = frame.occluder.levels[band]
-    lit = expose(vehicle_part_map(vehicle, look, frame, size), values, camera, frame, band, size)
+    parts = vehicle_part_map(vehicle, look, frame, size)
+    lit = expose(parts, values, camera, frame, band, size, physics_of(renderer))
     if night:
         lit = _darken(lit, vehicle, look, drive, band)
     return capture(lit, camera, frame, band, noise)

@@ -1,4 +1,4 @@
-"""Intervals of a mean, over units that are drawn with replacement."""
+"""Means over units that are drawn with replacement."""
 
 from __future__ import annotations
 
@@ -7,56 +7,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptreid.evaluation.statistics.bootstrap import mean_interval
+from promptreid.evaluation.statistics import bootstrap
+from promptreid.evaluation.statistics.bootstrap import resampled_means
+
+UNITS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(1, 3)), min_size=1, max_size=8)
 
 
-def twin(values: list[float], units: list[int], samples: int, level: float, seed: int) -> list[float]:
-    """Draw units, collect their values, average: one bootstrap sample after the other."""
-    names = sorted(set(units))
-    drawn = np.random.default_rng(seed).integers(len(names), size=(samples, len(names)))
+def twin(units: list[tuple[float, float, int]], samples: int, seed: int) -> list[list[float]]:
+    """Draw units and average what they bring: one bootstrap sample after the other."""
+    drawn = np.random.default_rng(seed).integers(len(units), size=(samples, len(units)))
     means = []
     for sample in drawn:
-        found = [value for unit in sample for value, own in zip(values, units, strict=True) if own == names[unit]]
-        means.append(sum(found) / len(found))
-    return [float(np.quantile(means, quantile)) for quantile in ((1 - level) / 2, (1 + level) / 2)]
+        rows = sum(units[unit][2] for unit in sample)
+        means.append([sum(units[unit][measure] for unit in sample) / rows for measure in (0, 1)])
+    return means
 
 
-@settings(max_examples=25, deadline=None)
-@given(
-    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 4)), min_size=1, max_size=12),
-    st.integers(0, 9),
-    st.sampled_from([0.5, 0.9]),
-)
-def test_it_is_what_drawing_units_one_by_one_gives(rows: list[tuple[float, int]], seed: int, level: float) -> None:
-    values, units = (list(column) for column in zip(*rows, strict=True))
-    found = mean_interval(np.array(values), np.array(units), samples=30, level=level, seed=seed)
-    assert found == pytest.approx(twin(values, units, 30, level, seed), abs=1e-12)
+@settings(max_examples=25)
+@given(UNITS, st.integers(0, 9))
+def test_it_is_what_drawing_units_one_by_one_gives(units: list[tuple[float, float, int]], seed: int) -> None:
+    found = resampled_means(np.array(units, dtype=float), 30, seed)
+    np.testing.assert_allclose(found, twin(units, 30, seed), rtol=1e-12, atol=1e-15)
 
 
-def test_it_contains_the_mean_and_has_the_width_of_the_normal_approximation() -> None:
-    values = np.random.default_rng(0).normal(0.5, 0.1, 400)
-    low, high = mean_interval(values, np.arange(400))
-    assert low < values.mean() < high
-    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.05)
-
-
-def test_what_belongs_to_one_unit_counts_as_one_observation() -> None:
-    values, units = np.random.default_rng(1).random(50), np.arange(50)
-    once = mean_interval(values, units)
-    assert mean_interval(np.tile(values, 3), np.tile(units, 3)) == pytest.approx(once, abs=1e-12)
-    narrower = mean_interval(np.tile(values, 3), np.arange(150))
-    assert narrower.high - narrower.low < 0.7 * (once.high - once.low)
-
-
-@pytest.mark.parametrize(
-    ("values", "units", "changes", "message"),
-    [
-        ([], [], {}, "at least one"),
-        ([0.1, 0.2], [1], {}, "2 and 1 of them"),
-        ([0.1], [1], {"samples": 0}, "samples, level: 0"),
-        ([0.1], [1], {"level": 1.0}, "between 0 and 1"),
-    ],
-)
-def test_what_is_refused(values: list[float], units: list[int], changes: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        mean_interval(np.array(values), np.array(units), **changes)
+def test_blocks_of_samples_change_nothing_but_the_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    sums = np.column_stack([np.linspace(0, 1, 50), np.ones(50)])
+    whole = resampled_means(sums, 2000, 0)
+    monkeypatch.setattr(bootstrap, "_CHUNK_ELEMENTS", 50 * 7)
+    in_blocks = resampled_means(sums, 2000, 0)
+    assert whole.shape == in_blocks.shape == (2000, 1)
+    assert in_blocks.mean() == pytest.approx(0.5, abs=0.01)
+    assert in_blocks.std() == pytest.approx(sums[:, 0].std() / 50**0.5, rel=0.1)

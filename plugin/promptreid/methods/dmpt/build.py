@@ -10,7 +10,7 @@ from torch import nn
 from promptreid.methods.dmpt.language import Language
 from promptreid.methods.dmpt.model import DMPT, MODALITIES
 from promptreid.methods.dmpt.options import DMPTOptions, dmpt
-from promptreid.models.backbones.bundled_towers import MINI_CLIP
+from promptreid.models.backbones.bundled_towers import SMALL_CLIPS
 from promptreid.models.backbones.clip_image import ClipTower, clip_config, create_visual, is_clip
 from promptreid.models.backbones.clip_text import ClipText, create_text
 from promptreid.models.backbones.clip_weights import load_clip
@@ -78,8 +78,8 @@ def build_dmpt(
         FileNotFoundError: ``weights`` names no file.
     """
     options = options or dmpt()
-    if backbone == "mini_clip":
-        backbone, weights, tower = CLIP_BACKBONE, weights or backbone, {**MINI_CLIP, **(tower or {})}
+    if backbone in SMALL_CLIPS:
+        backbone, weights, tower = CLIP_BACKBONE, weights or backbone, {**SMALL_CLIPS[backbone], **(tower or {})}
     loading = {"strict": strict_pretrained, "allow_download": allow_download}
     language = Language(options, modalities, object_name, phrases)
     if is_clip(backbone):

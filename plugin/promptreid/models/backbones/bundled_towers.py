@@ -1,8 +1,8 @@
-"""Two small pretrained towers, for checking in minutes what takes days with real ones.
+"""Small pretrained towers, for checking in minutes what takes days with real ones.
 
-``mini_clip`` is a CLIP of open_clip's own classes and ``mini_vit`` a ViT of timm's, both for images of 128 x 64 with
-mean and standard deviation 0.5. ``tools/pretrain_mini.py`` trained them, on rendered people only; their files are in
-the package's folder ``weights``.
+``mini_clip`` is a CLIP of open_clip's own classes, ``mini_vit`` a ViT of timm's, and ``mini_lit`` a CLIP whose image
+tower is ``mini_vit``, all for images of 128 x 64 with mean and standard deviation 0.5. ``tools/pretrain_mini.py``
+trained them, on rendered people only; their files are in the package's folder ``weights``.
 """
 
 from __future__ import annotations
@@ -36,20 +36,28 @@ MINI_VIT: dict[str, Any] = {"depth": 6, "img_size": [128, 64]}
 Width 192, 3 heads, patches of 16."""
 MINI_VIT_NAME = "vit_tiny_patch16_224"
 
-MINI = ("mini_clip", "mini_vit")
+MINI_LIT: dict[str, Any] = {
+    **MINI_CLIP,
+    "quick_gelu": False,
+    "vision_cfg": {**MINI_CLIP["vision_cfg"], "no_ln_pre": True},
+}
+"""As :data:`MINI_CLIP`; its image tower is shaped as timm's ViT is."""
+
+SMALL_CLIPS = {"mini_clip": MINI_CLIP, "mini_lit": MINI_LIT}
+MINI = ("mini_clip", "mini_vit", "mini_lit")
 
 
 def mini_file(name: str) -> Path:
     """Where the weights of a small tower are; the ``.json`` beside them says how they were trained.
 
     Args:
-        name: ``mini_clip`` or ``mini_vit``.
+        name: One of :data:`MINI`. The file of ``mini_lit`` holds what it adds to ``mini_vit``.
 
     Raises:
         ValueError: Another name.
     """
     if name not in MINI:
-        raise ValueError(f"there is no small tower called {name!r}; they are {' and '.join(MINI)}")
+        raise ValueError(f"there is no small tower called {name!r}; they are {', '.join(MINI)}")
     return FOLDER / f"{name}.safetensors"
 
 
@@ -70,7 +78,7 @@ def mini_state(name: str) -> StateDict:
     The file holds only those rows of the token embedding that its captions use; the others are zero.
 
     Args:
-        name: ``mini_clip`` or ``mini_vit``.
+        name: One of :data:`MINI`.
 
     Raises:
         ValueError: Another name, or a file that is not the one that its record describes.
@@ -84,7 +92,50 @@ def mini_state(name: str) -> StateDict:
             f"{path} has sha256 {found[:12]}, and {path.with_suffix('.json').name} says {recorded[:12]}; the file is "
             "damaged or another one: install the package again"
         )
-    return expand_tokens({name: value.float() if value.is_floating_point() else value for name, value in state.items()})
+    state = expand_tokens({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
+    if name == "mini_lit":
+        image = clip_image_of_vit(mini_state("mini_vit"), state["visual.proj"])
+        return {**{f"visual.{key}": value for key, value in image.items()}, **state}
+    return state
+
+
+def clip_image_of_vit(vit: Mapping[str, Tensor], proj: Tensor) -> StateDict:
+    """The weights of a plain timm ViT under the names of open_clip's image tower with ``no_ln_pre``.
+
+    open_clip's patch embedding has no bias, so that of the ViT goes into the positions of the patches.
+
+    Args:
+        vit: State dict without a classifier.
+        proj: Of the image tower, (D, D_out).
+    """
+    positions = vit["pos_embed"][0].clone()
+    positions[1:] += vit["patch_embed.proj.bias"]
+    state = {
+        "class_embedding": vit["cls_token"][0, 0],
+        "positional_embedding": positions,
+        "conv1.weight": vit["patch_embed.proj.weight"],
+        "ln_post.weight": vit["norm.weight"],
+        "ln_post.bias": vit["norm.bias"],
+        "proj": proj.detach(),
+    }
+    for name, value in vit.items():
+        _, _, rest = name.partition("blocks.")
+        if rest:
+            layer, _, part = rest.partition(".")
+            module, _, kind = part.rpartition(".")
+            state[f"transformer.resblocks.{layer}.{_BLOCK[module]}{kind}"] = value
+    return state
+
+
+_BLOCK = {
+    "norm1": "ln_1.",
+    "attn.qkv": "attn.in_proj_",
+    "attn.proj": "attn.out_proj.",
+    "norm2": "ln_2.",
+    "mlp.fc1": "mlp.c_fc.",
+    "mlp.fc2": "mlp.c_proj.",
+}
+"""Modules of a block of timm's and their names in open_clip's."""
 
 
 def clip_state(weights: str | Path) -> StateDict:

@@ -178,7 +178,16 @@ _TABLES = (
         reference="fine_tuning",
         note="Descriptors are those after BNNeck; before it, the linear probe's is the untrained tower's.",
     ),
-    Table("dmpt_ladder", "The paper's ablation of DMPT", (DMPT_S, DMPT_S_BIND, DMPT_S_BIND_M, DMPT)),
+    Table(
+        "dmpt_ladder",
+        "The paper's ablation of DMPT",
+        (
+            DMPT_S,
+            replace(DMPT_S_BIND, against="dmpt_s"),
+            replace(DMPT_S_BIND_M, against="dmpt_s_bind"),
+            replace(DMPT, against="dmpt_s_bind_m"),
+        ),
+    ),
     Table(
         "semantic_length",
         "DMPT: how many semantic prompts",

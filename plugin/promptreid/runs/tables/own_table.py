@@ -9,7 +9,7 @@ rows:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,17 @@ from promptreid.config.plugins import load_plugins, resolved
 from promptreid.runs.tables.table import Row, Table
 
 _TABLE = ("title", "note", "plugins", "reference", "missing", "rows")
-_ROW = ("name", "config", "set", "trained")
+_ROW = ("name", "config", "set", "trained", "against")
 
 
 def read_table(path: Path) -> Table:
     """The table that a file describes, called as the file is.
 
     Keys of the table: ``title``, ``rows`` (by key, which names the folder of a row's trainings), and if wished
-    ``note``, ``plugins``, ``reference`` (key of the row whose training step is 1) and ``missing`` (test under missing
-    modalities). Keys of a row: ``config`` (a YAML file, relative to this one), and if wished ``name``, ``set`` (what
-    the row is about, nested as in a configuration) and ``trained``.
+    ``note``, ``plugins``, ``reference`` (key of the row that others are compared with, and whose training step is 1)
+    and ``missing`` (test under missing modalities). Keys of a row: ``config`` (a YAML file, relative to this one), and
+    if wished ``name``, ``set`` (what the row is about, nested as in a configuration), ``trained`` and ``against`` (key
+    of the row that this one is compared with).
 
     Raises:
         FileNotFoundError: no such file, or no such configuration.
@@ -40,6 +41,9 @@ def read_table(path: Path) -> Table:
     if not isinstance(rows, Mapping) or not rows:
         raise ValueError(f"{path}: rows is empty; give each row a key with its config")
     plugins = resolved(list(tree.get("plugins", [])), path.parent)
+    for where, key in _compared(tree, rows):
+        if key not in rows:
+            raise ValueError(f"{path}: {where} {key!r} is no row{did_you_mean(key, rows)} (one of {', '.join(rows)})")
     load_plugins(plugins)  # their models and keys have to be known before rows are checked
     return Table(
         path.stem,
@@ -51,6 +55,15 @@ def read_table(path: Path) -> Table:
     )
 
 
+def _compared(tree: Mapping[str, Any], rows: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Where the file names a row that others are compared with, and its key."""
+    if tree.get("reference"):
+        yield "reference", str(tree["reference"])
+    for key, row in rows.items():
+        if isinstance(row, Mapping) and row.get("against"):
+            yield f"rows.{key}: against", str(row["against"])
+
+
 def _row(path: Path, key: str, row: Any, plugins: list[str]) -> Row:
     where = f"{path}: rows.{key}"
     if not isinstance(row, Mapping) or "config" not in row:
@@ -60,7 +73,8 @@ def _row(path: Path, key: str, row: Any, plugins: list[str]) -> Row:
     if not config.is_file():
         raise FileNotFoundError(f"{where}: config {config}: no such file; its path is relative to {path}")
     overrides = {**({"plugins": plugins} if plugins else {}), **flatten(row.get("set", {}))}
-    return Row(key, str(row.get("name", key)), str(config), overrides, trained=bool(row.get("trained", True)))
+    trained, against = bool(row.get("trained", True)), str(row.get("against", ""))
+    return Row(key, str(row.get("name", key)), str(config), overrides, trained=trained, against=against)
 
 
 def _check(tree: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +25,67 @@ from promptreid.runs.load_trained import open_target, trained_engine
 from promptreid.runs.missing_modalities import evaluate_missing
 from promptreid.runs.run import claimed
 from promptreid.runs.run_log import run_log
-from promptreid.runs.splits_and_seeds import run_several
+from promptreid.runs.splits_and_seeds import complete, is_finished
+from promptreid.runs.tables.made_with import code_commit, commit_of_checkpoint, save_made_with
 from promptreid.runs.tables.table import Row
+from promptreid.runs.tables.worlds import in_world
 
 PER_QUERY = {"test": str, "trial": int, "query": int, "AP": float}
 """Columns of a run's ``per-query.csv``: the protocol or the condition, and the average precision of each valid query,
 which is called by its number in the trial."""
 UNTRAINED = "untrained"
-_HARMLESS = {
+NO_SEED = 0
+"""Stands for the seed of a row that isn't trained."""
+HARMLESS = {
     "data.root", "data.save_dir", "data.workers", "data.persistent_workers", "data.pack", "data.decoder",
     "train.print_freq", "train.checkpoint_steps", "test.batch_size",
 }  # fmt: skip
 """Keys that may differ between the runs of a table: unlike one that is resumed, it was rendered and tested alike."""
 
 
-def row_config(row: Row, configs: Path, out: Path, opts: Sequence[str] = (), overlays: Sequence[Path] = ()) -> Any:
+@dataclass(frozen=True, eq=False)
+class Training:
+    """One of a row's runs.
+
+    Attributes:
+        row: of a table.
+        cfg: its whole configuration, with the seeds and folders of this run.
+        world: seed of what is rendered.
+        seed: of the training; :data:`NO_SEED` where nothing is trained.
+        missing: it is tested under missing modalities.
+    """
+
+    row: Row
+    cfg: Any
+    world: int
+    seed: int
+    missing: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return Path(self.cfg.data.save_dir)
+
+    @property
+    def name(self) -> str:
+        """The row, the world and the seed, in words."""
+        return f"{self.row.name}, world {self.world}" + (f", seed {self.seed}" if self.row.trained else "")
+
+    def is_done(self) -> bool:
+        """Whether it is trained and tested, and its queries' outcomes are written."""
+        folder = self.folder
+        finished = is_finished(folder, self.cfg.train.max_epoch if self.row.trained else 0)
+        return finished and _is_current(folder / ("missing-per-query.csv" if self.missing else "per-query.csv"))
+
+
+def row_config(
+    row: Row,
+    configs: Path,
+    out: Path,
+    opts: Sequence[str] = (),
+    more: Mapping[str, Any] | None = None,
+    overlays: Sequence[Path] = (),
+) -> Any:
     """The configuration of a row, whose runs go into ``<out>/runs/<world>/<key>``.
 
     Args:
@@ -46,6 +93,7 @@ def row_config(row: Row, configs: Path, out: Path, opts: Sequence[str] = (), ove
         configs: the folder that its file is in.
         out: folder of all tables.
         opts: ``KEY VALUE ...`` for all rows; what a row is about itself wins.
+        more: values by dotted key that win over that, too.
         overlays: files that are laid over its configuration.
 
     Raises:
@@ -53,7 +101,8 @@ def row_config(row: Row, configs: Path, out: Path, opts: Sequence[str] = (), ove
     """
     if "data.save_dir" in opts[::2]:
         raise ValueError("data.save_dir: a table has a folder for each row; say where with --out")
-    cfg = merged(load_config(configs / row.config, opts, overlays=overlays), row.overrides)
+    cfg = load_config(configs / row.config, opts, overlays=overlays)
+    cfg = merged(cfg, {**row.overrides, **(more or {})})
     cfg = merged(cfg, {"data.save_dir": str(out / "runs" / Path(row.config).stem / row.key)})
     try:
         validate(cfg, models=host.model_names(), datasets=host.dataset_names())
@@ -63,13 +112,19 @@ def row_config(row: Row, configs: Path, out: Path, opts: Sequence[str] = (), ove
     return cfg
 
 
-def part_configs(row: Row, cfg: Any, seeds: int) -> list[Any]:
-    """The configurations of its runs, one for each seed; of an untrained row, its own alone."""
-    if not row.trained:
-        return [cfg]
-    folder = Path(cfg.data.save_dir)
-    numbers = [cfg.train.seed + number for number in range(seeds)]
-    return [merged(cfg, {"train.seed": seed, "data.save_dir": str(folder / f"seed-{seed}")}) for seed in numbers]
+def trainings_of(row: Row, cfg: Any, worlds: Sequence[int], seeds: int, missing: bool = False) -> list[Training]:
+    """The runs of a row: in each world one for each seed, or a single one where nothing is trained."""
+    found = []
+    for world in worlds:
+        own = in_world(cfg, world)
+        if not row.trained:
+            found.append(Training(row, own, world, NO_SEED, missing))
+            continue
+        for seed in range(cfg.train.seed, cfg.train.seed + seeds):
+            folder = str(Path(own.data.save_dir) / f"seed-{seed}")
+            part = merged(own, {"train.seed": seed, "data.save_dir": folder})
+            found.append(Training(row, part, world, seed, missing))
+    return found
 
 
 def check_folder(cfg: Any) -> None:
@@ -77,8 +132,11 @@ def check_folder(cfg: Any) -> None:
     written = RunFolder(Path(cfg.data.save_dir)).config
     if not written.exists():
         return
-    found = config_differences(written.read_text(encoding="utf-8"), dump_config(cfg))
-    differences = [line for lines in found for line in lines if line.partition(":")[0] not in _HARMLESS]
+    there, wanted = written.read_text(encoding="utf-8"), dump_config(cfg)
+    if there == wanted:
+        return
+    found = config_differences(there, wanted)
+    differences = [line for lines in found for line in lines if line.partition(":")[0] not in HARMLESS]
     if differences:
         raise ValueError(
             f"{written.parent} holds a run of another configuration ({listed(differences)}); choose another --out, or "
@@ -86,29 +144,68 @@ def check_folder(cfg: Any) -> None:
         )
 
 
-def complete_row(row: Row, cfg: Any, seeds: int) -> list[Path]:
-    """Train, or only test, what is not finished; the folders of the runs."""
-    if row.trained:
-        run_several(cfg, seeds=seeds)
-    elif not RunFolder(Path(cfg.data.save_dir)).results_files():
-        _test_untrained(cfg)
-    return [Path(part.data.save_dir) for part in part_configs(row, cfg, seeds)]
+def complete_training(training: Training, commit: str | None = None) -> None:
+    """Train and test what isn't finished, write its queries' outcomes, and what it was made with.
+
+    Args:
+        training: of a row.
+        commit: of the code; asked for when None.
+    """
+    cfg, row, folder = training.cfg, training.row, training.folder
+    if not is_finished(folder, cfg.train.max_epoch if row.trained else 0):
+        commits = [commit_of_checkpoint(folder), code_commit() if commit is None else commit]
+        results = complete(cfg) if row.trained else _test_untrained(cfg)
+        save_made_with(folder, commits)
+        if results and not training.missing:
+            _save_queries(training, results)
+    query_scores(training)
 
 
-def query_scores(row: Row, cfg: Any) -> Columns:
-    """Average precisions of every query, :data:`PER_QUERY`, by protocol; the run is tested again where it has no such
-    file, or an older one than its results."""
-    path = Path(cfg.data.save_dir) / "per-query.csv"
+def query_scores(training: Training) -> Columns:
+    """Average precisions of every query, :data:`PER_QUERY`, by protocol, or by condition of missing modalities.
+
+    The run is tested again where it has no such file, or an older one than its results.
+    """
+    cfg = training.cfg
+    if training.missing:
+        return _missing(cfg)[1]
+    path = training.folder / "per-query.csv"
     if not _is_current(path):
         with run_log():
             datamanager, name = open_target(cfg)
-            engine = trained_engine(cfg, datamanager) if row.trained else _untrained_engine(cfg, datamanager)
+            engine = (trained_engine if training.row.trained else _untrained_engine)(cfg, datamanager)
             _test(engine, cfg)
-        _save([(result.protocol, result) for result in engine.results[name]], path)
+        _save_queries(training, {name: engine.results[name]})
     return load_table(path, PER_QUERY)
 
 
-def missing_record(cfg: Any) -> tuple[dict[str, Any], Columns]:
+def _save_queries(training: Training, results: Mapping[str, Sequence[Results]]) -> None:
+    """Of the table's data set, the first that is tested."""
+    first = next(iter(results.values()))
+    _save([(result.protocol, result) for result in first], training.folder / "per-query.csv")
+
+
+def run_scores(training: Training) -> list[dict[str, Any]]:
+    """What came of a run: by protocol, or by condition, ``protocol``, ``condition``, ``selection``, ``mAP``,
+    ``rank1``."""
+    records = [json.loads(file.read_text(encoding="utf-8")) for file in RunFolder(training.folder).results_files()]
+    if training.missing:
+        selection, found = records[0]["selection"], _missing(training.cfg)[0]["conditions"]
+        return [_scores(result, selection, result["condition"]) for result in found]
+    return [_scores(result, record["selection"]) for record in records for result in record["results"]]
+
+
+def _scores(result: Mapping[str, Any], selection: str, condition: str = "") -> dict[str, Any]:
+    return {
+        "protocol": result["protocol"],
+        "condition": condition,
+        "selection": selection,
+        "mAP": result["mAP"],
+        "rank1": result["rank"]["1"],
+    }
+
+
+def _missing(cfg: Any) -> tuple[dict[str, Any], Columns]:
     """The table of a run under missing modalities, as its JSON file has it, and :data:`PER_QUERY` by condition."""
     path = Path(cfg.data.save_dir) / "missing-per-query.csv"
     name = (cfg.data.targets or cfg.data.sources)[0]
@@ -128,7 +225,7 @@ def _untrained_engine(cfg: Any, datamanager: Any) -> PromptEngine:
     return engine
 
 
-def _test_untrained(cfg: Any) -> None:
+def _test_untrained(cfg: Any) -> dict[str, list[Results]]:
     with run_log() as log, claimed(cfg) as folder:
         datamanager, name = open_target(cfg)
         engine = _untrained_engine(cfg, datamanager)
@@ -138,6 +235,7 @@ def _test_untrained(cfg: Any) -> None:
         _test(engine, cfg)
         about = {"epoch": 0, "max_epoch": 0, "final": True, "selection": UNTRAINED}
         folder.save_results(name, engine.results[name], about)
+    return {name: engine.results[name]}
 
 
 def _test(engine: PromptEngine, cfg: Any) -> None:

@@ -2,153 +2,126 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Collection, Iterator, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from promptreid.engine.checkpoints.run_folder import RunFolder
-from promptreid.evaluation.missing.conditions import FULL
-from promptreid.evaluation.missing.table import MEAN
-from promptreid.evaluation.statistics.bootstrap import Interval, mean_interval
-from promptreid.evaluation.tables import Columns, save_table
-from promptreid.files import atomic_write
 from promptreid.runs.run_log import run_log
-from promptreid.runs.splits_and_seeds import selections, summarise
-from promptreid.runs.tables.bars import draw_bars, png_bytes
-from promptreid.runs.tables.costs import Cost, cost_of
-from promptreid.runs.tables.render import Line, ResultTable, Scores
-from promptreid.runs.tables.rows import (
-    check_folder,
-    complete_row,
-    missing_record,
-    part_configs,
-    query_scores,
-    row_config,
-)
-from promptreid.runs.tables.table import Row, Table
+from promptreid.runs.tables.jobs import Failure
+from promptreid.runs.tables.made_with import code_commit
+from promptreid.runs.tables.places import Places, Size, of_rows
+from promptreid.runs.tables.programme import Programme, complete_programme
+from promptreid.runs.tables.publish import check_writable, publish_row, publish_table, set_aside
+from promptreid.runs.tables.render import ResultTable
+from promptreid.runs.tables.rows import Training, check_folder, row_config, trainings_of
+from promptreid.runs.tables.screen import choices_of
+from promptreid.runs.tables.table import Table
+from promptreid.runs.tables.worlds import world_seeds
 
 logger = logging.getLogger(__name__)
 
 
 def run_table(
-    table: Table,
-    configs: Path,
-    out: Path,
-    seeds: int = 3,
-    opts: Sequence[str] = (),
-    overwrite: bool = False,
-    overlays: Sequence[Path] = (),
+    table: Table, places: Places, size: Size, opts: Sequence[str] = (), overwrite: bool = False
 ) -> ResultTable:
-    """Train each row with each seed and write ``table.csv``, ``.md``, ``.json`` and ``.png`` into ``<out>/<table>``.
+    """Train each row in each world with each seed, write its folder in the results, and the table from these.
 
     The runs are in ``<out>/runs``, where other tables find those they share. After an interruption, call it again:
-    finished runs are passed over, and the one that was going on continues. A row that isn't trained has one run.
+    finished runs are passed over, and those that were going on continue. A row that isn't trained has one run in each
+    world. ``table.csv``, ``.md``, ``.json`` and ``.png`` go into ``<out>/<table>``.
 
     Args:
         table: from :func:`~promptreid.runs.tables.definitions.find_table`, or one's own.
-        configs: the folder with the rows' configurations.
-        out: folder of all tables.
-        seeds: trainings of each row, from ``train.seed`` on.
+        places: where things are.
+        size: how much is trained.
         opts: ``KEY VALUE ...`` for all rows; what a row is about itself wins.
-        overwrite: move the folders of these rows' runs aside, which other tables may share.
-        overlays: files that are laid over the configuration of every row.
+        overwrite: move the folders of these rows' runs aside, which other tables may share, and those of their results.
 
     Raises:
-        ValueError, FileNotFoundError: before anything is trained, configurations that cannot be used, and runs of
-            another configuration in the folder; data or weights that cannot be used, when a row needs them.
+        ValueError, FileNotFoundError: before anything is trained, configurations that cannot be used, runs of another
+            configuration in a folder, and results of another commit; in the end, trainings that have failed.
     """
-    if seeds < 1:
-        raise ValueError(f"--seeds {seeds}: train with at least one")
-    prepared = [(row, row_config(row, configs, out, opts, overlays)) for row in table.rows]
+    rows = _prepared(of_rows(table, size.rows), places, size, opts)
+    results = places.results / table.name
     if overwrite:
-        _move_aside({cfg.data.save_dir for _, cfg in prepared})
-    for row, cfg in prepared:
-        for part in part_configs(row, cfg, seeds):
-            check_folder(part)
-    lines: list[Line] = []
-    for number, (row, cfg) in enumerate(prepared, start=1):
-        with run_log():
-            logger.info("%s, row %d of %d: %s", table.name, number, len(prepared), row.name)
-        folders = complete_row(row, cfg, seeds)
-        with run_log():
-            cost = cost_of(cfg, folders) if row.trained else Cost()
-        parts = part_configs(row, cfg, seeds)
-        lines += _lines_missing(row, parts, cost) if table.missing else _lines(row, parts, cost)
-    result = ResultTable(table, lines, seeds, opts)
-    _write(result, out / table.name)
+        _move_aside(rows, results, places.out / "earlier-results" / table.name)
+    for row in rows:
+        for training in row.trainings:
+            check_folder(training.cfg)
+        check_writable(results / row.key, code_commit(), row.trainings)
+    programme = Programme.of([row.trainings for row in rows], size.jobs)
+    with run_log():
+        logger.info("%s: %s", table.name, programme.outlook(programme.to_do()))
+        publish_table(results, table, opts)
+    failures = _complete(programme, table, rows, results)
+    if failures:
+        _report(failures, len(programme.trainings), results)
+    result = ResultTable.read(results)
+    result.save(places.out / table.name)
     return result
 
 
-def _move_aside(folders: Collection[str]) -> None:
+def plan_of(table: Table, places: Places, size: Size, opts: Sequence[str] = ()) -> str:
+    """What :func:`run_table` would train, what of it is done, and how long the rest would take; nothing is trained."""
+    rows = _prepared(of_rows(table, size.rows), places, size, opts)
+    return f"{table.name}\n{Programme.of([row.trainings for row in rows], size.jobs).plan()}"
+
+
+class _Prepared:
+    """A row with its configuration and all of its runs."""
+
+    def __init__(self, cfg: Any, trainings: list[Training]) -> None:
+        self.cfg, self.trainings = cfg, trainings
+        self.key = trainings[0].row.key
+
+    def is_done(self) -> bool:
+        return all(training.is_done() for training in self.trainings)
+
+
+def _prepared(table: Table, places: Places, size: Size, opts: Sequence[str]) -> list[_Prepared]:
+    choices = choices_of(places.results, table)
+    found = []
+    for row in table.rows:
+        cfg = row_config(row, places.configs, places.out, opts, choices.get(row.key), places.overlays)
+        worlds = world_seeds(cfg, size.worlds)
+        found.append(_Prepared(cfg, trainings_of(row, cfg, worlds, size.seeds, table.missing)))
+    return found
+
+
+def _move_aside(rows: Sequence[_Prepared], results: Path, aside: Path) -> None:
+    """The folder of a row holds runs, or folders of worlds with runs."""
     with run_log():
-        for folder in sorted(folders):
-            if Path(folder).exists():
-                RunFolder(Path(folder)).move_aside()
+        for row in rows:
+            folder = Path(row.cfg.data.save_dir)
+            for part in sorted(folder.glob("world-*")) or [folder]:
+                if part.exists():
+                    RunFolder(part).move_aside()
+            set_aside(results / row.key, aside)
 
 
-def _lines(row: Row, parts: Sequence[Any], cost: Cost) -> Iterator[Line]:
-    """By protocol."""
-    folders = [Path(part.data.save_dir) for part in parts]
-    chosen = selections(folders)
-    scores = _joined([query_scores(row, part) for part in parts])
-    for protocol, found in summarise(folders).items():
-        # A protocol's name has its split replaced by an asterisk.
-        same = [fnmatchcase(name, protocol) for name in scores["test"].tolist()]
-        interval = _interval(scores, np.array(same))
-        yield Line(row, protocol, "", chosen[protocol], len(parts), _scores(found), interval, cost)
+def _complete(programme: Programme, table: Table, rows: Sequence[_Prepared], results: Path) -> list[Failure]:
+    """Complete the trainings, and write each row as soon as all of its own are there."""
+
+    def publish(row: _Prepared) -> None:
+        publish_row(results / row.key, table, row.cfg, row.trainings)
+
+    def done(training: Training) -> None:
+        row = next(row for row in rows if training in row.trainings)
+        if row.is_done():
+            publish(row)
+
+    with run_log():
+        for row in rows:
+            if row.is_done():
+                publish(row)
+    return complete_programme(programme, done)
 
 
-def _lines_missing(row: Row, parts: Sequence[Any], cost: Cost) -> Iterator[Line]:
-    """By condition, then the mean over all but the full one."""
-    selection = ", ".join(sorted(set(selections([Path(part.data.save_dir) for part in parts]).values())))
-    found = [missing_record(part) for part in parts]
-    records, scores = [record for record, _ in found], _joined([columns for _, columns in found])
-    for number, condition in enumerate(records[0]["conditions"]):
-        results = [record["conditions"][number] for record in records]
-        values = {"mAP": [one["mAP"] for one in results], "rank1": [one["rank"]["1"] for one in results]}
-        interval = _interval(scores, scores["test"] == condition["condition"])
-        common = (condition["protocol"], condition["condition"], selection, len(parts))
-        yield Line(row, *common, _spread(values), interval, cost)
-    if records[0]["mean"] is not None:
-        values = {"mAP": [one["mean"]["mAP"] for one in records], "rank1": [one["mean"]["R1"] for one in records]}
-        interval = _interval(scores, scores["test"] != FULL)
-        common = (records[0]["conditions"][0]["protocol"], MEAN, selection, len(parts))
-        yield Line(row, *common, _spread(values), interval, cost)
-
-
-def _interval(scores: Columns, chosen: np.ndarray) -> Interval:
-    """Of the mean average precision of these lines; a query is drawn with all of its own."""
-    return mean_interval(scores["AP"][chosen], scores["query"][chosen])
-
-
-def _joined(parts: Sequence[Columns]) -> Columns:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _scores(found: dict[str, dict[str, float]]) -> Scores:
-    return {name: found[name] for name in ("mAP", "rank1")}
-
-
-def _spread(values: dict[str, list[float]]) -> Scores:
-    """Mean and sample standard deviation (0 of one run)."""
-    return {
-        name: {"mean": float(np.mean(runs)), "sd": float(np.std(runs, ddof=1)) if len(runs) > 1 else 0.0}
-        for name, runs in values.items()
-    }
-
-
-def _write(result: ResultTable, folder: Path) -> None:
-    save_table(result.columns(), folder / "table.csv")
-    title, series, groups = result.chart()
-    for name, content in (
-        ("table.md", result.markdown().encode()),
-        ("table.json", json.dumps(result.as_dict(), indent=1).encode()),
-        ("table.png", png_bytes(draw_bars(series, groups, title))),
-    ):
-        with atomic_write(folder / name) as file:
-            file.write(content)
+def _report(failures: Sequence[Failure], total: int, results: Path) -> None:
+    lines = [f"{one.training.name}: {one.reason} ({one.log})" for one in failures]
+    raise ValueError(
+        f"{len(failures)} of {total} trainings have failed; the others are finished, and the same command goes on with "
+        f"these. Rows that are whole are in {results}.\n" + "\n".join(lines)
+    )

@@ -16,7 +16,8 @@ class Row:
         name: what the table calls it.
         config: a file in the folder of configurations.
         overrides: what this row is about, values by dotted key.
-        trained: whether there is anything to train; otherwise the model is tested as it was built, once.
+        trained: whether there is anything to train; otherwise the model is tested as it was built, once in each world.
+        against: key of the row that it is compared with; the table's reference when empty.
     """
 
     key: str
@@ -24,6 +25,7 @@ class Row:
     config: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     trained: bool = True
+    against: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Table:
         name: on the command line, and its folder.
         title: what it is about.
         rows: in their order.
-        reference: key of the row whose training step is 1; the first row's when empty.
+        reference: key of the row that others are compared with, and whose training step is 1; the first row's when
+            empty.
         note: what a reader should know; often empty.
         missing: test each row under missing modalities.
     """
