@@ -39,7 +39,10 @@ def read_table(path: Path) -> Table:
     rows = tree.get("rows")
     if not isinstance(rows, Mapping) or not rows:
         raise ValueError(f"{path}: rows is empty; give each row a key with its config")
-    plugins = resolved(list(tree.get("plugins", [])), path.parent)
+    named = tree.get("plugins", [])
+    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+        raise ValueError(f"{path}: plugins {named!r}: expected a list of files or modules")
+    plugins = resolved(named, path.parent)
     load_plugins(plugins)  # their models and keys have to be known before rows are checked
     return Table(
         path.stem,
@@ -56,11 +59,16 @@ def _row(path: Path, key: str, row: Any, plugins: list[str]) -> Row:
     if not isinstance(row, Mapping) or "config" not in row:
         raise ValueError(f"{where}: config is missing; name the YAML file that the row trains with")
     _check(row, _ROW, where)
+    overrides = row.get("set", {})
+    if not isinstance(overrides, Mapping):
+        raise ValueError(f"{where}: set {overrides!r}: expected keys with values, nested as in a configuration")
+    if "\0" in str(row["config"]):
+        raise ValueError(f"{where}: config {row['config']!r} is no path; name a YAML file")
     config = (path.parent / str(row["config"])).resolve()
     if not config.is_file():
         raise FileNotFoundError(f"{where}: config {config}: no such file; its path is relative to {path}")
-    overrides = {**({"plugins": plugins} if plugins else {}), **flatten(row.get("set", {}))}
-    return Row(key, str(row.get("name", key)), str(config), overrides, trained=bool(row.get("trained", True)))
+    changes = {**({"plugins": plugins} if plugins else {}), **flatten(overrides)}
+    return Row(key, str(row.get("name", key)), str(config), changes, trained=bool(row.get("trained", True)))
 
 
 def _check(tree: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
