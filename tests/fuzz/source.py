@@ -99,7 +99,7 @@ class Source:
         """Numbers or texts of up to three small dimensions."""
         shape = tuple(self.number(0, 6) for _ in range(self.number(0, 3)))
         if self.once_in(5):
-            texts = np.empty(shape, dtype=object)
+            texts = np.empty(shape or (1,), dtype=object)
             texts.reshape(-1)[:] = [self.text() for _ in range(texts.size)]
             return texts
         if self.once_in(4):
@@ -145,7 +145,9 @@ class Source:
             elif kind == 3 and found[name].ndim:
                 found[name] = found[name][: self.number(0, len(found[name]))]
             else:
-                found[name] = found[name].astype(self.choice(DTYPES)) if found[name].dtype != object else self.array()
+                found[name] = (
+                    found[name].astype(self.choice(DTYPES)) if found[name].dtype.kind in "fiub" else self.array()
+                )
         return found
 
     def _altered_mapping(self, value: dict[str, Any], name: str) -> dict[str, Any]:

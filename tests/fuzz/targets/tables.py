@@ -341,7 +341,7 @@ TARGETS = [
     Target(
         "made_parquet", lambda folder, content: made_parquet(folder, content, _features, COLUMNS), lambda: [bytes(8)]
     ),
-    Target("made_safetensors", made_safetensors, lambda: [bytes(8)]),
+    Target("made_safetensors", made_safetensors, lambda: [b"\1", bytes(8)]),
     Target("mat", of_file("a.mat", _features), _mat_seeds, MAT),
     Target("made_mat", made_matlab, lambda: [bytes(8)]),
     Target("permutations", of_file("a.mat", load_rand_perm_cam), _mat_seeds, MAT),

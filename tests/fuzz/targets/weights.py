@@ -268,7 +268,7 @@ TARGETS = [
     Target("made_pickle", made_pickle, lambda: [bytes(8)]),
     Target("weights_safetensors", read("a.safetensors"), lambda: [safetensors_bytes(STATE, {"config": CONFIG})], JSON),
     Target("header", header, _header_seeds, JSON),
-    Target("made_header", made_header, lambda: [b"\0\0\0\0" + CONFIG.encode()]),
+    Target("made_header", made_header, lambda: [b"\2", bytes(12) + CONFIG.encode()]),
     Target("checkpoint", raw_checkpoint, _checkpoint_seeds, PICKLE, 8192),
     Target("made_checkpoint", made_checkpoint, lambda: [bytes(8)]),
 ]
