@@ -39,7 +39,8 @@ TOLERATED = 32_000
 """Bytes for a thousand steps or tests: 1.6 MB in 50 000, far below what a kept tensor or record would take."""
 SMALL = {
     "data.synthetic.like": "", "data.workers": 0, "data.height": 32, "data.width": 16, "backbone.vit.depth": 2,
-    "backbone.vit.embed_dim": 8, "backbone.vit.num_heads": 1, "backbone.vit.patch_size": 8, "mip.prompt_length": 1, "mip.jpm": False, "train.optim": "sgd",
+    "backbone.vit.embed_dim": 8, "backbone.vit.num_heads": 1, "backbone.vit.patch_size": 8, "mip.prompt_length": 1,
+    "mip.jpm": False, "train.optim": "sgd",
     "backbone.stride": 4, "train.batch_size": 8, "sampler.num_instances": 2, "train.print_freq": 100,
     "train.warmup_epochs": 0, "train.tensorboard.pictures": False, "test.protocols": ["sysu-python indoor 1-shot"],
     "test.batch_size": 256,

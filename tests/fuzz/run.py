@@ -19,7 +19,7 @@ import traceback
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 try:
     import atheris
@@ -50,6 +50,8 @@ class Session:
         self.started = time.monotonic()
         base = "/dev/shm" if os.path.isdir("/dev/shm") else None
         self.folder = tempfile.TemporaryDirectory(prefix="fuzz-", dir=base)
+        self.place, self.last = Path(self.folder.name, "files"), Path(self.folder.name, "last")
+        self.place.mkdir()
 
     @property
     def over(self) -> bool:
@@ -58,8 +60,9 @@ class Session:
 
     def feed(self, content: bytes) -> None:
         """Feed one input."""
+        self.last.write_bytes(content)
         try:
-            self.counts[outcome(self.target, Path(self.folder.name), content)] += 1
+            self.counts[outcome(self.target, self.place, content)] += 1
         except Finding as finding:
             self.counts["findings"] += 1
             self._keep(finding, content)
@@ -100,29 +103,39 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     options.found.mkdir(parents=True, exist_ok=True)
-    guided = atheris is not None and not options.random
-    if guided and len(options.targets) > 1:
-        parser.error("atheris ends the process with its target: name one, or add --random")
     for name in options.targets:
-        session = Session(TARGETS[name], options.found, options.seconds)
+        _in_a_process_of_its_own(Session(TARGETS[name], options.found, options.seconds), options)
+
+
+def _in_a_process_of_its_own(session: Session, options: argparse.Namespace) -> None:
+    """A target that ends the process ends no other target's run; what did it is kept."""
+    process = os.fork()
+    if not process:
         seeds = session.target.seeds() + [path.read_bytes() for path in kept(session.target)]
         for seed in seeds:
             session.feed(seed)
-        if guided:
-            _guided(session, seeds, options)
-        else:
+        if atheris is None or options.random:
             _randomly(session, seeds, options.seed)
+        else:
+            _guided(session, seeds, options)
+    _, status = os.waitpid(process, 0)
+    if status:
+        path = options.found / session.target.name / f"end-{os.waitstatus_to_exitcode(status)}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(session.last.read_bytes() if session.last.exists() else b"")
+        print(f"FOUND {path}: {session.target.name} ended its process", flush=True)
+    session.folder.cleanup()
 
 
-def _randomly(session: Session, seeds: list[bytes], seed: int) -> None:
+def _randomly(session: Session, seeds: list[bytes], seed: int) -> NoReturn:
     rng = random.Random(seed)
     while not session.over:
         session.feed(mutated(session.target, seeds, rng))
     session.report()
-    session.folder.cleanup()
+    os._exit(0)
 
 
-def _guided(session: Session, seeds: list[bytes], options: Any) -> None:
+def _guided(session: Session, seeds: list[bytes], options: argparse.Namespace) -> NoReturn:
     corpus = tempfile.TemporaryDirectory(prefix="fuzz-corpus-")
     for number, seed in enumerate(seeds):
         Path(corpus.name, str(number)).write_bytes(seed)
@@ -134,7 +147,6 @@ def _guided(session: Session, seeds: list[bytes], options: Any) -> None:
         session.feed(content)
         if session.over:
             session.report()
-            session.folder.cleanup()
             corpus.cleanup()
             words.unlink(missing_ok=True)
             os._exit(0)
@@ -153,6 +165,7 @@ def _guided(session: Session, seeds: list[bytes], options: Any) -> None:
     ]
     atheris.Setup(arguments, once)
     atheris.Fuzz()
+    os._exit(1)
 
 
 if __name__ == "__main__":
