@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-arrow = pytest.importorskip("pyarrow")
+pytest.importorskip("pyarrow")
+import pyarrow as arrow
 import pyarrow.parquet as parquet
 
 from promptreid.evaluation.parquet_files import read_arrow

@@ -19,6 +19,7 @@ from promptreid.config.keys import leaves_of
 from promptreid.data.batch import ModalBatch
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.provenance import is_record, state_of_header
+from promptreid.engine.checkpoints.random_state import random_states_kept
 from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.models.weights import load_matching, read_state_dict, strip_module
 from promptreid.retrieval.bundles import bundle_of, fetch
@@ -83,6 +84,7 @@ def load_model(
     return load_parts(source, config, tower)[:2]
 
 
+@random_states_kept()
 def load_parts(
     source: Path, config: str | Path | None = None, tower: str | Path | None = None
 ) -> tuple[nn.Module, ModelDescription, dict[str, Any]]:
