@@ -49,6 +49,16 @@ def test_aliases_of_aliases_cost_no_more_than_their_text() -> None:
     assert time.process_time() - started < 2
 
 
+@pytest.mark.parametrize("opening", ["[", "{", "[{", "a: [", "- "])
+def test_depth_costs_no_more_than_its_text(opening: str) -> None:
+    """PyYAML takes half a second for two thousand open brackets, and minutes for thirty thousand."""
+    started = time.process_time()
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_yaml((opening * LONGEST)[:LONGEST])
+    assert time.process_time() - started < 2
+    assert parse_yaml("[" * 40 + "1" + "]" * 40) != parse_yaml("[] " * 1)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -6,14 +6,18 @@ builds both without a word, and its errors are of half a dozen types.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-LONGEST = 200_000
+LONGEST = 64_000
 """Characters of a text; a whole configuration has 4000."""
 MOST = 20_000
 """Values that a text may stand for, each one as often as it is named."""
+DEEPEST = 50
+"""Brackets that may be open at once: PyYAML's time goes with the square of them before it looks at the first."""
+_BRACKETS = re.compile(r"[\[\]{}]")
 _ERRORS = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
@@ -29,6 +33,7 @@ def parse_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> An
     """
     if len(text) > LONGEST:
         raise ValueError(f"{len(text)} characters, more than {LONGEST}")
+    _check_brackets(text)
     try:
         made = loader(text)
         try:
@@ -43,6 +48,15 @@ def parse_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> An
         raise ValueError("nested too deeply") from None
     except _ERRORS as error:
         raise ValueError(str(error) or type(error).__name__) from None
+
+
+def _check_brackets(text: str) -> None:
+    """Refuse a text in which more than :data:`DEEPEST` brackets are open; those in quotes and comments count, too."""
+    depth = 0
+    for match in _BRACKETS.finditer(text):
+        depth = depth + 1 if match[0] in "[{" else max(0, depth - 1)
+        if depth > DEEPEST:
+            raise ValueError(f"nested too deeply, more than {DEEPEST} brackets are open")
 
 
 def _count(node: Any, known: dict[int, int]) -> int:

@@ -155,7 +155,7 @@ def _guided(session: Session, seeds: list[bytes], options: argparse.Namespace) -
     arguments = [
         sys.argv[0],
         f"-max_len={longest}",
-        f"-dict={words}",
+        *([f"-dict={words}"] if entries else []),
         f"-seed={options.seed + 1}",
         "-timeout=60",
         "-rss_limit_mb=6000",

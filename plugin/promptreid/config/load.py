@@ -15,7 +15,7 @@ from promptreid.config.keys import flatten
 from promptreid.config.merge import coerce, merged
 from promptreid.config.plugins import load_plugins, resolved
 from promptreid.config.renamed import up_to_date
-from promptreid.yaml_texts import parse_yaml
+from promptreid.yaml_texts import LONGEST, parse_yaml
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +144,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: a configuration is a .yaml or .yml file")
     if not path.is_file():
         raise FileNotFoundError(f"no configuration file {path}")
+    if path.stat().st_size > 4 * LONGEST:  # bytes of a character, at most
+        raise ValueError(f"{path}: {path.stat().st_size} bytes, too many for a configuration; name another file")
     try:
         tree = parse_yaml(path.read_text(encoding="utf-8"), _Loader)
     except ValueError as error:

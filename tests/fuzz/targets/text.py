@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import patch
 
 from tests.fuzz.outcome import Target
 
+from promptreid.config import plugins
 from promptreid.config.load import load_config
 from promptreid.datasets import lists
 from promptreid.evaluation.statistics.per_query import COLUMNS, PerQuery
@@ -44,7 +46,8 @@ def configuration(folder: Path, content: bytes) -> object:
         return None
     file = folder / "own.yaml"
     file.write_bytes(content)
-    return load_config(file)
+    with patch.object(plugins, "entry_points", lambda **group: ()):  # which looks through all installed packages
+        return load_config(file)
 
 
 def own_table(folder: Path, content: bytes) -> object:
