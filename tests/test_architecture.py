@@ -14,7 +14,17 @@ import promptreid
 ROOT = Path(promptreid.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = {
-    0: ("host", "compat", "errors", "files", "safetensors_header", "versions"),
+    0: (
+        "host",
+        "compat",
+        "errors",
+        "files",
+        "json_texts",
+        "numpy_files",
+        "safetensors_header",
+        "versions",
+        "yaml_texts",
+    ),
     1: ("data", "config", "evaluation"),
     2: ("losses", "models", "datasets", "synthetic"),
     3: ("engine", "methods", "pretraining"),

@@ -31,6 +31,7 @@ NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EIO, getattr(errno, "ED
 _HOST = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)-(?P<host>[0-9a-f]{8})\.tmp", re.DOTALL)
 _being_written: set[Path] = set()
+_OWNER = {"process": int, "host": str, "since": str}
 _RETRIES, _PAUSE = 20, 0.01  # seconds; a lock that is only looked at is free again at once
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without them answer
 
@@ -306,9 +307,10 @@ def _read_owner(path: Path) -> dict[str, Any] | None:
     """What the lock file says; None where its process has not written it yet."""
     try:
         owner = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, RecursionError, ValueError):
         return None
-    return owner if isinstance(owner, dict) and owner.keys() == _this_process().keys() else None
+    whole = isinstance(owner, dict) and {name: type(part) for name, part in owner.items()} == _OWNER
+    return owner if whole else None
 
 
 def _is_dead_owner(path: Path) -> bool:
@@ -347,7 +349,7 @@ def _is_alive(process: int) -> bool:
         return True
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # a number that no process has
         return False
     except PermissionError:
         pass  # somebody else's

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import gc
+import locale
 import logging
 import multiprocessing
 import os
+import random
+import resource
 import signal
+import socket
 import sys
 import threading
 import warnings
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageFile
@@ -20,14 +25,19 @@ from PIL import Image, ImageFile
 def process_state() -> dict[str, Any]:
     """Every global switch, by its name."""
     handlers = {number.name: signal.getsignal(number) for number in signal.valid_signals() if number < 32}
-    return {**_of_torch(), **_of_python(), **{f"signal {name}": handler for name, handler in handlers.items()}}
+    return {
+        **_of_torch(),
+        **_of_python(),
+        **_of_libraries(),
+        **_random_states(),
+        **{f"signal {name}": handler for name, handler in handlers.items()},
+    }
 
 
 def changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What differs between two states."""
-    return {
-        name: (before.get(name), after.get(name)) for name in {*before, *after} if before.get(name) != after.get(name)
-    }
+    """What differs between two states; of loggers, those that were there before."""
+    names = {name for name in {*before, *after} if name in before or not name.startswith("logger ")}
+    return {name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)}
 
 
 def _of_torch() -> dict[str, Any]:
@@ -53,6 +63,47 @@ def _of_torch() -> dict[str, Any]:
         "sharing": torch.multiprocessing.get_sharing_strategy(),
         "process group": torch.distributed.is_initialized(),
         "print": str(torch._tensor_str.PRINT_OPTS),
+        "reduced precision": (
+            cuda.matmul.allow_fp16_reduced_precision_reduction,
+            cuda.matmul.allow_bf16_reduced_precision_reduction,
+            torch.backends.cudnn.benchmark_limit,
+        ),
+        "mkldnn precision": getattr(torch.backends.mkldnn, "fp32_precision", None),
+        "einsum": (torch.backends.opt_einsum.enabled, torch.backends.opt_einsum.strategy),
+        "quantised engine": torch.backends.quantized.engine,
+        "anomaly nan check": torch.is_anomaly_check_nan_enabled(),
+        "checks": torch.distributions.Distribution._validate_args,
+        "hub": torch.hub.get_dir(),
+        "hooks": len(torch.nn.modules.module._global_forward_hooks),
+        "denormals": (torch.tensor(1e-310, dtype=torch.float64) * 1).item(),
+    }
+
+
+def _of_libraries() -> dict[str, Any]:
+    numba, matplotlib = sys.modules.get("numba"), sys.modules.get("matplotlib")
+    return {
+        "cv2": (cv2.getNumThreads(), cv2.useOptimized()),
+        "numba": None if numba is None else numba.get_num_threads(),
+        "matplotlib": None if matplotlib is None else dict(matplotlib.rcParams),
+        **{f"logger {name}": settings for name, settings in _loggers().items()},
+    }
+
+
+def _loggers() -> dict[str, tuple[Any, ...]]:
+    made = [item for item in logging.root.manager.loggerDict.items() if isinstance(item[1], logging.Logger)]
+    return {
+        name: (logger.level, list(logger.handlers), logger.disabled, logger.propagate, list(logger.filters))
+        for name, logger in made
+    }
+
+
+def _random_states() -> dict[str, Any]:
+    """Of whoever draws from the global generators, before and after."""
+    numpy: Any = np.random.get_state(legacy=False)
+    return {
+        "random": random.getstate(),
+        "numpy's random": (numpy["bit_generator"], numpy["state"]["key"].tobytes(), numpy["state"]["pos"]),
+        "torch's random": torch.get_rng_state().numpy().tobytes(),
     }
 
 
@@ -67,7 +118,12 @@ def _of_python() -> dict[str, Any]:
         "folder": os.getcwd(),
         "logging": (root.level, list(root.handlers), logging.root.manager.disable),
         "streams": (sys.stdout, sys.stderr, sys.excepthook),
-        "warnings": list(warnings.filters),
+        "warnings": (list(warnings.filters), warnings.showwarning),
+        "hooks of Python": (sys.unraisablehook, threading.excepthook, sys.getswitchinterval()),
+        "collector": (gc.isenabled(), gc.get_threshold()),
+        "limits": [resource.getrlimit(kind) for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_AS)],
+        "network": socket.getdefaulttimeout(),
+        "locale": locale.setlocale(locale.LC_ALL),
         "numpy": (np.geterr(), np.get_printoptions()["precision"]),
         "images": (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES),
         "recursion": sys.getrecursionlimit(),

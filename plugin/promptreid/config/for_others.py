@@ -11,6 +11,7 @@ import yaml  # type: ignore[import-untyped]
 
 from promptreid.config.plugins import is_file
 from promptreid.config.sections import all_keys
+from promptreid.yaml_texts import parse_yaml
 
 _PLACES = ("data.root", "data.save_dir", "data.table", "data.pack", "model.load_weights", "model.resume")
 _WEIGHTS = ".weights"
@@ -26,8 +27,11 @@ def without_paths(text: str) -> str:
 
     Args:
         text: a whole configuration; may be empty.
+
+    Raises:
+        ValueError: not YAML.
     """
-    tree = yaml.safe_load(text)
+    tree = parse_yaml(text)
     if not isinstance(tree, Mapping):
         return text
     return str(yaml.safe_dump(_node(tree), sort_keys=False, allow_unicode=True))

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from promptreid.yaml_texts import parse_yaml
+
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Every leaf of ``tree`` by its dotted key, ``{"train.lr": 0.0003, ...}``, in the tree's order."""
@@ -17,6 +19,23 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             leaves[key] = value
     return leaves
+
+
+def leaves_of(text: str) -> dict[str, Any]:
+    """The same of a whole configuration as YAML, which may be empty.
+
+    Raises:
+        ValueError: not YAML, or not of keys with values.
+    """
+    try:
+        tree = parse_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"not the YAML of a configuration ({error}); give the training's own file") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, Mapping):
+        raise ValueError(f"not a configuration: {type(tree).__name__} in place of keys; give the training's own file")
+    return flatten(tree)
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:

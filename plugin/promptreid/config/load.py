@@ -16,6 +16,7 @@ from promptreid.config.merge import coerce, merged
 from promptreid.config.plugins import load_plugins, resolved
 from promptreid.config.renamed import up_to_date
 from promptreid.config.unused import unread
+from promptreid.yaml_texts import LONGEST, parse_yaml
 
 logger = logging.getLogger(__name__)
 
@@ -165,10 +166,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: a configuration is a .yaml or .yml file")
     if not path.is_file():
         raise FileNotFoundError(f"no configuration file {path}")
+    if path.stat().st_size > 4 * LONGEST:  # bytes of a character, at most
+        raise ValueError(f"{path}: {path.stat().st_size} bytes, too many for a configuration; name another file")
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from None
+        tree = parse_yaml(path.read_text(encoding="utf-8"), _Loader)
+    except ValueError as error:
+        raise ValueError(f"{path}: not valid YAML: {error}; mend or remove it") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -180,12 +183,14 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, which besides silently keeps the last of two equal keys: here they are an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value]
-        for name in names:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = key.value
             if not isinstance(name, str) or "." in name:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"{name!r} is no name; nest the parts of a dotted key", node.start_mark
                 )
-            if names.count(name) > 1:
+            if name in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"{name!r} stands twice", node.start_mark)
+            seen.add(name)
         return super().construct_mapping(node, deep)

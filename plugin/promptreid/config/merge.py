@@ -11,12 +11,14 @@ from ast import literal_eval
 from collections.abc import Mapping
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
 from yacs.config import CfgNode
 
 from promptreid.config.keys import did_you_mean
 from promptreid.config.schema import Key
 from promptreid.config.sections import all_keys
+from promptreid.yaml_texts import parse_yaml
+
+_BEYOND_FLOATS = 10**308
 
 
 def merged(cfg: CfgNode, leaves: Mapping[str, Any]) -> CfgNode:
@@ -82,7 +84,7 @@ def _coerce_list(row: Key, value: Any) -> list[Any]:
 
 def _coerce_scalar(key: str, value: Any, kind: type, expected: str) -> Any:
     read = _read(value, kind) if isinstance(value, str) else value
-    if kind is float and type(read) is int:
+    if kind is float and type(read) is int and abs(read) < _BEYOND_FLOATS:
         read = float(read)
     if type(read) is not kind:  # not isinstance: True is no number
         raise _wrong_type(key, value, expected)
@@ -102,8 +104,8 @@ def _read(text: str, kind: type) -> Any:
         if kind is not list or not text.strip().startswith("["):
             return text
         try:
-            return yaml.safe_load(text)
-        except (RecursionError, ValueError, yaml.YAMLError):
+            return parse_yaml(text)
+        except ValueError:
             return text
     return text if kind is str and not isinstance(literal, str) else literal
 

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from promptreid.numpy_files import map_npy
+
 _ROW = re.compile(r"(?P<file>.+\.npy)#(?P<row>[0-9]+)", re.DOTALL)
 
 
@@ -68,14 +70,9 @@ def load_array(file: Path) -> NDArray[Any]:
         ValueError: not a whole ``.npy`` file of numbers.
     """
     try:
-        loaded = np.load(file, mmap_mode="r", allow_pickle=False)
+        return map_npy(file, "write it anew, or remove it")
     except FileNotFoundError:
         raise FileNotFoundError(f"{file}: no such array; is the data set complete?") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{file}: not a whole .npy file of numbers ({error}); write it anew, or remove it") from None
-    if not isinstance(loaded, np.ndarray):
-        raise ValueError(f"{file}: not an .npy file; write it anew, or remove it")
-    return np.asarray(loaded)
 
 
 @lru_cache(maxsize=8)

@@ -26,6 +26,8 @@ from promptreid.data.images import read_image, read_in_turn
 from promptreid.data.sixteen_bit import FULL, Range16
 from promptreid.data.strips import file_of
 from promptreid.files import NO_ROOM, atomic_path, explained_writes
+from promptreid.json_texts import parse_json
+from promptreid.numpy_files import map_npy
 
 VERSION = 1
 REMEDY = "make it again with promptreid pack, or leave data.pack empty"
@@ -133,11 +135,8 @@ class Pack:
 
     def _map(self) -> Pixels:
         if self._pixels is None:
-            try:
-                # A plain array over the map, so that its rows are plain arrays and not memmaps of their own.
-                self._pixels = np.asarray(np.load(self.file, mmap_mode="r", allow_pickle=False))
-            except (ValueError, EOFError, OSError) as error:
-                raise ValueError(f"{self.file}: not a whole .npy file ({error}); {REMEDY}") from None
+            # A plain array over the map, so that its rows are plain arrays and not memmaps of their own.
+            self._pixels = map_npy(self.file, REMEDY)
         return self._pixels
 
 
@@ -247,12 +246,22 @@ def _read_index(file: Path) -> dict[str, Any]:
         if not part.is_file():
             raise FileNotFoundError(f"data.pack: {part} doesn't exist; {REMEDY}")
     try:
-        index = json.loads(_index_of(file).read_text(encoding="utf-8"))
+        index = parse_json(_index_of(file).read_bytes())
     except ValueError as error:
         raise ValueError(f"{_index_of(file)}: not the index of a pack ({error}); {REMEDY}") from None
     if not isinstance(index, dict) or index.get("version") != VERSION or _KEYS - index.keys():
         raise ValueError(f"{_index_of(file)}: not the index of a pack of version {VERSION}; {REMEDY}")
+    sizes, files = (index["height"], index["width"]), index["files"]
+    whole = all(isinstance(size, int) for size in sizes)
+    if not whole or not isinstance(files, list) or not all(map(_is_entry, files)):
+        raise ValueError(f"{_index_of(file)}: its sizes or files are none of a pack; {REMEDY}")
     return index
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether this is a file's name with what :func:`_describe` says of it."""
+    kinds = (str, int, int, str)
+    return isinstance(entry, list) and len(entry) == 4 and all(map(isinstance, entry, kinds)) and "\0" not in entry[0]
 
 
 def _is_unchanged(path: str, size: int, mtime: int, digest: str) -> bool:

@@ -10,6 +10,8 @@ from promptreid.data.images import SUFFIXES
 from promptreid.datasets.folders import child, is_number, listed, visible
 from promptreid.datasets.text import read_text
 
+_LONGEST = 18  # digits that a 64-bit number has room for
+
 
 class Entry(NamedTuple):
     """One line of a list.
@@ -40,7 +42,7 @@ def read_ids(path: Path) -> list[int]:
     try:
         ids = [int(item) for item in text.replace("\n", ",").split(",") if item.strip()]
     except ValueError as error:
-        raise ValueError(f"{path}: expected one line of comma-separated ids ({error})") from None
+        raise ValueError(f"{path}: expected one line of comma-separated ids ({error}); mend it") from None
     if not ids or len(set(ids)) != len(ids):
         raise ValueError(f"{path}: {'names an id twice' if ids else 'holds no id'}")
     return ids
@@ -119,7 +121,8 @@ def places_of_persons(entries: Iterable[Entry]) -> dict[int, str]:
 def _parse(root: Path, folder: str, place: str, line: str) -> Entry:
     relative, _, label = line.strip().rpartition(" ")
     parts = relative.strip().split("/")
-    if len(parts) != 3 or parts[0] != folder or not (parts[1].isdecimal() and label.isdecimal()):
+    numbers = len(parts) == 3 and all(is_number(text) and len(text) <= _LONGEST for text in (parts[1], label))
+    if not numbers or parts[0] != folder or parts[2] in ("", ".", ".."):
         raise ValueError(f"{place}: expected '{folder}/<person>/<file> <label>', found {line.strip()!r}")
     return Entry(place, root.joinpath(*parts), int(parts[1]), int(label))
 

@@ -7,7 +7,6 @@ MATLAB's ``.mat`` files are read, too (:mod:`promptreid.evaluation.matlab_files`
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +17,10 @@ import torch
 
 from promptreid.evaluation.features import Array, FeatureSet, as_ids, as_tensor, check_length
 from promptreid.evaluation.matlab_files import read_matlab
-from promptreid.evaluation.tables import import_arrow
+from promptreid.evaluation.parquet_files import import_arrow, read_arrow
 from promptreid.files import atomic_path
+from promptreid.json_texts import parse_json
+from promptreid.numpy_files import read_npz
 from promptreid.safetensors_header import HeaderError, read_header
 
 SPLITS = ("query", "gallery")
@@ -60,8 +61,10 @@ class FeatureTable:
     scenes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if as_tensor(self.features).ndim != 2:
-            raise ValueError(f"features: expected N x D numbers, got shape {tuple(self.features.shape)}")
+        features = as_tensor(self.features)
+        if features.ndim != 2 or features.is_complex() or features.dtype == torch.bool:
+            shape = tuple(features.shape)
+            raise ValueError(f"features: expected N x D numbers, got {features.dtype} of shape {shape}")
         object.__setattr__(self, "split", _as_split(self.split))
         for name in ("pids", "camids", "scenes"):
             if getattr(self, name) is not None:
@@ -126,8 +129,8 @@ def load_features(path: str | Path) -> FeatureTable:
         )
     try:
         return FeatureTable(**columns)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}; write the file again") from None
 
 
 def _as_split(values: Any) -> np.ndarray:
@@ -160,12 +163,7 @@ def _write_npz(columns: dict[str, Any], path: Path) -> None:
 
 
 def _read_npz(path: Path) -> Read:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in (*_REQUIRED, *_OPTIONAL) if name in archive}, list(archive)
-    except (ValueError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not an .npz file of plain arrays ({error}); arrays of objects are not loaded, "
-                         "because they can run code") from None  # fmt: skip
+    return read_npz(path, (*_REQUIRED, *_OPTIONAL))
 
 
 def _write_safetensors(columns: dict[str, Any], path: Path) -> None:
@@ -184,12 +182,10 @@ def _read_safetensors(path: Path) -> Read:
         read_header(path)
         with safe_open(path, framework="pt") as file:
             columns = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            texts = {
-                name: np.array(json.loads(text)) for name, text in (file.metadata() or {}).items() if name in _TEXTS
-            }
-    except (SafetensorError, json.JSONDecodeError, HeaderError) as error:
+            texts = {name: _texts_of(name, text) for name, text in (file.metadata() or {}).items() if name in _TEXTS}
+    except (SafetensorError, OSError, ValueError) as error:
         problem = error.problem if isinstance(error, HeaderError) else error
-        raise ValueError(f"{path}: not a valid .safetensors file ({problem})") from None
+        raise ValueError(f"{path}: not a valid .safetensors file ({problem}); copy or write it again") from None
     names = [*columns, *texts]
     columns = {name: value for name, value in columns.items() if name in (*_REQUIRED, "scenes")}
     return {name: v if name == "features" else v.numpy() for name, v in columns.items()} | texts, names
@@ -204,16 +200,15 @@ def _write_parquet(columns: dict[str, Any], path: Path) -> None:
 
 
 def _read_parquet(path: Path) -> Read:
-    arrow, parquet = import_arrow(path)
+    table = read_arrow(path)
+    columns = {name: table[name] for name in (*_REQUIRED, *_OPTIONAL) if name in table.column_names}
     try:
-        table = parquet.read_table(path)
-        columns = {name: table[name] for name in (*_REQUIRED, *_OPTIONAL) if name in table.column_names}
         texts = {name: np.array(column.to_pylist()) for name, column in columns.items() if name != "features"}
         features = columns.get("features")
         stacked = {} if features is None else {"features": _stack(features.combine_chunks())}
-        return texts | stacked, list(table.column_names)
-    except arrow.ArrowInvalid as error:
-        raise ValueError(f"{path}: not a Parquet file of features ({error})") from None
+    except Exception as error:  # pyarrow's of columns of other types, Python's of times that it does not have
+        raise ValueError(f"{path}: not a Parquet file of features ({error}); write it again") from None
+    return texts | stacked, list(table.column_names)
 
 
 def _read_matlab(path: Path) -> Read:
@@ -224,6 +219,14 @@ def _read_matlab(path: Path) -> Read:
         raise ValueError(str(error) if named else f"{path}: {error}") from None
 
 
+def _texts_of(name: str, text: str) -> np.ndarray:
+    """The texts of a list in JSON."""
+    values = parse_json(text)
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError(f"{name}: expected a list of texts")
+    return np.array(values, dtype=str)
+
+
 def _as_numpy(features: torch.Tensor) -> np.ndarray:
     """numpy knows no bfloat16."""
     return np.asarray((features.float() if features.dtype == torch.bfloat16 else features).numpy())
@@ -231,10 +234,12 @@ def _as_numpy(features: torch.Tensor) -> np.ndarray:
 
 def _stack(lists: Any) -> np.ndarray:
     """(N, D) of a column of equally long lists."""
-    values, lengths = (
-        lists.flatten().to_numpy(zero_copy_only=False),
-        lists.value_lengths().to_numpy(zero_copy_only=False),
-    )
-    if len(np.unique(lengths)) > 1:
-        raise ValueError(f"features: lists of {np.unique(lengths)[:3].tolist()} numbers; all must be equally long")
-    return np.asarray(values).reshape(len(lists), -1)
+    if not hasattr(lists, "value_lengths"):
+        raise ValueError(f"features: expected lists of numbers, got {lists.type}")
+    if lists.null_count:
+        raise ValueError(f"features: {lists.null_count} rows are empty")
+    values = lists.flatten().to_numpy(zero_copy_only=False)
+    lengths = np.unique(lists.value_lengths().to_numpy(zero_copy_only=False))
+    if len(lengths) > 1:
+        raise ValueError(f"features: lists of {lengths[:3].tolist()} numbers; all must be equally long")
+    return np.asarray(values).reshape(len(lists), int(lengths[0]) if len(lengths) else 0)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from promptreid.evaluation.features import check_length
+from promptreid.evaluation.matlab_reader import read_format_5, version_of
 
 SIDES = ("query", "gallery")
 NAMES = {
@@ -40,14 +41,14 @@ def read_matlab(path: Path, columns: Sequence[str]) -> tuple[dict[str, Any], lis
     Raises:
         ValueError: not a MATLAB file of version 4 to 7, one side lacks what the other has, or values that do not fit.
     """
-    sizes = _sizes(path)
+    sizes = read_variables(path, ())[1]
     listed = [f"{name} ({' x '.join(map(str, size))})" for name, size in sorted(sizes.items())]
     if "features" in sizes or not any(name.startswith(f"{side}_") for name in sizes for side in SIDES):
         names = {name: name for name in columns if name in sizes}
-        values = _load(path, list(names))
+        values = read_variables(path, list(names))[0]
         return {name: _column(name, values[name], name) for name in names}, listed
     names_of = {side: _names_of(path, side, sizes, listed) for side in SIDES}
-    values = _load(path, [name for names in names_of.values() for name in names.values()])
+    values = read_variables(path, [name for names in names_of.values() for name in names.values()])[0]
     sides = [{column: _column(column, values[name], name) for column, name in names_of[side].items()} for side in SIDES]
     for side, names in zip(sides, names_of.values(), strict=True):
         _check(side, names)
@@ -81,7 +82,15 @@ def _column(column: str, values: np.ndarray, name: str) -> np.ndarray:
         return _whole_numbers(name, values)
     if column == "split" and np.issubdtype(values.dtype, np.number):
         return _whole_numbers(name, values)
-    return np.array([str(np.asarray(text).item()).rstrip() for text in values.ravel()])
+    return np.array([_text(name, text) for text in values.ravel()], dtype=str)
+
+
+def _text(name: str, value: Any) -> str:
+    """A text, of a cell too; an empty matrix is an empty one."""
+    content = np.asarray(value)
+    if content.size > 1 or (content.size and content.dtype.kind not in "US"):
+        raise ValueError(f"{name}: expected texts, got {content.dtype} of shape {content.shape}")
+    return str(content.item()).rstrip() if content.size else ""
 
 
 def _whole_numbers(name: str, values: np.ndarray) -> np.ndarray:
@@ -91,6 +100,8 @@ def _whole_numbers(name: str, values: np.ndarray) -> np.ndarray:
     broken = flat[~(np.isfinite(flat) & (flat == np.round(flat)))]
     if len(broken):
         raise ValueError(f"{name}: expected whole numbers, got {broken[0]}")
+    if len(flat) and not (flat.min() >= -(2.0**63) and flat.max() < 2.0**63):
+        raise ValueError(f"{name}: {flat.max()} is beyond whole numbers of 64 bit")
     return flat.astype(np.int64)
 
 
@@ -111,23 +122,30 @@ def _check_widths(sides: Sequence[Mapping[str, np.ndarray]], names: Sequence[str
         raise ValueError(f"{names[1]}: {gallery} features per image, {names[0]} has {query}")
 
 
-def _sizes(path: Path) -> dict[str, tuple[int, ...]]:
-    from scipy import io
+def read_variables(path: Path, names: Sequence[str] | None) -> tuple[dict[str, np.ndarray], dict[str, tuple[int, ...]]]:
+    """Some variables of a MATLAB file, all where ``names`` is None, and the size of each that is in it.
 
-    return {name: size for name, size, _ in _read(path, io.whosmat)}
-
-
-def _load(path: Path, names: list[str]) -> dict[str, np.ndarray]:
-    from scipy import io
-
-    loaded = _read(path, io.loadmat, variable_names=names)
-    return {name: np.asarray(loaded[name]) for name in names}
-
-
-def _read(path: Path, function: Any, **settings: Any) -> Any:
+    Raises:
+        ValueError: not a MATLAB file of version 4 to 7, or a variable that is neither numbers, texts nor cells.
+    """
     try:
-        return function(str(path), appendmat=False, **settings)
-    except NotImplementedError:
-        raise ValueError(f"{path}: a MATLAB file of version 7.3 is not read; save it with '-v7'") from None
+        version = version_of(path)
+        if version == "7.3":
+            raise ValueError("version 7.3 is not read")
+        if version == "4":
+            return _read_format_4(path, names)
+        found = read_format_5(path)
+        wanted = [name for name in found if names is None or name in names]
+        return {name: found[name].value() for name in wanted}, {name: one.shape for name, one in found.items()}
     except Exception as error:  # scipy raises half a dozen types on broken files
-        raise ValueError(f"{path}: not a MATLAB file that can be read ({error!r})") from None
+        raise ValueError(f"{path}: not a MATLAB file that can be read ({error}); save it with '-v7'") from None
+
+
+def _read_format_4(path: Path, names: Sequence[str] | None) -> tuple[dict[str, np.ndarray], dict[str, tuple[int, ...]]]:
+    """By scipy, whose reader of this format is Python."""
+    from scipy import io
+
+    sizes = {name: size for name, size, _ in io.whosmat(str(path), appendmat=False)}
+    wanted = [name for name in sizes if names is None or name in names]
+    loaded = io.loadmat(str(path), appendmat=False, variable_names=wanted)
+    return {name: np.asarray(loaded[name]) for name in wanted}, sizes

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from promptreid.evaluation.parquet_files import import_arrow, read_arrow
 from promptreid.files import atomic_path
 
 Columns = dict[str, np.ndarray]
@@ -48,32 +49,6 @@ def load_table(path: str | Path, types: Mapping[str, type]) -> Columns:
     return {name: _convert(path, name, rows[name], kind) for name, kind in types.items()}
 
 
-def import_arrow(path: Path) -> tuple[Any, Any]:
-    """pyarrow and its Parquet module; ``ValueError`` where they are not installed."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ModuleNotFoundError:
-        raise ValueError(
-            f"{path}: Parquet files need pyarrow, which is not installed: pip install 'promptreid[parquet]', "
-            "or use a .csv file for tables and .npz or .safetensors for features"
-        ) from None
-    return pyarrow, pyarrow.parquet
-
-
-def parquet_columns(path: Path) -> list[str]:
-    """Names of a Parquet file's columns.
-
-    Raises:
-        ValueError: no pyarrow, or not a Parquet file.
-    """
-    arrow, parquet = import_arrow(path)
-    try:
-        return list(parquet.read_schema(path).names)
-    except arrow.ArrowInvalid as error:
-        raise ValueError(f"{path}: not a Parquet file ({error})") from None
-
-
 def check_table_path(path: str | Path) -> None:
     """Raise ``ValueError`` now rather than after the work, if a table could not be written for its file's suffix."""
     path = Path(path)
@@ -91,8 +66,11 @@ def _write_csv(columns: Mapping[str, np.ndarray], path: Path) -> None:
 
 
 def _read_csv(path: Path) -> dict[str, list[Any]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a CSV file in UTF-8 ({error}); write it again") from None
     short = next((number for number, row in enumerate(rows, start=2) if len(row) != len(header)), None)
     if short is not None:
         raise ValueError(f"{path}: line {short} has {len(rows[short - 2])} fields, its header {len(header)}")
@@ -103,17 +81,17 @@ def read_parquet(path: Path) -> dict[str, list[Any]]:
     """A Parquet file's columns as Python values.
 
     Raises:
-        ValueError: no pyarrow, or not a Parquet file.
+        ValueError: no pyarrow, or not a Parquet file; see :func:`~promptreid.evaluation.parquet_files.read_arrow`.
     """
-    arrow, parquet = import_arrow(path)
+    table = read_arrow(path)
     try:
-        return dict(parquet.read_table(path).to_pydict())
-    except arrow.ArrowInvalid as error:
-        raise ValueError(f"{path}: not a Parquet file ({error})") from None
+        return dict(table.to_pydict())
+    except Exception as error:  # times and numbers that Python has no values for
+        raise ValueError(f"{path}: a value that Python does not have ({error}); write it as text") from None
 
 
 def _convert(path: Path, name: str, values: list[Any], kind: type) -> np.ndarray:
     try:
         return np.array([kind(value) for value in values], dtype=kind)
-    except (TypeError, ValueError) as error:
+    except (ArithmeticError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: column {name!r}: {error}") from None

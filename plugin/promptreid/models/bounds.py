@@ -12,30 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_FREE = 64_000_000  # bytes that any file may take
-_GROWTH = 20  # times its size that a zip file may have unpacked; weights hardly shrink, zeros do
+from promptreid.numpy_files import FREE, unpacked_size
+
+__all__ = ["check_allocations", "check_claims", "check_opcodes", "not_finite", "unpacked_size"]
+
 _SHARING = 4  # times their storage that tensors may count together; tied weights are counted twice
 _ALLOCATING = b"bytearray"  # the one function of the pickles that torch reads which takes memory by a number
 _RISKY = {"BYTEARRAY8", "NEXT_BUFFER", "READONLY_BUFFER", "EXT1", "EXT2", "EXT4"}
-
-
-def unpacked_size(path: Path) -> int:
-    """Bytes of a file, of a zip file (``.pth``, ``.pt``, ``.npz``) of what is in it.
-
-    Raises:
-        ValueError: a zip file that is far smaller than what it unpacks to.
-    """
-    size = path.stat().st_size
-    try:
-        if not zipfile.is_zipfile(path):
-            return size
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-        raise ValueError(f"{path} is a broken zip file ({error}); copy or download it again") from None
-    if unpacked > _GROWTH * size + _FREE:
-        raise ValueError(f"{path}: {size} bytes that unpack to {unpacked}, which no weights do; do not use it")
-    return unpacked
 
 
 def check_allocations(path: Path) -> None:
@@ -95,7 +78,7 @@ def check_claims(content: Any, unpacked: int, path: Path) -> None:
         ValueError: they do.
     """
     claimed = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(content))
-    if claimed > _SHARING * unpacked + _FREE:
+    if claimed > _SHARING * unpacked + FREE:
         raise ValueError(f"{path}: tensors of {claimed} bytes in a file of {unpacked}; copy or download it again")
 
 

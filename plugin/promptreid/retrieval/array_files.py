@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from promptreid.files import atomic_path, explained_writes
+from promptreid.json_texts import parse_json
 from promptreid.safetensors_header import HeaderError, read_header
 
 KIND, VERSION = "kind", "layout"
@@ -99,7 +100,7 @@ def texts(values: Sequence[object] | np.ndarray) -> np.ndarray:
 def _about(metadata: Mapping[str, str]) -> dict[str, str]:
     """What :func:`write_arrays` was told; empty for another file."""
     try:
-        found = json.loads(metadata.get(_ABOUT, "{}"))
+        found = parse_json(metadata.get(_ABOUT, "{}"))
     except ValueError:
         return {}
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
@@ -110,8 +111,8 @@ def _check(path: Path, metadata: Mapping[str, str], kind: str, newest: int) -> N
         found = metadata.get(KIND, "something else")
         raise ValueError(f"{path}: holds {found}, not {kind} of promptreid")
     version = metadata.get(VERSION, "")
-    if not version.isdecimal() or not 1 <= int(version) <= newest:
-        raise ValueError(f"{path}: has layout {version!r}, and this promptreid reads 1 to {newest}; update it")
+    if version not in [str(number) for number in range(1, newest + 1)]:
+        raise ValueError(f"{path}: has layout {version[:20]!r}, and this promptreid reads 1 to {newest}; update it")
 
 
 def _digest(array: np.ndarray) -> str:
@@ -120,7 +121,7 @@ def _digest(array: np.ndarray) -> str:
 
 def _expected(text: str) -> object:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return None
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+from promptreid.json_texts import parse_json
 
 METRICS = ("euclidean", "cosine")
 
@@ -81,26 +84,45 @@ class ModelDescription:
             ValueError: not a description of a model.
         """
         try:
-            content = json.loads(text)
+            content = parse_json(text)
             names = {field.name for field in fields(cls)}
             found = cls(**{name: _frozen(value) for name, value in content.items() if name in names})
             found._check()
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"not a description of a model of promptreid ({error})") from None
         return found
 
     def _check(self) -> None:
-        if not self.modalities or not all(isinstance(name, str) for name in self.modalities):
-            raise ValueError("modalities: expected names")
+        texts = (self.name, self.range_16bit, self.protocol, self.config, self.compression, *self.modalities)
+        if not self.modalities or not all(isinstance(text, str) for text in texts):
+            raise ValueError("modalities: expected names, and texts for what else is one")
         sizes = (self.images_per_sample, self.height, self.width, self.width_of_vector)
-        if not all(isinstance(size, int) and 0 < size <= 1 << 20 for size in sizes):
+        if not all(_is_number(size) and 0 < size <= 1 << 20 for size in sizes):
             raise ValueError(f"sizes {sizes}: expected whole numbers above 0")
         if len(self.mean) != 3 or len(self.std) != 3 or self.metric not in METRICS:
             raise ValueError("mean, std or metric")
+        if not all(isinstance(level, float | int) and math.isfinite(level) for level in (*self.mean, *self.std)):
+            raise ValueError(f"mean {self.mean} and std {self.std}: expected numbers")
         if not isinstance(self.model_id, str) or len(self.model_id) != 64:
             raise ValueError("model_id: expected 64 hexadecimal digits")
-        if self.parts is not None and self.images_per_sample != len(self.parts):
+        if not all(isinstance(name, str) and _is_number(row) for name, row in self.camera_rows):
+            raise ValueError("camera_rows: expected a row for each name")
+        if not (_is_number(self.cameras) and all(map(_is_number, self.limits_16bit))):
+            raise ValueError("cameras or limits_16bit: expected whole numbers")
+        if self.parts is not None:
+            self._check_parts(self.parts)
+
+    def _check_parts(self, parts: tuple[tuple[int, int], ...]) -> None:
+        if self.images_per_sample != len(parts):
             raise ValueError("parts: expected one for each slot")
+        for first, last in parts:
+            if not (_is_number(first) and _is_number(last) and 0 <= first < last <= self.width_of_vector):
+                raise ValueError(f"parts: {first} to {last} are no columns of {self.width_of_vector}")
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a whole number; True is none."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def check_same_model(ours: ModelDescription, theirs: ModelDescription, what: str) -> None:

@@ -15,6 +15,7 @@ from promptreid.engine.distributed.process_group import barrier, first_does, ran
 from promptreid.engine.epoch_meter import progress
 from promptreid.evaluation.tables import save_table
 from promptreid.files import FolderInUse, FolderLock, explained_writes, write_text
+from promptreid.json_texts import read_json
 from promptreid.retrieval.embedder import Embedder
 from promptreid.retrieval.embedding_files import check_embeddings_path, load_embeddings, save_embeddings
 from promptreid.retrieval.embeddings import Embeddings, join
@@ -116,7 +117,7 @@ def _open(parts: Path, plan: dict[str, Any], overwrite: bool) -> None:
 
 def _check_plan(parts: Path, plan: dict[str, Any]) -> None:
     try:
-        theirs = json.loads((parts / _PLAN).read_text())
+        theirs = read_json(parts / _PLAN, "a plan", "start anew with --overwrite")
     except ValueError:
         theirs = {}
     differing = [name for name in plan if theirs.get(name) != plan[name]]

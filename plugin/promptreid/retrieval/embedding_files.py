@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from promptreid.evaluation.features import check_length
-from promptreid.evaluation.tables import import_arrow
+from promptreid.evaluation.parquet_files import import_arrow, read_arrow
 from promptreid.files import atomic_path, explained_writes
+from promptreid.json_texts import parse_json
 from promptreid.retrieval.array_files import KIND, REMEDY, VERSION, read_arrays, texts, write_arrays
 from promptreid.retrieval.compression.files import packed, unpacked
 from promptreid.retrieval.description import ModelDescription
@@ -98,7 +99,7 @@ def load_embeddings(path: str | Path) -> tuple[Embeddings, dict[str, np.ndarray]
         )
     try:
         model = ModelDescription.from_json(about["model"])
-        failed = tuple((str(name), str(reason)) for name, reason in json.loads(about.get("failed", "[]")))
+        failed = tuple((str(name), str(reason)) for name, reason in parse_json(about.get("failed", "[]")))
         compressor = unpacked(columns, about)
         if compressor is not None:
             columns["vectors"] = compressor.decode(columns["vectors"], columns["present"])
@@ -107,7 +108,7 @@ def load_embeddings(path: str | Path) -> tuple[Embeddings, dict[str, np.ndarray]
         for name, values in columns.items():
             check_length(name, len(values), len(found), "vectors")
     except (ValueError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path}: {error}; write it again") from None
     return found, {name: values for name, values in columns.items() if name not in COLUMNS}
 
 
@@ -132,12 +133,10 @@ def _column(arrow: Any, values: np.ndarray) -> Any:
 
 
 def _read_parquet(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    arrow, parquet = import_arrow(path)
-    try:
-        table = parquet.read_table(path)
-    except (arrow.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path}: not a Parquet file ({error})") from None
-    about = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    arrow, _ = import_arrow(path)
+    table = read_arrow(path)
+    raw = table.schema.metadata or {}
+    about = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in raw.items()}
     if about.get(KIND) != _KIND:
         raise ValueError(f"{path}: no file of vectors of promptreid; its model's description is missing")
     return {name: _values(arrow, path, name, table[name].combine_chunks()) for name in table.column_names}, about
@@ -145,10 +144,15 @@ def _read_parquet(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 def _values(arrow: Any, path: Path, name: str, column: Any) -> np.ndarray:
     if column.null_count:
-        raise ValueError(f"{path}: column {name!r} has {column.null_count} empty entries")
+        raise ValueError(f"{path}: column {name!r} has {column.null_count} empty entries; write it again")
     if arrow.types.is_fixed_size_list(column.type):
         flat = column.flatten().to_numpy(zero_copy_only=False)
         return np.array(flat).reshape(len(column), column.type.list_size)
     if arrow.types.is_string(column.type):
         return texts(column.to_pylist())
-    return np.array(column.to_numpy(zero_copy_only=False))
+    if arrow.types.is_nested(column.type):
+        raise ValueError(f"{path}: column {name!r} is of {column.type}; write it with save_embeddings")
+    try:
+        return np.array(column.to_numpy(zero_copy_only=False))
+    except (arrow.ArrowException, OverflowError) as error:
+        raise ValueError(f"{path}: column {name!r} is of {column.type} ({error}); write it again") from None

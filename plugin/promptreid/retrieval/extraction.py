@@ -9,12 +9,14 @@ import numpy as np
 import torch
 
 from promptreid.data.batch import PathBundle
+from promptreid.engine.checkpoints.random_state import random_states_kept
 from promptreid.engine.train_engine import PromptEngine
 from promptreid.engine.unreadable import warn_of_left_out
 from promptreid.evaluation.features_io import SPLITS, FeatureTable
 from promptreid.runs.load_trained import open_target, trained_engine
 
 
+@random_states_kept()
 def extract(cfg: Any) -> FeatureTable:
     """Features of all queries and gallery images of the one target data set.
 

@@ -10,16 +10,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-import yaml  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from promptreid import host
 from promptreid.config import dump_config, load_config
 from promptreid.config.for_others import without_paths
-from promptreid.config.keys import flatten
+from promptreid.config.keys import leaves_of
 from promptreid.data.batch import ModalBatch
 from promptreid.engine.checkpoints import files as checkpoint
-from promptreid.engine.checkpoints.provenance import state_of_header
+from promptreid.engine.checkpoints.provenance import is_record, state_of_header
+from promptreid.engine.checkpoints.random_state import random_states_kept
 from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.models.weights import load_matching, read_state_dict, strip_module
 from promptreid.retrieval.bundles import bundle_of, fetch
@@ -84,6 +84,7 @@ def load_model(
     return load_parts(source, config, tower)[:2]
 
 
+@random_states_kept()
 def load_parts(
     source: Path, config: str | Path | None = None, tower: str | Path | None = None
 ) -> tuple[nn.Module, ModelDescription, dict[str, Any]]:
@@ -203,16 +204,22 @@ def _configuration(state: Mapping[str, Any], source: Path, config: str | Path | 
             f"{source}: the file does not hold the training's configuration; give it with config=, such as the "
             "config.yaml of the run"
         )
-    leaves = flatten(yaml.safe_load(without_paths(text)) or {})
+    try:
+        leaves = leaves_of(without_paths(text))
+    except ValueError as error:
+        raise ValueError(f"{source}: its configuration cannot be read: {error}") from None
     # Plugins that a file of weights names are not imported: they would run as programs.
     leaves.pop("plugins", None)
-    return load_config(None, overrides=leaves)
+    try:
+        return load_config(None, overrides=leaves)
+    except ValueError as error:
+        raise ValueError(f"{source}: its configuration: {error}; give that of the training with config=") from None
 
 
 def _data_behind(state: Mapping[str, Any], cfg: Any, path: Path) -> dict[str, Any]:
     """The record of the training data; of files from before there was one, what their data set's class says."""
     data = state.get("data")
-    if isinstance(data, dict) and "identities" in data:
+    if isinstance(data, dict) and is_record(data):
         return data
     try:
         dataset: Any = host.dataset_factory(cfg.data.sources[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,7 +153,10 @@ def from_table(file: Path, model: ModelDescription, band: str | None = None) -> 
             raise ValueError(f"{file}: row {number + 1}: {error}") from None
     used = {*bands, "path", "id", "camera", *_BAND_COLUMNS}
     kept = {name: _column(values) for name, values in columns.items() if name not in used}
-    return ObjectList(_some(objects, file), {**_paths_of(objects, model), **kept})
+    try:
+        return ObjectList(_some(objects, file), {**_paths_of(objects, model), **kept})
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith(str(file)) else f"{file}: {error}") from None
 
 
 def from_data_set(name: str, model: ModelDescription, root: str, splits: Sequence[str] = SPLITS["test"]) -> ObjectList:
@@ -197,7 +201,7 @@ def _row_object(
             f"images of {len(images)} bands, and this model embeds single images; give each image a row of its own"
         )
     camera = row.get("camera") or str(UNKNOWN)
-    if not camera.lstrip("-").isdecimal() or not UNKNOWN <= int(camera) < max(model.cameras, int(camera) + 1):
+    if not re.fullmatch(r"-?[0-9]{1,17}", camera) or not UNKNOWN <= int(camera) < max(model.cameras, int(camera) + 1):
         raise ValueError(f"camera {camera!r} is no whole number from 0 on (-1: unknown)")
     number = int(camera)
     if model.cameras and number >= model.cameras:
@@ -248,7 +252,7 @@ def _read(file: Path) -> Mapping[str, Sequence[Any]]:
         try:
             rows = list(csv.DictReader(lines, strict=True))
         except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{file}: not a CSV file in UTF-8 ({error})") from None
+            raise ValueError(f"{file}: not a CSV file in UTF-8 ({error}); write it again") from None
     if not rows:
         raise ValueError(f"{file}: has no rows")
     if any(None in row or None in row.values() for row in rows):
@@ -263,6 +267,6 @@ def _text(value: Any) -> str:
 def _column(values: list[Any]) -> np.ndarray:
     """Whole numbers where all are, else texts."""
     texts = [_text(value) for value in values]
-    if all(text.lstrip("-").isdecimal() and len(text) < 18 for text in texts):
+    if all(re.fullmatch(r"-?[0-9]{1,17}", text) for text in texts):
         return np.array([int(text) for text in texts])
     return np.array(texts, dtype=object)

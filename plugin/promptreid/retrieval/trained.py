@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from promptreid.json_texts import read_json
 from promptreid.models.frozen import Frozen
 from promptreid.models.parameter_count import count_parameters
 from promptreid.retrieval.bundles import card_of, write_bundle
@@ -177,6 +177,6 @@ def results_beside(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(folder.glob("results-*.json")) if folder.is_dir() else ():
         if not path.name.endswith(".eval.json"):
-            record = json.loads(path.read_text())
-            found[str(record["dataset"])] = record
+            record = read_json(path, "a file of results", "test again, or remove it")
+            found[str(record.get("dataset", path.stem))] = record
     return found

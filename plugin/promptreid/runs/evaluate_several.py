@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from promptreid.config import load_config
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.engine.distributed.process_group import first_does, process_group
+from promptreid.json_texts import read_json
 from promptreid.runs.run import claimed, run
 from promptreid.runs.splits_and_seeds import Part, parts_of, save_summary
 
@@ -77,9 +77,12 @@ def _recorded(folder: RunFolder) -> dict[str, set[int]]:
     """Numbers of splits and seeds that an earlier mean is of."""
     numbers: dict[str, set[int]] = {"split": set(), "seed": set()}
     for path in (folder.path / "splits.json", folder.path / "seeds.json"):
-        record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        numbers["split"].update(record.get("splits", ()))
-        numbers["seed"].update(record.get("seeds", ()))
+        record = read_json(path, "a mean of trainings", "remove it") if path.is_file() else {}
+        for kind in numbers:
+            found = record.get(f"{kind}s", [])
+            if not isinstance(found, list) or not all(isinstance(number, int) for number in found):
+                raise ValueError(f"{path}: {kind}s {found!r} are no numbers of trainings; remove the file")
+            numbers[kind].update(found)
     return numbers
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from promptreid.config.keys import did_you_mean
 from promptreid.data.dataset import ModalDataset
+from promptreid.engine.checkpoints.random_state import random_states_kept
 from promptreid.engine.modality_sides import ModalitySides
 from promptreid.evaluation.missing.across import across_modalities
 from promptreid.evaluation.missing.conditions import Condition, missing_conditions, short_name
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 Names = Sequence[str]
 
 
+@random_states_kept()
 def evaluate_missing(cfg: Any, conditions: Sequence[tuple[Names, Names] | str] | None = None) -> MissingTable:
     """Test under missing modalities, with the headline protocol of the one target data set.
 

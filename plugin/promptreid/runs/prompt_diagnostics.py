@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from promptreid.engine.checkpoints.random_state import seed_everything
+from promptreid.engine.checkpoints.random_state import random_states_kept, seed_everything
 from promptreid.engine.feature_extraction import distinct_splits
 from promptreid.methods.base import NO_METHOD, method_named
 from promptreid.runs.build import build_model
@@ -51,6 +51,7 @@ class PromptReport:
         }
 
 
+@random_states_kept()
 def diagnose_prompts(cfg: Any) -> PromptReport:
     """Measure the prompts on the test images of a run's one target, before and after its training.
 

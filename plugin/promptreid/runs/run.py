@@ -19,7 +19,7 @@ from promptreid.config.kwargs import engine_run_kwargs
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.loader_workers import deaths_explained
 from promptreid.engine.checkpoints.provenance import data_behind
-from promptreid.engine.checkpoints.random_state import seed_everything
+from promptreid.engine.checkpoints.random_state import random_states_kept, seed_everything
 from promptreid.engine.checkpoints.run_folder import RunFolder, expected_checkpoint_bytes
 from promptreid.engine.distributed.process_group import barrier, first_does, process_group, together
 from promptreid.engine.train_engine import PromptEngine
@@ -63,7 +63,7 @@ def run(
     """
     eval_only = eval_only or cfg.test.evaluate
     kernels = deterministic_kernels(cfg.train.deterministic)
-    with process_group(cfg.train.distributed_timeout), run_log() as log, kernels:
+    with process_group(cfg.train.distributed_timeout), run_log() as log, kernels, random_states_kept():
         first_does(lambda: validate(cfg, host.model_names(), host.dataset_names(), training=not eval_only))
         with claimed(cfg, guest=eval_only) as folder:
             source = first_does(lambda: _source(cfg, folder, eval_only, resume, overwrite))

@@ -19,6 +19,7 @@ from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.engine.distributed.process_group import first_does, process_group
 from promptreid.evaluation.results import Results
 from promptreid.files import write_text
+from promptreid.json_texts import read_json
 from promptreid.runs.run import claimed, run
 from promptreid.runs.run_log import run_log
 
@@ -143,7 +144,27 @@ def selections(folders: Sequence[Path]) -> dict[str, str]:
 
 def _records(folders: Sequence[Path]) -> list[dict[str, Any]]:
     files = [file for folder in folders for file in RunFolder(folder).results_files()]
-    return [json.loads(file.read_text()) for file in files]
+    return [_record(file) for file in files]
+
+
+def _record(file: Path) -> dict[str, Any]:
+    """The content of a file of results.
+
+    Raises:
+        ValueError: it lacks what a mean is of.
+    """
+    record = read_json(file, "a file of results", "test again")
+    rows = record.get("results")
+    if not isinstance(rows, list) or not all(map(_is_result, rows)) or not isinstance(record.get("selection"), str):
+        raise ValueError(f"{file}: no file of results, without selection, protocols or scores; test again")
+    return record
+
+
+def _is_result(row: Any) -> bool:
+    if not isinstance(row, dict) or not isinstance(row.get("rank"), dict):
+        return False
+    scores = (row["rank"].get("1"), row.get("mAP"), row.get("mINP"))
+    return isinstance(row.get("protocol"), str) and all(isinstance(score, float | int) for score in scores)
 
 
 def _without_split(protocol: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from promptreid.json_texts import read_json
 from promptreid.synthetic.plans import Recipe
 from promptreid.synthetic.trees import recipe_of
 
@@ -28,10 +28,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
     path = Path(folder) / MANIFEST
     if not path.is_file():
         return None
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: not a manifest ({error}); remove {folder} to render it again") from error
+    return read_json(path, "a manifest", f"remove {folder} to render it again")
 
 
 def check_manifest(folder: str | os.PathLike[str], like: str, ids: int, seed: int, **options: Any) -> None:

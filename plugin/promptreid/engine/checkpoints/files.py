@@ -76,7 +76,26 @@ def load(path: Path) -> dict[str, Any]:
     state = read_pickle(path)
     if not isinstance(state, dict) or "state_dict" not in state:
         raise ValueError(f"{path}: holds no state_dict; expected a checkpoint of a training run")
+    _check_entries(state, path)
     return state
+
+
+_ENTRIES: dict[str, type | tuple[type, ...]] = {
+    "state_dict": Mapping, "ema": Mapping, "epoch": int, "step": int, "batches": int, "processes": int,
+    "rank1": (int, float), "data": dict, "config": str, "split": str, "versions": dict, "rng_of_others": list,
+}  # fmt: skip
+"""What the entries of a checkpoint are, where they are there."""
+
+
+def _check_entries(state: Mapping[str, Any], path: Path) -> None:
+    """Raise ``ValueError`` for an entry of another type, or weights that are no tensors."""
+    for name, kind in _ENTRIES.items():
+        if name in state and not isinstance(state[name], kind):
+            found = type(state[name]).__name__
+            raise ValueError(f"{path}: its {name} is a {found}, which no checkpoint has; take the one before it")
+    weights = [*state["state_dict"].items(), *state.get("ema", {}).items()]
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in weights):
+        raise ValueError(f"{path}: its state_dict holds other things than tensors; take the checkpoint before it")
 
 
 def load_newest(folder: Path) -> tuple[Path, dict[str, Any]]:

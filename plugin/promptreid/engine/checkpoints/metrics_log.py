@@ -9,6 +9,7 @@ from typing import Any
 
 from promptreid.engine.checkpoints.position import Position
 from promptreid.files import write_text
+from promptreid.json_texts import parse_json
 
 
 class MetricsLog:
@@ -31,7 +32,7 @@ class MetricsLog:
             source: the file to start from, that of another run; by default, this one.
         """
         source = source or self.path
-        lines = source.read_text(encoding="utf-8").splitlines() if source.exists() else []
+        lines = source.read_text(encoding="utf-8", errors="replace").splitlines() if source.exists() else []
         kept = [line for line in lines if _is_before(line, position)]
         write_text(self.path, "".join(f"{line}\n" for line in kept))
 
@@ -54,7 +55,7 @@ class MetricsLog:
 
 def _record(line: str) -> dict[str, Any]:
     try:
-        record = json.loads(line)
+        record = parse_json(line)
     except ValueError:
         return {}
     return record if isinstance(record, dict) else {}
@@ -62,6 +63,6 @@ def _record(line: str) -> dict[str, Any]:
 
 def _is_before(line: str, position: Position) -> bool:
     try:
-        return position.after(json.loads(line))
+        return position.after(parse_json(line))
     except (AttributeError, KeyError, TypeError, ValueError):
         return False  # a line that a kill has torn

@@ -17,9 +17,10 @@ from torch import nn
 from promptreid.config.for_others import without_paths
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.resume_check import listed, test_differences
+from promptreid.json_texts import parse_json
 from promptreid.models.sie import SideInformation
 
-_RECORD = {"identities", "cameras", "camera_rows", "modalities", "images_per_sample"}
+_RECORD = {"identities": int, "cameras": int, "camera_rows": dict, "modalities": list, "images_per_sample": int}
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def header_of(state: Mapping[str, Any]) -> dict[str, str]:
 def state_of_header(about: Mapping[str, str]) -> dict[str, Any]:
     """What a checkpoint would say, from the header of a file of weights; empty where that says nothing."""
     try:
-        data = json.loads(about.get("data", "{}"))
+        data = parse_json(about.get("data", "{}"))
     except ValueError:
         data = {}
     return {"data": data if isinstance(data, dict) else {}, "config": about.get("config", "")}
@@ -65,7 +66,18 @@ def data_behind(path: Path) -> dict[str, Any] | None:
         data = checkpoint.load(path).get("data")
     else:
         data = state_of_header(checkpoint.about_weights(path))["data"]
-    return data if isinstance(data, dict) and data.keys() >= _RECORD else None
+    return data if is_record(data) else None
+
+
+def is_record(data: Any) -> bool:
+    """Whether something is what :func:`data_record` makes."""
+    if not isinstance(data, dict) or not all(isinstance(data.get(name), kind) for name, kind in _RECORD.items()):
+        return False
+    rows, names = data["camera_rows"], data["modalities"]
+    numbers = (*rows.values(), data["identities"], data["cameras"], data["images_per_sample"])
+    if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        return False
+    return all(isinstance(name, str) for name in (*rows, *names)) and 0 < data["images_per_sample"] <= len(names)
 
 
 def place_cameras(datamanager: Any, model: nn.Module, data: Mapping[str, Any], path: Path) -> None:
@@ -102,7 +114,10 @@ def check_configuration(written: str, current: str, path: Path, allowed: bool) -
     Raises:
         ValueError: a key of the model or of its input differs.
     """
-    differences = test_differences(written, current) if written and current else []
+    try:
+        differences = test_differences(written, current) if written and current else []
+    except ValueError as error:
+        raise ValueError(f"{path}: its configuration cannot be read: {error}") from None
     if not differences:
         return
     if not allowed:

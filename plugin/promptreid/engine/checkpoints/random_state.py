@@ -5,6 +5,8 @@ from __future__ import annotations
 import platform
 import random
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,24 @@ def seed_everything(seed: int, epoch: int = 0, rank: int = 0) -> None:
     random.seed(mixed)
     np.random.seed(mixed)
     torch.manual_seed(mixed)
+
+
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Whatever is seeded and drawn in the block, Python, NumPy and torch go on afterwards as if it had not been there.
+
+    Also a decorator.
+    """
+    python, numpy, own = random.getstate(), np.random.get_state(legacy=False), torch.get_rng_state()
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(own)
+        if devices:
+            torch.cuda.set_rng_state_all(devices)
 
 
 def rng_state() -> dict[str, Any]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
 from torch import Tensor
 
-from promptreid.config.keys import flatten
+from promptreid.config.keys import leaves_of
 from promptreid.config.renamed import up_to_date
 from promptreid.config.sections import all_keys, model_nodes
 from promptreid.models.records import is_record
@@ -53,7 +52,7 @@ def config_differences(written: str, current: str) -> tuple[list[str], list[str]
 
 def _leaves(text: str) -> dict[str, Any]:
     """All keys of a configuration by their names of today."""
-    leaves = flatten(yaml.safe_load(text) or {})
+    leaves = leaves_of(text)
     return up_to_date(leaves, {"model.name": leaves.get("model.name", "")})[0]
 
 

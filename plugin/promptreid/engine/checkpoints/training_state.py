@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ def restore(engine: Any, state: dict[str, Any], path: Path) -> None:
         ValueError: it belongs to another configuration, model or optimiser, or in the middle of an epoch to another
             number of processes; nothing was changed.
     """
+    _check_resumable(state, path)
     _check_config(engine.config, state.get("config", ""), path)
     _check_processes(state, path)
     differences = tensor_differences(engine.model.state_dict(), state["state_dict"])
@@ -92,6 +94,16 @@ def restore(engine: Any, state: dict[str, Any], path: Path) -> None:
     _tell_versions(state.get("versions", {}))
 
 
+def _check_resumable(state: Mapping[str, Any], path: Path) -> None:
+    """Raise ``ValueError`` where a checkpoint lacks what a training goes on from."""
+    missing = [name for name in ("epoch", "optimizer", "scheduler") if name not in state]
+    if missing:
+        raise ValueError(
+            f"{path}: has no {', '.join(missing)}, so no training can go on from it; train anew from its weights with "
+            "model.load_weights"
+        )
+
+
 def rng_of_process(state: dict[str, Any]) -> dict[str, Any] | None:
     """The random states of this process in a captured state; None where fewer processes, or torchreid, wrote it."""
     states = [state.get("rng"), *state.get("rng_of_others", [])]
@@ -112,7 +124,10 @@ def _check_processes(state: dict[str, Any], path: Path) -> None:
 def _check_config(current: str, written: str, path: Path) -> None:
     if not current or not written:
         return
-    forbidden, allowed = config_differences(written, current)
+    try:
+        forbidden, allowed = config_differences(written, current)
+    except ValueError as error:
+        raise ValueError(f"{path}: its configuration cannot be read: {error}") from None
     if forbidden:
         raise ValueError(
             f"{path} was written with another configuration ({listed(forbidden)}); resume with its own, or train anew "

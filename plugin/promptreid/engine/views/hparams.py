@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import yaml  # type: ignore[import-untyped]
-
 from promptreid.config.for_others import without_paths
-from promptreid.config.keys import flatten
+from promptreid.config.keys import leaves_of
 from promptreid.config.sections import all_keys
 from promptreid.evaluation.results import Results
 
@@ -24,7 +22,7 @@ def parameters_of(config: str) -> dict[str, Value]:
     Args:
         config: a whole configuration as YAML; may be empty.
     """
-    leaves = flatten(yaml.safe_load(without_paths(config)) or {})
+    leaves = leaves_of(without_paths(config))
     rows = all_keys()
     return {
         key: value if isinstance(value, bool | int | float | str) else str(value)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from promptreid.evaluation.matlab_files import read_variables
 from promptreid.evaluation.protocols.cells import Cells
 
 _REMEDY = (
@@ -68,24 +69,22 @@ def load_rand_perm_cam(path: str | Path) -> Permutations:
     rows = {
         (pid, camera): _check_rows(path, np.asarray(rows), camera, pid)
         for camera in range(_NUM_CAMERAS)
-        for pid, rows in enumerate(table[camera, 0].ravel(), start=1)
+        for pid, rows in enumerate(np.asarray(table[camera, 0]).ravel(), start=1)
         if np.size(rows)
     }
     return Permutations(rows)
 
 
 def _read(path: Path) -> Any:
-    import scipy.io  # slow to import, and only this draw needs it
-
     try:
-        return scipy.io.loadmat(path, variable_names=["rand_perm_cam"])["rand_perm_cam"]
-    except Exception as error:  # scipy raises half a dozen types on broken files
-        raise ValueError(f"{path}: cannot be read as MATLAB file with rand_perm_cam ({error!r}). {_REMEDY}") from None
+        return read_variables(path, ["rand_perm_cam"])[0]["rand_perm_cam"]
+    except (KeyError, ValueError) as error:
+        reason = "it has no such variable" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path}: cannot be read as MATLAB file with rand_perm_cam ({reason}). {_REMEDY}") from None
 
 
 def _check_rows(path: Path, rows: np.ndarray, camera: int, pid: int) -> np.ndarray:
     numeric = rows.ndim == 2 and np.issubdtype(rows.dtype, np.number)
-    expected = np.arange(1, rows.shape[-1] + 1)
-    if not numeric or len(rows) != _NUM_ROWS or not (np.sort(rows, axis=1) == expected).all():
+    if not numeric or len(rows) != _NUM_ROWS or not (np.sort(rows, axis=1) == np.arange(1, rows.shape[1] + 1)).all():
         raise ValueError(f"{path}: camera {camera + 1}, identity {pid}: expected {_NUM_ROWS} permutations. {_REMEDY}")
     return rows.astype(np.int64) - 1

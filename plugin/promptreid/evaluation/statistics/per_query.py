@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from promptreid.evaluation.features import FeatureSet
+from promptreid.evaluation.parquet_files import parquet_columns
 from promptreid.evaluation.protocols.base import Protocol
 from promptreid.evaluation.protocols.swapped import Swapped
 from promptreid.evaluation.results import Results
-from promptreid.evaluation.tables import Columns, load_table, parquet_columns, save_table
+from promptreid.evaluation.tables import Columns, load_table, save_table
 
 COLUMNS = {
     "protocol": str,

@@ -112,6 +112,20 @@ class Compressor:
             compression=self.digest,
         )
 
+    def check(self) -> None:
+        """Raise ``ValueError`` where what was read does not fit the model's vectors."""
+        parts = _parts(self.model)
+        if len(self.projections) not in (0, len(parts)):
+            raise ValueError(f"{len(self.projections)} projections for {len(parts)} parts of a vector")
+        for projection, (first, last) in zip(self.projections, parts, strict=False):
+            mean, axes = projection.mean, projection.axes
+            shapes = (
+                mean.shape == (last - first,) and axes.ndim == 2 and len(axes) == last - first and axes.shape[1] > 0
+            )
+            if not shapes or not all(part.dtype == np.float32 and np.isfinite(part).all() for part in (mean, axes)):
+                raise ValueError(f"a projection of {mean.dtype} {mean.shape} and {axes.dtype} {axes.shape}")
+        self.storage.check_width(_columns(self.model, self.projections)[-1][1])
+
     @property
     def bytes_per_object(self) -> int:
         """Of a stored vector."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from promptreid.json_texts import parse_json
 from promptreid.retrieval.array_files import read_arrays, write_arrays
 from promptreid.retrieval.compression.compressor import Compressor
 from promptreid.retrieval.compression.projection import Projection
@@ -47,7 +48,7 @@ def load_compressor(path: str | Path) -> Compressor:
     try:
         found = unpacked(arrays, about)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path}: {error}; write it again") from None
     if found is None:
         raise ValueError(f"{path}: has no compressor")
     return found
@@ -78,13 +79,14 @@ def unpacked(arrays: dict[str, np.ndarray], about: Mapping[str, str]) -> Compres
     if _ABOUT not in about:
         return None
     try:
-        told = json.loads(about[_ABOUT])
+        told = parse_json(about[_ABOUT])
         projections = tuple(Projection(own[f"mean-{n}"], own[f"axes-{n}"]) for n in range(int(told["projections"])))
         found = Compressor(
             ModelDescription.from_json(told["model"]), projections, bool(told["whiten"]), storage_of(told["store"], own)
         )
         if found.digest != told["sha256"]:
             raise ValueError("its sha256 is another")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        found.check()
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"not a compressor ({error})") from None
     return found

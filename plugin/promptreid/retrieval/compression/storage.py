@@ -48,6 +48,12 @@ class Storage(ABC):
         """What was fitted."""
         return {}
 
+    def check_width(self, width: int) -> None:
+        """Raise ``ValueError`` where what was fitted is not for vectors of ``width`` numbers."""
+        fitted = [array.shape[-1] for name, array in self.arrays().items() if name in ("scales", "codebook")]
+        if fitted and fitted != [width]:
+            raise ValueError(f"{self.name}: fitted to vectors of {fitted[0]} numbers, not {width}")
+
     def bytes_of(self, width: int) -> int:
         """Bytes of a vector of ``width`` numbers."""
         return self.code_width(width) * self.dtype.itemsize

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from promptreid.json_texts import parse_json
 from promptreid.retrieval.description import ModelDescription
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
@@ -40,11 +41,11 @@ class About:
         Raises:
             ValueError: the file at ``path`` lacks a text, or has one that is none of these.
         """
-        missing = [key for key in KEYS if not texts.get(key)]
+        missing = [key for key in KEYS if not texts.get(key) or not isinstance(texts[key], str)]
         if missing:
             raise ValueError(f"{path} lacks {', '.join(missing)}: promptreid export did not write it")
         try:
-            model, versions = ModelDescription.from_json(texts[MODEL]), json.loads(texts[VERSIONS])
+            model, versions = ModelDescription.from_json(texts[MODEL]), parse_json(texts[VERSIONS])
         except ValueError as error:
             raise ValueError(f"{path}: {error}; export it again") from None
         if texts[PRECISION] not in PRECISIONS or not isinstance(versions, dict):

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from promptreid.data.batch import ModalBatch
+from promptreid.engine.checkpoints.random_state import random_states_kept
 from promptreid.files import atomic_path
 from promptreid.retrieval.description import ModelDescription
 from promptreid.retrieval.export.about import About
@@ -40,6 +41,7 @@ class Exported:
     accuracy: tuple[str, float, float] | None
 
 
+@random_states_kept()
 def export_model(
     source: str | Path,
     out: str | Path,

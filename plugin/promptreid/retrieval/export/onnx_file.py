@@ -92,7 +92,11 @@ def read(path: Path, device: str | None = None, dtype: str = "float32") -> tuple
         session = onnxruntime.InferenceSession(path.read_bytes(), providers=[wanted])
     except Exception as error:
         raise unreadable(path, "ONNX", error) from None
-    about = About.of_texts(session.get_modelmeta().custom_metadata_map, path)
+    try:
+        texts = session.get_modelmeta().custom_metadata_map
+    except UnicodeDecodeError as error:
+        raise unreadable(path, "ONNX", error) from None
+    about = About.of_texts(texts, path)
     names = names_of(about.model)
     inputs = [part.name for part in session.get_inputs()]
     if sorted(inputs) != sorted(names) or [part.name for part in session.get_outputs()] != [OUTPUT]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from promptreid.data.batch import ModalBatch
+from promptreid.json_texts import parse_json
 from promptreid.models.torchscript import is_torchscript
 from promptreid.retrieval.export.about import KEYS, About, unreadable
 from promptreid.retrieval.export.program import Program, names_of, tensors_of, traced
@@ -93,7 +94,7 @@ def read(path: Path, device: str | None = None, dtype: str = "float32") -> tuple
 
 def _texts(content: Any) -> dict[str, Any]:
     try:
-        texts = json.loads(content)
+        texts = parse_json(content)
     except ValueError:
         return {}
     return {key: texts.get(key) for key in KEYS} if isinstance(texts, dict) else {}

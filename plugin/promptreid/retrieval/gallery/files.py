@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from promptreid.evaluation.features import check_length
+from promptreid.json_texts import parse_json
 from promptreid.retrieval.array_files import read_arrays, write_arrays
 from promptreid.retrieval.compression.compressor import Compressor
 from promptreid.retrieval.compression.files import packed, unpacked
@@ -67,8 +68,8 @@ def load(path: Path, token: str = "") -> GalleryIndex:
     arrays, about = read_arrays(path, _KIND, _NEWEST)
     try:
         return _index(arrays, about, token)
-    except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}; write it again") from None
 
 
 def _index(arrays: dict[str, np.ndarray], about: Mapping[str, str], token: str) -> GalleryIndex:
@@ -84,7 +85,7 @@ def _index(arrays: dict[str, np.ndarray], about: Mapping[str, str], token: str) 
     else:
         found = GalleryIndex(model, about["index"], compressor=compressor)
         assert isinstance(found.gallery, LocalGallery)
-        recall = {_bands(model, bits): float(value) for bits, value in json.loads(about.get("recall", "{}")).items()}
+        recall = {_bands(model, bits): float(value) for bits, value in parse_json(about.get("recall", "{}")).items()}
         found.gallery.restore(_rows(model, arrays, compressor), _held(model, about["index"], arrays), recall)
     if about["threshold"]:
         found.threshold = Threshold.from_json(about["threshold"])
@@ -126,7 +127,7 @@ def _held(model: ModelDescription, kind: str, arrays: Mapping[str, np.ndarray]) 
 
 
 def _address(text: str) -> dict[str, Any]:
-    content = json.loads(text)
+    content = parse_json(text)
     return {name: content[name] for name in ("uri", "collection", "subsets")}
 
 

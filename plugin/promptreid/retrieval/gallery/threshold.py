@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from promptreid.evaluation.features import check_length
+from promptreid.json_texts import parse_json
 from promptreid.retrieval.bands import short_names
 from promptreid.retrieval.description import check_same_model
 from promptreid.retrieval.embeddings import Embeddings, alike, comparable, compared, patterns
@@ -80,11 +81,11 @@ class Threshold:
             ValueError: it is something else.
         """
         try:
-            values = json.loads(text)
+            values = parse_json(text)
             found = cls(**{**values, "others": tuple(values["others"]) if values.get("others") else None})
             if not math.isfinite(found.score) or not 0 < found.far < 1:
                 raise ValueError(f"score {found.score}, rate {found.far}")
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"not a threshold ({error})") from None
         return found
 

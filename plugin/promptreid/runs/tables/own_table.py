@@ -40,7 +40,10 @@ def read_table(path: Path) -> Table:
     rows = tree.get("rows")
     if not isinstance(rows, Mapping) or not rows:
         raise ValueError(f"{path}: rows is empty; give each row a key with its config")
-    plugins = resolved(list(tree.get("plugins", [])), path.parent)
+    named = tree.get("plugins", [])
+    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+        raise ValueError(f"{path}: plugins {named!r}: expected a list of files or modules")
+    plugins = resolved(named, path.parent)
     for where, key in _compared(tree, rows):
         if key not in rows:
             raise ValueError(f"{path}: {where} {key!r} is no row{did_you_mean(key, rows)} (one of {', '.join(rows)})")
@@ -69,12 +72,17 @@ def _row(path: Path, key: str, row: Any, plugins: list[str]) -> Row:
     if not isinstance(row, Mapping) or "config" not in row:
         raise ValueError(f"{where}: config is missing; name the YAML file that the row trains with")
     _check(row, _ROW, where)
+    overrides = row.get("set", {})
+    if not isinstance(overrides, Mapping):
+        raise ValueError(f"{where}: set {overrides!r}: expected keys with values, nested as in a configuration")
+    if "\0" in str(row["config"]):
+        raise ValueError(f"{where}: config {row['config']!r} is no path; name a YAML file")
     config = (path.parent / str(row["config"])).resolve()
     if not config.is_file():
         raise FileNotFoundError(f"{where}: config {config}: no such file; its path is relative to {path}")
-    overrides = {**({"plugins": plugins} if plugins else {}), **flatten(row.get("set", {}))}
+    changes = {**({"plugins": plugins} if plugins else {}), **flatten(overrides)}
     trained, against = bool(row.get("trained", True)), str(row.get("against", ""))
-    return Row(key, str(row.get("name", key)), str(config), overrides, trained=trained, against=against)
+    return Row(key, str(row.get("name", key)), str(config), changes, trained=trained, against=against)
 
 
 def _check(tree: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:

@@ -20,6 +20,7 @@ from promptreid.engine.train_engine import PromptEngine
 from promptreid.evaluation.results import Results
 from promptreid.evaluation.tables import Columns, load_table, save_table
 from promptreid.files import write_text
+from promptreid.json_texts import read_json
 from promptreid.runs.build import build_engine, build_model
 from promptreid.runs.load_trained import open_target, trained_engine
 from promptreid.runs.missing_modalities import evaluate_missing
@@ -135,7 +136,10 @@ def check_folder(cfg: Any) -> None:
     there, wanted = written.read_text(encoding="utf-8"), dump_config(cfg)
     if there == wanted:
         return
-    found = config_differences(there, wanted)
+    try:
+        found = config_differences(there, wanted)
+    except ValueError as error:
+        raise ValueError(f"{written} cannot be read ({error}); move its folder away") from None
     differences = [line for lines in found for line in lines if line.partition(":")[0] not in HARMLESS]
     if differences:
         raise ValueError(
@@ -214,7 +218,7 @@ def _missing(cfg: Any) -> tuple[dict[str, Any], Columns]:
         with run_log():
             outcomes = evaluate_missing(cfg).outcomes
         _save([(condition.name, results) for condition, results in outcomes], path)
-    return json.loads(record.read_text(encoding="utf-8")), load_table(path, PER_QUERY)
+    return read_json(record, "a table of conditions", "remove it to test again"), load_table(path, PER_QUERY)
 
 
 def _untrained_engine(cfg: Any, datamanager: Any) -> PromptEngine:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -15,6 +14,7 @@ from promptreid.config.keys import flatten
 from promptreid.config.load import read_yaml
 from promptreid.config.renamed import up_to_date
 from promptreid.engine.checkpoints.run_folder import RunFolder
+from promptreid.json_texts import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def _read(folder: Path, name: str) -> RunFiles:
     results, unreadable = {}, []
     for path in run.results_files():
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path, "a file of results", "test again")
             results[str(record["dataset"])] = record
         except (OSError, ValueError, KeyError, TypeError) as error:
             logger.warning("%s is left out: %s", path, error)

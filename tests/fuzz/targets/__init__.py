@@ -1,0 +1,1 @@
+"""The targets, by kind of file."""
