@@ -83,18 +83,21 @@ class Watch:
 
     def __init__(self, steps: int) -> None:
         self.steps, self.done, self.every = steps, 0, max(1, steps // SAMPLES)
-        self.rows: list[tuple[float, float, float, float]] = []
+        self.rows, self.used = np.ones((steps // self.every + 2, 4)), 0  # taken now, not sample by sample
         self.started = time.process_time()
 
     def step(self) -> None:
         """Count a step."""
         if self.done % self.every == 0:
-            self.rows.append((self.done, resident(), len(os.listdir("/proc/self/fd")), threading.active_count()))
+            files, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
+            self.rows[self.used] = self.done, resident(), files, threads
+            self.used = min(self.used + 1, len(self.rows) - 1)
         self.done += 1
 
     def report(self, what: str) -> bool:
         """Print what was seen; whether nothing grew."""
-        rows = np.array([row for row in self.rows if row[0] >= WARM * self.steps])
+        rows = self.rows[: self.used]
+        rows = rows[rows[:, 0] >= WARM * self.steps]
         slope, error = slope_of(rows[:, 0] / 1000, rows[:, 1])
         files, threads = (rows[-1, column] - rows[0, column] for column in (2, 3))
         seconds = time.process_time() - self.started
@@ -143,6 +146,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50_000)
     parser.add_argument("--tests", type=int, default=5_000)
     args = parser.parse_args()
+    if min(args.steps, args.tests) < 10 * BLOCKS:
+        parser.error(f"a slope needs {10 * BLOCKS} steps and tests at least")
     logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         watch = Watch(args.steps)
