@@ -44,6 +44,8 @@ def test_commands_are_parsed_by_their_tool(page: Path, block: Block, monkeypatch
         ("promptreid train mip/quickstrat", "no configuration mip/quickstrat"),
         ("promptreid train mip/quickstart train.lrr 0.1", "train.lrr"),
         ("promptreid train mip/quickstart --seed 3 --bogus", "--bogus"),
+        ("promptreid train mip/quickstart -s no_such_set train.lr 0.1", "no_such_set"),
+        ("promptreid train mip/quickstart train.max_epoch 1", "train.warmup_epochs 2 must be below"),
         ("python tools/train_net.py --config-file configs/mip/none.yaml", "no configuration configs/mip/none.yaml"),
         ("python tools/none.py", "no file tools/none.py"),
         ("torchrun --nproc-per-nod 4 tools/train_net.py --config-fil x.yaml --bogus", "--bogus"),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from doc_pages import REPO, Block
 
@@ -113,15 +116,20 @@ def _verb(name: str, words: list[str]) -> None:
     shipped = path is not None and path.split("/")[0] in {known.split("/")[0] for known in shipped_names()}
     if shipped and path not in shipped_names():
         raise ValueError(f"no configuration {path}")
-    _load(REPO / path if in_repository else REPO / "configs" / f"{path}.yaml" if shipped else None, pairs)
+    if "plugins" in pairs:
+        return  # whose keys are known only to who has loaded them
+    given = {"data.sources": getattr(args, "sources", None), "data.targets": getattr(args, "targets", None)}
+    _check_keys(REPO / path if in_repository else REPO / "configs" / f"{path}.yaml" if shipped else None, pairs, given)
 
 
-def _load(path: object, pairs: Sequence[str]) -> None:
-    """The keys and values; those of a plugin are known only to who has loaded it."""
-    from promptreid.config import load_config
+def _check_keys(path: Path | None, pairs: Sequence[str], given: Mapping[str, object]) -> None:
+    """Keys and values; with a configuration of the repository also whether they go together."""
+    from promptreid import host
+    from promptreid.config import load_config, validate
 
-    if "plugins" not in pairs:
-        load_config(None if path is None else str(path), list(pairs))
+    cfg = load_config(path, list(pairs), {key: value for key, value in given.items() if isinstance(value, list)})
+    if path is not None:
+        validate(cfg, models=host.model_names(), datasets=host.dataset_names())
 
 
 def _pip(words: list[str]) -> None:
@@ -158,9 +166,6 @@ def _any(words: list[str]) -> None:
 
 def _quietly(parse: object, words: Sequence[str]) -> argparse.Namespace:
     """The parsed words; a parser that leaves the process is an error."""
-    import contextlib
-    import io
-
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
         try:
