@@ -28,7 +28,7 @@ COPIED = {
 FOLDERS = {"configs": "repository/configurations.md", "examples": "repository/examples.md", "notebooks": "notebooks"}
 """Folders: one page for all of their files, or for notebooks a page each."""
 _ORIGINS = {page: origin for origin, page in COPIED.items()}
-_LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)#\s]+)(#[^)\s]*)?(?=\))")
+_LINK = re.compile(r"\[([^\]\n]*)\]\((?![a-z]+:|#|/)([^)#\s]+)(#[^)\s]*)?\)")
 _ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod|obj):<code>~?([^<]*)</code>")
 
 
@@ -50,9 +50,12 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     origin = _ORIGINS.get(here, f"{DOCS}/{here}")
 
     def replaced(link: re.Match[str]) -> str:
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(origin), link[1]))
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(origin), link[2]))
         found = page_of(target)
-        return link[0] if found is None else _relative(found, here) + (link[2] or "")
+        if found is None:
+            return link[0]
+        words = _title(target) if link[1].endswith(".md") else link[1]
+        return f"[{words}]({_relative(found, here)}{link[3] or ''})"
 
     return _LINK.sub(replaced, _with_deep_lists(markdown))
 
@@ -87,6 +90,13 @@ def _with_deep_lists(markdown: str) -> str:
         deep = not fenced and line.startswith("  ") and not line.startswith("    ")
         lines.append(f"  {line}" if deep else line)
     return "\n".join(lines) + "\n"
+
+
+def _title(target: str) -> str:
+    """What a page calls itself, for links that show its file's name, as is usual on GitHub."""
+    file = ROOT / target
+    heading = re.match(r"# (.+)", file.read_text(encoding="utf-8")) if file.suffix == ".md" and file.is_file() else None
+    return heading[1] if heading else target.rpartition("/")[2]
 
 
 def _relative(target: str, page: str) -> str:

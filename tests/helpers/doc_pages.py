@@ -25,7 +25,7 @@ class Block(NamedTuple):
 
 def pages() -> list[Path]:
     """All of them, in order."""
-    own = [path for path in REPO.glob("*.md")]
+    own = list(REPO.glob("*.md"))
     inside = [path for folder in ("docs", "benchmarks", ".github") for path in (REPO / folder).rglob("*.md")]
     return sorted({*own, *inside})
 
