@@ -47,7 +47,7 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Turn links into the repository into links between pages."""
     here = page.file.src_uri
-    origin = _ORIGINS.get(here, f"{DOCS}/{here}")
+    origin = here if here.startswith("notebooks/") else _ORIGINS.get(here, f"{DOCS}/{here}")
 
     def replaced(link: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(origin), link[2]))

@@ -18,9 +18,11 @@ from doc_pages import REPO, headings
 
 QUESTIONS = json.loads((Path(__file__).parent / "questions.json").read_text())
 FIRST = 5
-STOP = {"a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "does", "from", "how", "i", "in", "is", "it", "its",
-        "me", "my", "not", "of", "on", "or", "that", "the", "there", "to", "was", "what", "when", "which", "who", "why",
-        "with"}  # fmt: skip
+STOP = {
+    "a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "does", "from", "how", "i", "in", "is", "it", "its",
+    "me", "my", "not", "of", "on", "or", "that", "the", "there", "to", "was", "what", "when", "which", "who", "why",
+    "with",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("asked", QUESTIONS, ids=lambda asked: asked["question"])
