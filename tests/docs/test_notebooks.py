@@ -47,7 +47,9 @@ def test_outputs_are_kept_and_small(path: Path) -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
 def test_outputs_name_no_place_of_a_machine(path: Path) -> None:
     text = "\n".join(shown(cell) for cell in code_cells(path))
-    assert not re.search(r"/(?:tmp|home|root|work|usr)/|Traceback|error: (?!command line: unknown key|adapter.width 0)", text)
+    assert not re.search(
+        r"/(?:tmp|home|root|work|usr)/|Traceback|error: (?!command line: unknown key|adapter.width 0)", text
+    )
 
 
 def test_one_has_ranked_lists() -> None:
