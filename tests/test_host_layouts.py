@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_line import printed_by, python
-from host_layouts import EMULATED, VARIABLE, emulate_github, use_layout_of_environment
+from host_layouts import EMULATED, VARIABLE, use_layout_of_environment
 
 from promptreid import host
 
