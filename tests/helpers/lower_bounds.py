@@ -31,7 +31,7 @@ def project() -> dict[str, Any]:
     return table
 
 
-def tested_requirements() -> Iterator[Requirement]:
+def requirements_of_tests() -> Iterator[Requirement]:
     """All requirements of pyproject.toml, those of every extra that tests use included."""
     metadata = project()
     yield from map(Requirement, metadata["dependencies"])
@@ -59,7 +59,7 @@ def pinned_to_lower_bounds(requirements: Iterable[Requirement]) -> list[str]:
 
 def text_of_minimum() -> str:
     """What requirements/min.txt has to be."""
-    lines = pinned_to_lower_bounds(tested_requirements())
+    lines = pinned_to_lower_bounds(requirements_of_tests())
     head = "# Each lower bound of pyproject.toml, by tests/helpers/lower_bounds.py; `make test-min` installs this.\n"
     return head + "\n".join(lines) + "\n"
 
