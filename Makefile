@@ -33,11 +33,11 @@ test-slow: $(VENV)/.ready-test
 
 test-min: .venv-min/.ready
 	OMP_NUM_THREADS=1 .venv-min/bin/python -m pytest -n 2 -m "not slow" --junitxml=build/min.xml $(PYTEST_ARGS)
-	.venv-min/bin/python tests/helpers/versions_table.py min build/min.xml "lower bounds"
+	.venv-min/bin/python tests/helpers/versions_table.py min "lower bounds" build/min.xml
 
 test-new: .venv-new/.ready
 	OMP_NUM_THREADS=1 .venv-new/bin/python -m pytest -n 2 -m "not slow" --junitxml=build/new.xml $(PYTEST_ARGS)
-	.venv-new/bin/python tests/helpers/versions_table.py new build/new.xml newest
+	.venv-new/bin/python tests/helpers/versions_table.py new newest build/new.xml
 
 check: $(VENV)/.ready-check
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Under which versions the suite ran, and how it ended: from pytest's JUnit files to docs/reliability.md.
 
-``python tests/helpers/versions_table.py NAME JUNIT_XML WHAT``, with the Python that ran the tests, writes
+``python tests/helpers/versions_table.py NAME WHAT JUNIT_XML...``, with the Python that ran the tests, writes
 tests/versions/NAME.json and the section "Versions tested"; ``make test-min`` and ``make test-new`` end with it. Without
 arguments the section is written alone.
 """
@@ -41,14 +41,14 @@ def type_of(test: str) -> str:
     return next((name for name, pattern in TYPES.items() if re.search(pattern, test)), "float32")
 
 
-def outcomes(junit: str) -> tuple[dict[str, dict[str, int]], list[str]]:
-    """Counts by type and outcome, and the names of the tests that failed, from the text of a JUnit file.
+def outcomes(*junit: str) -> tuple[dict[str, dict[str, int]], list[str]]:
+    """Counts by type and outcome, and the names of the tests that failed, from the texts of JUnit files.
 
     Errors of fixtures are failures; expected failures are skipped, as pytest writes them.
     """
     counts = {name: dict.fromkeys(OUTCOMES, 0) for name in ("float32", *TYPES)}
     failed = []
-    for case in ElementTree.fromstring(junit).iter("testcase"):
+    for case in (case for text in junit for case in ElementTree.fromstring(text).iter("testcase")):
         name = f"{case.get('classname', '').replace('.', '/')}::{case.get('name')}"
         ends = {child.tag for child in case}
         outcome = "failed" if ends & {"failure", "error"} else "skipped" if "skipped" in ends else "passed"
@@ -90,14 +90,14 @@ def with_section(page: str, text: str) -> str:
     return page[:start] + text + page[end:]
 
 
-def record(name: str, junit: Path, what: str) -> None:
-    """Write the record of a run that this very Python has made."""
+def record(name: str, what: str, *junit: Path) -> None:
+    """Write the record of a run, in one or several parts, that this very Python has made."""
     use_layout_of_environment()
     from promptreid import host
     from promptreid.engine.checkpoints.random_state import git_commit
 
     layout = "" if host.LAYOUT == "registry" else ", GitHub's layout"
-    counts, failed = outcomes(junit.read_text(encoding="utf-8"))
+    counts, failed = outcomes(*(path.read_text(encoding="utf-8") for path in junit))
     about = {"set": what, "python": platform.python_version(), "torchreid": f"{host.torchreid.__version__}{layout}"}
     versions = {key: metadata.version(distribution) for key, distribution in DISTRIBUTIONS.items()}
     commit, dirty, _ = git_commit().partition("-dirty")
@@ -108,5 +108,5 @@ def record(name: str, junit: Path, what: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        record(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+        record(sys.argv[1], sys.argv[2], *map(Path, sys.argv[3:]))
     PAGE.write_text(with_section(PAGE.read_text(encoding="utf-8"), section(recorded())), encoding="utf-8")
