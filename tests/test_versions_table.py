@@ -43,6 +43,16 @@ def test_outcomes_are_counted_by_type() -> None:
     assert failed == ["tests/test_a::test_two[bfloat16]", "tests/b/test_c::test_d"]
 
 
+def test_the_last_run_of_a_test_counts() -> None:
+    again = '<testsuite><testcase classname="tests.b.test_c" name="test_d" /></testsuite>'
+    counts, failed = outcomes(JUNIT, again)
+    assert (counts["float32"], failed) == (
+        {"passed": 2, "failed": 0, "skipped": 1},
+        ["tests/test_a::test_two[bfloat16]"],
+    )
+    assert outcomes(again, JUNIT)[0] == outcomes(JUNIT)[0]
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("test_a[mip-fp16]", "float16"), ("test_a[bf16]", "bfloat16"), ("test_half_made", "float32")],

@@ -44,18 +44,18 @@ def type_of(test: str) -> str:
 def outcomes(*junit: str) -> tuple[dict[str, dict[str, int]], list[str]]:
     """Counts by type and outcome, and the names of the tests that failed, from the texts of JUnit files.
 
-    Errors of fixtures are failures; expected failures are skipped, as pytest writes them.
+    Errors of fixtures are failures; expected failures are skipped, as pytest writes them. Of a test that is in several
+    files, the last one counts: what failed may be run again once it is mended.
     """
-    counts = {name: dict.fromkeys(OUTCOMES, 0) for name in ("float32", *TYPES)}
-    failed = []
+    ends: dict[str, str] = {}
     for case in (case for text in junit for case in ElementTree.fromstring(text).iter("testcase")):
-        name = f"{case.get('classname', '').replace('.', '/')}::{case.get('name')}"
-        ends = {child.tag for child in case}
-        outcome = "failed" if ends & {"failure", "error"} else "skipped" if "skipped" in ends else "passed"
+        marks = {child.tag for child in case}
+        outcome = "failed" if marks & {"failure", "error"} else "skipped" if "skipped" in marks else "passed"
+        ends[f"{case.get('classname', '').replace('.', '/')}::{case.get('name')}"] = outcome
+    counts = {name: dict.fromkeys(OUTCOMES, 0) for name in ("float32", *TYPES)}
+    for name, outcome in ends.items():
         counts[type_of(name)][outcome] += 1
-        if outcome == "failed":
-            failed.append(name)
-    return counts, failed
+    return counts, [name for name, outcome in ends.items() if outcome == "failed"]
 
 
 def row(record: Mapping[str, Any]) -> str:
