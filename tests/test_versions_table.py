@@ -15,10 +15,10 @@ JUNIT = """<?xml version="1.0" encoding="utf-8"?>
 <testsuites><testsuite name="pytest" errors="1" failures="1" skipped="2" tests="6">
 <testcase classname="tests.test_a" name="test_one" time="0.1" />
 <testcase classname="tests.test_a" name="test_two[bfloat16]"><failure message="m">text</failure></testcase>
-<testcase classname="tests.test_a" name="test_two[float16]"><skipped type="pytest.skip" message="m" /></testcase>
+<testcase classname="tests.test_a" name="test_two[float16]"><skipped type="pytest.skip" message="no GPU" /></testcase>
 <testcase classname="tests.b.test_c" name="test_float64_too"><properties /></testcase>
 <testcase classname="tests.b.test_c" name="test_d"><error message="m" /></testcase>
-<testcase classname="tests.b.test_c" name="test_e"><skipped type="pytest.xfail" message="m" /></testcase>
+<testcase classname="tests.b.test_c" name="test_e"><skipped type="pytest.xfail" message="known" /></testcase>
 </testsuite></testsuites>
 """
 PAGE_BEFORE = "# Title\n\n## One\n\ntext\n\n## Last\n\nmore\n"
@@ -32,7 +32,7 @@ def test_the_page_has_what_the_records_say() -> None:
 
 
 def test_outcomes_are_counted_by_type() -> None:
-    counts, failed = outcomes(JUNIT)
+    counts, failed, skipped = outcomes(JUNIT)
     assert {name: tuple(each.values()) for name, each in counts.items()} == {
         "float32": (1, 1, 1),
         "bfloat16": (0, 1, 0),
@@ -41,11 +41,12 @@ def test_outcomes_are_counted_by_type() -> None:
         "int8": (0, 0, 0),
     }
     assert failed == ["tests/test_a::test_two[bfloat16]", "tests/b/test_c::test_d"]
+    assert skipped == {"known": 1, "no GPU": 1}
 
 
 def test_the_last_run_of_a_test_counts() -> None:
     again = '<testsuite><testcase classname="tests.b.test_c" name="test_d" /></testsuite>'
-    counts, failed = outcomes(JUNIT, again)
+    counts, failed, _ = outcomes(JUNIT, again)
     assert (counts["float32"], failed) == (
         {"passed": 2, "failed": 0, "skipped": 1},
         ["tests/test_a::test_two[bfloat16]"],
@@ -75,9 +76,8 @@ def test_a_record_says_what_it_ran_under(tmp_path: Path, monkeypatch: pytest.Mon
     lines = section([entry]).splitlines()
     (line,) = (line for line in lines if line.startswith("| my set |"))
     assert " | 1 / 1 / 1 | 0 / 1 / 0 | 0 / 0 / 1 | 1 / 0 / 0 | 1 / 0 / 0 | " in line
-    assert lines[-3:-1] == [
-        f"* my set: `tests/{name}` failed" for name in ("test_a::test_two[bfloat16]", "b/test_c::test_d")
-    ]
+    notes = ["`tests/test_a::test_two[bfloat16]` failed", "`tests/b/test_c::test_d` failed"]
+    assert lines[-5:-1] == [f"* my set: {note}" for note in [*notes, "1 skipped, known", "1 skipped, no GPU"]]
 
 
 def test_the_section_is_put_before_the_last_one_and_then_replaced() -> None:
@@ -89,7 +89,12 @@ def test_the_section_is_put_before_the_last_one_and_then_replaced() -> None:
 def test_rows_are_in_the_order_of_python() -> None:
     entries = [
         {"set": name, "python": python, "torch": "2", "torchreid": "0", "timm": "1", "open_clip": "3", "numpy": "2"}
-        | {"commit": "abc", "failed": [], "counts": {"float32": {"passed": 1, "failed": 0, "skipped": 2}}}
+        | {
+            "commit": "abc",
+            "failed": [],
+            "skipped": {},
+            "counts": {"float32": {"passed": 1, "failed": 0, "skipped": 2}},
+        }
         for name, python in (("b", "3.10.13"), ("a", "3.9.2"))
     ]
     rows = [line[:5] for line in section(entries).splitlines() if line.startswith("| ")]

@@ -11,6 +11,7 @@ import json
 import platform
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -41,21 +42,24 @@ def type_of(test: str) -> str:
     return next((name for name, pattern in TYPES.items() if re.search(pattern, test)), "float32")
 
 
-def outcomes(*junit: str) -> tuple[dict[str, dict[str, int]], list[str]]:
-    """Counts by type and outcome, and the names of the tests that failed, from the texts of JUnit files.
+def outcomes(*junit: str) -> tuple[dict[str, dict[str, int]], list[str], dict[str, int]]:
+    """Counts by type and outcome, the names of the tests that failed, and why others were skipped, from JUnit files.
 
     Errors of fixtures are failures; expected failures are skipped, as pytest writes them. Of a test that is in several
     files, the last one counts: what failed may be run again once it is mended.
     """
     ends: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for case in (case for text in junit for case in ElementTree.fromstring(text).iter("testcase")):
-        marks = {child.tag for child in case}
-        outcome = "failed" if marks & {"failure", "error"} else "skipped" if "skipped" in marks else "passed"
-        ends[f"{case.get('classname', '').replace('.', '/')}::{case.get('name')}"] = outcome
+        name = f"{case.get('classname', '').replace('.', '/')}::{case.get('name')}"
+        marks = {child.tag: child.get("message", "") for child in case}
+        ends[name] = "failed" if marks.keys() & {"failure", "error"} else "skipped" if "skipped" in marks else "passed"
+        reasons[name] = marks.get("skipped", "")
     counts = {name: dict.fromkeys(OUTCOMES, 0) for name in ("float32", *TYPES)}
     for name, outcome in ends.items():
         counts[type_of(name)][outcome] += 1
-    return counts, [name for name, outcome in ends.items() if outcome == "failed"]
+    skipped = Counter(reasons[name] for name, outcome in ends.items() if outcome == "skipped")
+    return counts, [name for name, outcome in ends.items() if outcome == "failed"], dict(sorted(skipped.items()))
 
 
 def row(record: Mapping[str, Any]) -> str:
@@ -71,8 +75,10 @@ def section(records: Sequence[Mapping[str, Any]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     ordered = sorted(records, key=lambda record: [int(part) for part in record["python"].split(".")])
     lines += map(row, ordered)
-    failed = [f"* {record['set']}: `{name}` failed" for record in ordered for name in record["failed"]]
-    return "\n".join([HEADING + _INTRODUCTION, *lines, *([""] if failed else []), *failed]) + "\n\n"
+    notes = [f"* {record['set']}: `{name}` failed" for record in ordered for name in record["failed"]]
+    for record in ordered:
+        notes += [f"* {record['set']}: {count} skipped, {reason}" for reason, count in record["skipped"].items()]
+    return "\n".join([HEADING + _INTRODUCTION, *lines, *([""] if notes else []), *notes]) + "\n\n"
 
 
 def recorded() -> list[dict[str, Any]]:
@@ -97,11 +103,12 @@ def record(name: str, what: str, *junit: Path) -> None:
     from promptreid.engine.checkpoints.random_state import git_commit
 
     layout = "" if host.LAYOUT == "registry" else ", GitHub's layout"
-    counts, failed = outcomes(*(path.read_text(encoding="utf-8") for path in junit))
+    counts, failed, skipped = outcomes(*(path.read_text(encoding="utf-8") for path in junit))
     about = {"set": what, "python": platform.python_version(), "torchreid": f"{host.torchreid.__version__}{layout}"}
     versions = {key: metadata.version(distribution) for key, distribution in DISTRIBUTIONS.items()}
     commit, dirty, _ = git_commit().partition("-dirty")
-    entry = {**about, **versions, "commit": commit[:10] + dirty, "counts": counts, "failed": failed}
+    entry = {**about, **versions, "commit": commit[:10] + dirty, "counts": counts}
+    entry |= {"failed": failed, "skipped": skipped}
     RECORDS.mkdir(exist_ok=True)
     (RECORDS / f"{name}.json").write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")
 
