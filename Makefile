@@ -1,6 +1,9 @@
 # make demo    render two small data sets, train MIP and DMPT on them, test them
 # make test    run the tests, but for the slow ones
 # make test-slow    run those: compiled and exported programs, several processes, trainings through the command line
+# make test-min    run the tests under each lower bound of pyproject.toml, on the oldest Python at hand
+# make test-new    run them under the newest of everything, without constraints.txt
+#   TORCHREID_SRC=/path/to/deep-person-reid make test    run them on that checkout, or on an emulated one: TORCHREID_SRC=emulated
 # make check   lint and type-check
 # Each creates .venv when it is missing and installs what it needs.
 
@@ -9,9 +12,14 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-# make docs    bring the tables of keys in docs/config.md up to date
+# make docs      bring the tables of keys in docs/config.md up to date
+# make bounds    write requirements/min.txt from pyproject.toml
+# make licences  write docs/licences.md from what make test-new has installed
 
-.PHONY: demo test test-slow check docs clean
+EXTRAS := fast,parquet,search,milvus,mlflow,export,openvino,visual,test
+OLDEST  = $(firstword $(foreach minor,10 11 12 13,$(shell python3.$(minor) -c '' 2>/dev/null && echo python3.$(minor))) $(PYTHON))
+
+.PHONY: demo test test-slow test-min test-new check docs bounds licences clean
 
 demo: $(VENV)/.ready
 	$(BIN)/python tools/train_net.py --config-file configs/mip/quickstart.yaml --overwrite
@@ -23,6 +31,14 @@ test: $(VENV)/.ready-test
 test-slow: $(VENV)/.ready-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow $(PYTEST_ARGS)
 
+test-min: .venv-min/.ready
+	OMP_NUM_THREADS=1 .venv-min/bin/python -m pytest -n 2 -m "not slow" --junitxml=build/min.xml $(PYTEST_ARGS)
+	.venv-min/bin/python tests/helpers/versions_table.py min "lower bounds" build/min.xml
+
+test-new: .venv-new/.ready
+	OMP_NUM_THREADS=1 .venv-new/bin/python -m pytest -n 2 -m "not slow" --junitxml=build/new.xml $(PYTEST_ARGS)
+	.venv-new/bin/python tests/helpers/versions_table.py new newest build/new.xml
+
 check: $(VENV)/.ready-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -30,6 +46,13 @@ check: $(VENV)/.ready-check
 
 docs: $(VENV)/.ready
 	$(BIN)/python -m promptreid.config.document docs/config.md
+
+bounds: $(VENV)/.ready-test
+	$(BIN)/python tests/helpers/lower_bounds.py
+
+licences: .venv-new/.ready
+	.venv-new/bin/python -m pip install --quiet ruff mypy
+	.venv-new/bin/python tests/helpers/licences.py
 
 clean:
 	rm -rf .mypy_cache .pytest_cache .ruff_cache build plugin/*.egg-info
@@ -50,4 +73,16 @@ $(VENV)/.ready-test: $(VENV)/.ready
 
 $(VENV)/.ready-check: $(VENV)/.ready
 	$(PIP) --editable '.[check]'
+	@touch $@
+
+.venv-min/.ready: requirements/min.txt pyproject.toml setup.py
+	@test -x .venv-min/bin/python || $(OLDEST) -m venv .venv-min
+	.venv-min/bin/python -m pip install --quiet --upgrade pip
+	.venv-min/bin/python -m pip install --quiet --requirement requirements/min.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+.venv-new/.ready: pyproject.toml setup.py
+	@test -x .venv-new/bin/python || $(PYTHON) -m venv .venv-new
+	.venv-new/bin/python -m pip install --quiet --upgrade pip
+	.venv-new/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[$(EXTRAS)]'
 	@touch $@

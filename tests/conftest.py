@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 import promptreid  # noqa: F401  (before torch and torchvision: a CPU build of torch needs what it declares)
 
 sys.path.append(str(Path(__file__).parent / "helpers"))
+import_module("host_layouts").use_layout_of_environment()  # before anything imports torchreid
 torch.set_num_threads(1)
 settings.register_profile("suite", deadline=None)  # a busy machine is no failure
 settings.load_profile("suite")

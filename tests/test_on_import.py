@@ -28,11 +28,18 @@ from promptreid import LOSSES
 assert all(getattr(torchreid.losses, loss.__name__) is loss for loss in LOSSES.values())
 """
 OTHERS = {
-    # A stand-in for torchvision's operators is there, as on a machine with them.
+    # torchvision's operators are there, or where they do not load, a stand-in for them.
     "torchreid comes first": f"""
-library = torch.library.Library("torchvision", "FRAGMENT")
-library.define("nms(Tensor d, Tensor s, float t) -> Tensor")
-library.define("qnms(Tensor d, Tensor s, float t) -> Tensor")
+import importlib.util, pathlib
+for path in pathlib.Path(importlib.util.find_spec("torchvision").origin).parent.glob("_C*"):
+    try:
+        torch.ops.load_library(str(path))
+    except OSError:
+        continue
+if not hasattr(torch.ops.torchvision, "nms"):
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    library.define("nms(Tensor d, Tensor s, float t) -> Tensor")
+    library.define("qnms(Tensor d, Tensor s, float t) -> Tensor")
 import torchreid
 assert "mip_vit_tiny_patch16" not in vars(torchreid.models)["__model_factory"]
 import promptreid

@@ -8,9 +8,13 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fake_environments import FakeEnvironment, write_wheel
+from lower_bounds import project
+from packaging.requirements import Requirement
 
 import promptreid
 from promptreid import versions
@@ -90,6 +94,47 @@ def test_its_metadata_are_pyproject_s(wheel: Path) -> None:
     needed = about.get_all("Requires-Dist", [])
     assert "torchreid>=0.2.5" in needed  # a user's checkout of 1.4.0 stays
     assert not any("://" in requirement for requirement in needed)
+
+
+def as_a_distribution(packages: Path) -> None:
+    """pip install of a checkout: the package and its metadata."""
+    (packages / "torchreid.py").write_text("whose = 'mine'\n")
+    about = packages / "torchreid-1.4.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: torchreid\nVersion: 1.4.0\n")
+    (about / "RECORD").write_text("torchreid.py,,\ntorchreid-1.4.0.dist-info/METADATA,,\n")
+
+
+def as_setup_develop_leaves_it(packages: Path) -> None:
+    """A checkout elsewhere, with its metadata, on the path: what torchreid's own instructions make."""
+    checkout = packages.parent / "deep-person-reid"
+    (checkout / "torchreid.egg-info").mkdir(parents=True)
+    (checkout / "torchreid.py").write_text("whose = 'mine'\n")
+    (checkout / "torchreid.egg-info" / "PKG-INFO").write_text(
+        "Metadata-Version: 1.0\nName: torchreid\nVersion: 1.4.0\n"
+    )
+    (packages / "easy-install.pth").write_text(f"{checkout}\n")
+    (packages / "torchreid.egg-link").write_text(f"{checkout}\n.\n")
+
+
+@pytest.mark.parametrize("present", [as_a_distribution, as_setup_develop_leaves_it])
+def test_installing_leaves_a_checkout_of_torchreid_alone(wheel: Path, tmp_path: Path, present: Callable) -> None:
+    """Even where everything is upgraded; the registry's torchreid comes where there is none."""
+    pytest.importorskip("pip")
+    for each in map(Requirement, project()["dependencies"]):
+        (low,) = (bound.version for bound in each.specifier if bound.operator == ">=")
+        write_wheel(
+            tmp_path, each.name, low, **({"torchreid": "whose = 'registry'"} if each.name == "torchreid" else {})
+        )
+    environment = FakeEnvironment(tmp_path / "environment")
+    present(environment.packages)
+    environment.install("--upgrade", "--upgrade-strategy", "eager", wheel, links=tmp_path)
+    seen = "import torchreid; from importlib.metadata import version; print(torchreid.whose, version('torchreid'))"
+    assert environment.run(seen) == "mine 1.4.0\n"
+    if present is as_a_distribution:
+        empty = FakeEnvironment(tmp_path / "empty")
+        empty.install(wheel, links=tmp_path)
+        assert empty.run(seen) == "registry 0.2.5\n"
 
 
 def test_every_dependency_has_its_reason() -> None:

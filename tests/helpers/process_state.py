@@ -24,7 +24,8 @@ from PIL import Image, ImageFile
 
 def process_state() -> dict[str, Any]:
     """Every global switch, by its name."""
-    handlers = {number.name: signal.getsignal(number) for number in signal.valid_signals() if number < 32}
+    named = signal.valid_signals() & {*signal.Signals}  # some have no name in Python 3.10
+    handlers = {signal.Signals(number).name: signal.getsignal(number) for number in named if number < 32}
     return {
         **_of_torch(),
         **_of_python(),
