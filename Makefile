@@ -12,14 +12,15 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-# make docs      bring the tables of keys in docs/config.md up to date
+# make docs      bring the pages' tables of keys and of results up to date, and build the documentation site
+# make fuzz      look for files that break a parser: make fuzz TARGET=yaml SECONDS=600
 # make bounds    write requirements/min.txt from pyproject.toml
 # make licences  write docs/licences.md from what make test-new has installed
 
 EXTRAS := fast,parquet,search,milvus,mlflow,export,openvino,visual,test
 OLDEST  = $(firstword $(foreach minor,10 11 12 13,$(shell python3.$(minor) -c '' 2>/dev/null && echo python3.$(minor))) $(PYTHON))
 
-.PHONY: demo test test-slow test-min test-new check docs bounds licences clean
+.PHONY: demo test test-slow test-min test-new check docs fuzz bounds licences clean
 
 demo: $(VENV)/.ready
 	$(BIN)/python tools/train_net.py --config-file configs/mip/quickstart.yaml --overwrite
@@ -28,7 +29,7 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.ready-test
+test-slow: $(VENV)/.ready-test $(VENV)/.ready-docs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow $(PYTEST_ARGS)
 
 test-min: .venv-min/.ready
@@ -44,8 +45,15 @@ check: $(VENV)/.ready-check
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/.ready
+docs: $(VENV)/.ready-docs
 	$(BIN)/python -m promptreid.config.document docs/config.md
+	$(BIN)/python -m promptreid.runs.tables.document docs/results.md README.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+SECONDS ?= 60
+fuzz: $(VENV)/.ready-test
+	$(PIP) --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.run $(TARGET) --seconds $(SECONDS)
 
 bounds: $(VENV)/.ready-test
 	$(BIN)/python tests/helpers/lower_bounds.py
@@ -73,6 +81,10 @@ $(VENV)/.ready-test: $(VENV)/.ready
 
 $(VENV)/.ready-check: $(VENV)/.ready
 	$(PIP) --editable '.[check]'
+	@touch $@
+
+$(VENV)/.ready-docs: $(VENV)/.ready
+	$(PIP) --editable '.[docs]'
 	@touch $@
 
 .venv-min/.ready: requirements/min.txt pyproject.toml setup.py
