@@ -100,9 +100,15 @@ class GlobalHead(nn.Module):
         super().__init__()
         self.b1 = TokenHead(block, norm, apply)
 
-    def forward(self, tokens: Tensor) -> list[Tensor]:
-        """Tokens (B, 1 + N, D) to one feature (B, D)."""
-        return [self.b1(tokens[:, :1], Context(tokens[:, 1:]))]
+    def forward(self, tokens: Tensor, prefix: int = 1, turns: Tensor | None = None) -> list[Tensor]:
+        """Tokens to one feature (B, D).
+
+        Args:
+            tokens: The class token, ``prefix - 1`` registers and the patches, (B, prefix + N, D).
+            prefix: Tokens before the patches.
+            turns: The rotary positions of all of them, (prefix + N, 2 d), where the ViT has such.
+        """
+        return [self.b1(tokens[:, :1], _behind_class(tokens, turns))]
 
 
 class JigsawHead(nn.Module):
@@ -138,12 +144,23 @@ class JigsawHead(nn.Module):
         """How many features come out."""
         return 1 + self.divide
 
-    def forward(self, tokens: Tensor) -> list[Tensor]:
-        """Tokens (B, 1 + N, D) to ``1 + divide`` features (B, D), the global one first."""
-        token, patches = tokens[:, :1], tokens[:, 1:]
-        runs = jigsaw_runs(patches, self.shift, self.groups, self.divide)
-        local = self.b2(token.repeat_interleave(self.divide, dim=0), Context(runs.flatten(0, 1)))
-        return [self.b1(token, Context(patches)), *local.unflatten(0, (-1, self.divide)).unbind(1)]
+    def forward(self, tokens: Tensor, prefix: int = 1, turns: Tensor | None = None) -> list[Tensor]:
+        """Tokens to ``1 + divide`` features (B, D), the global one first.
+
+        Registers are read by the global branch alone. Shuffled patches keep their rotary positions.
+
+        Args:
+            tokens, prefix, turns: See :class:`GlobalHead`.
+        """
+        token, split = tokens[:, :1], (self.shift, self.groups, self.divide)
+        runs = jigsaw_runs(tokens[:, prefix:], *split)
+        places = None if turns is None else jigsaw_runs(turns[None, prefix:], *split)[0].repeat(len(tokens), 1, 1)
+        local = self.b2(token.repeat_interleave(self.divide, dim=0), Context(runs.flatten(0, 1), turns=places))
+        return [self.b1(token, _behind_class(tokens, turns)), *local.unflatten(0, (-1, self.divide)).unbind(1)]
+
+
+def _behind_class(tokens: Tensor, turns: Tensor | None) -> Context:
+    return Context(tokens[:, 1:], turns=None if turns is None else turns[1:])
 
 
 def jigsaw_runs(patches: Tensor, shift: int, groups: int, divide: int) -> Tensor:

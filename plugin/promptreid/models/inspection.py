@@ -10,8 +10,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CLASS, PATCHES = "class", "patches"
-"""Families of tokens that every ViT has; the others are its prompts."""
+CLASS, REGISTERS, PATCHES = IMAGE = "class", "registers", "patches"
+"""Families of tokens that a ViT has, registers only some; the others are its prompts."""
+
+
+def image_families(prefix: int, count: int, has_class: bool = True) -> dict[str, int]:
+    """The lengths of the families among ``count`` tokens of an image, in their order.
+
+    Args:
+        prefix: P, tokens before the patches.
+        count: P + N.
+        has_class: Whether the first is a class token.
+
+    Raises:
+        ValueError: None of them is, and where it looks is what an inspection is about.
+    """
+    if not has_class:
+        raise ValueError(
+            "this tower has no class token, and an inspection shows where the class token looks; choose a tower that "
+            "has one, such as vit_base_patch16_dinov3"
+        )
+    registers = {REGISTERS: prefix - 1} if prefix > 1 else {}
+    return {CLASS: 1, **registers, PATCHES: count - prefix}
+
+
 ROWS = ("prompts", "all")
 """Whose attention is kept: the class token's and the prompts', or every token's."""
 

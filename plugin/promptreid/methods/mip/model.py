@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from promptreid.models.backbones.partial_block import (
 from promptreid.models.backbones.position_embedding import Grid
 from promptreid.models.backbones.vit import Backbone
 from promptreid.models.backbones.vit_by_name import create_body
+from promptreid.models.frozen import Frozen
 from promptreid.models.heads import BNNeck, GlobalHead, JigsawHead, PromptHead, check_jigsaw, identity_classifier
 from promptreid.models.inspection import ImageFeatures, Inspection
 from promptreid.models.outputs import PromptOutput, only
@@ -38,7 +39,7 @@ MODALITIES = ("visible", "infrared")
 
 
 class MIP(KnowsModalities, nn.Module):
-    """A ViT with prompts before its blocks and TransReID's heads behind them. Nothing in it is frozen.
+    """A ViT with prompts before its blocks and TransReID's heads behind them; frozen in part, if the options say so.
 
     In training it returns, by ``loss``: ``"softmax"`` logits; ``"prompt"`` a :class:`PromptOutput`; anything else
     ``(logits, features)``. Both are lists, global head first, or tensors where there is one head. In evaluation it
@@ -104,16 +105,19 @@ class MIP(KnowsModalities, nn.Module):
             or images_per_sample > 1
         ):
             self.meaning = [list(self.modalities)]
+        _check_tower(vit, reference)
         dim, last, norm = vit.embed_dim, vit.blocks[-1], vit.norm
         apply = plain_context_block if reference else context_block
-        self.backbone = Backbone(vit, _trunk_depth(len(vit.blocks), options), stride, image_size)
+        # Frozen positions stay on their own grid, so that a digest does not depend on the image size.
+        settled = None if options.frozen else image_size
+        self.backbone: Any = Backbone(vit, _trunk_depth(len(vit.blocks), options), stride, settled)
         count = len(self.modalities)
         self.sie = _side_information(options, cameras, count, dim)
         self.modality_embedding = (
             SideInformation(count, dim, options.sie_weight) if options.modality_embedding else None
         )
 
-        depth = self.prompt_depth = _prompt_depth(len(self.backbone.blocks), options)
+        depth = self.prompt_depth = _prompt_depth(len(self.trunk.blocks), options)
         self.instance_depth = _instance_depth(depth, options)
         length = options.prompt_length
         self.modality_prompts = self.instance_prompts = self.prompt_head = None
@@ -134,13 +138,34 @@ class MIP(KnowsModalities, nn.Module):
         self.apply_block = apply
         self.checkpoint_blocks = False  # recompute the blocks in the backward pass
         if image_size is not None and options.jpm:
-            rows, columns = self.backbone.grid_of(image_size)
+            rows, columns = self.trunk.grid_of(image_size)
             check_jigsaw(rows * columns, options.jpm_shift, options.jpm_groups, options.jpm_divide)
-        self.head = _feature_head(options, last, norm, apply)
+        self.head: Any = _feature_head(options, last, norm, apply)
+        count_of_heads = self.head.count
         width = images_per_sample * dim
         neck = partial(ModalityBNNeck, dim, count) if options.modality_bn else partial(BNNeck, width)
-        self.necks = nn.ModuleList(neck() for _ in range(self.head.count))
-        self.classifier = nn.ModuleList(identity_classifier(width, num_classes) for _ in range(self.head.count))
+        self.necks = nn.ModuleList(neck() for _ in range(count_of_heads))
+        self.classifier = nn.ModuleList(identity_classifier(width, num_classes) for _ in range(count_of_heads))
+        if options.frozen:
+            self.backbone = Frozen(self.backbone)
+        if options.frozen_heads:
+            self.head = Frozen(self.head)
+
+    @property
+    def trunk(self) -> Backbone:
+        """The embedding and the blocks before the heads', frozen or not."""
+        trunk: Any = self.backbone.module if isinstance(self.backbone, Frozen) else self.backbone
+        return cast(Backbone, trunk)
+
+    @property
+    def feature_head(self) -> GlobalHead | JigsawHead:
+        """What makes features of the tokens, frozen or not."""
+        head: Any = self.head.module if isinstance(self.head, Frozen) else self.head
+        return cast(GlobalHead | JigsawHead, head)
+
+    def check_unchanged(self) -> bool:
+        """Whether the frozen weights are those the model was built with; True if nothing is frozen."""
+        return all(part.check_unchanged() for part in self.modules() if isinstance(part, Frozen))
 
     def forward(self, inputs: Tensor | Mapping[str, Tensor], return_featuremaps: bool = False) -> Any:
         """See the class; the accepted inputs are those of :func:`~promptreid.models.present_images.slots_of`.
@@ -189,12 +214,13 @@ class MIP(KnowsModalities, nn.Module):
         """
         slots = slots_of(inputs, self.modalities, self.images_per_sample)
         tokens, _ = self._trunk(slots.images, slots.modality, slots.camera)
-        tokens = self.apply_block(self.head.b1.block, tokens, [], 1)
-        return maps_of(tokens[:, 1:], self.backbone.grid_of(size_of(slots.images)), slots)
+        size, trunk = size_of(slots.images), self.trunk
+        tokens = self.apply_block(self.feature_head.b1.block, tokens, [], 1, turns=trunk.turns(size, tokens.device))
+        return maps_of(tokens[:, trunk.prefix :], trunk.grid_of(size), slots)
 
     def modality_slices(self, count: int) -> list[slice]:
         """Where in a descriptor of ``count`` images each image's part is; parts do not depend on one another."""
-        width = self.head.count * self.backbone.dim
+        width = self.feature_head.count * self.trunk.dim
         return [slice(slot * width, (slot + 1) * width) for slot in range(count)]
 
     def _joined(self, slots: Slots) -> tuple[list[Tensor], list[Context]]:
@@ -216,7 +242,7 @@ class MIP(KnowsModalities, nn.Module):
             camera: Shape (B,).
         """
         tokens, generated = self._trunk(images, modality, camera)
-        return self.head(tokens), generated
+        return self.head(tokens, self.trunk.prefix, self.trunk.turns(size_of(images), tokens.device)), generated
 
     @property
     def prompt_families(self) -> tuple[str, ...]:
@@ -239,17 +265,20 @@ class MIP(KnowsModalities, nn.Module):
     def _trunk(
         self, images: Tensor, modality: Tensor, camera: Tensor, apply: BlockFunction | None = None
     ) -> tuple[Tensor, list[Context]]:
-        """All tokens before the heads, (B, 1 + N, D), and the instance prompts; ``apply`` may watch the blocks."""
-        tokens = self.backbone.embed(images, self._side(modality, camera))
+        """All tokens before the heads, (B, P + N, D), and the instance prompts; ``apply`` may watch the blocks."""
+        trunk = self.trunk
+        tokens = trunk.embed(images, self._side(modality, camera))
+        turns = trunk.turns(size_of(images), tokens.device)
+        places = None if turns is None else turns[trunk.prefix :]
         chosen = self._chosen(modality)
         generated: list[Context] = []
         run = recomputed(apply or self.apply_block, self.checkpoint_blocks)
-        for layer, block in enumerate(self.backbone.blocks):
+        for layer, block in enumerate(trunk.blocks):
             context = chosen[layer : layer + 1]
             if self.instance_prompts is not None and layer < self.instance_depth:
-                generated.append(self._adapted(layer, self.instance_prompts(tokens[:, 1:])))
+                generated.append(self._adapted(layer, self.instance_prompts(tokens[:, trunk.prefix :], places)))
                 context = [*context, generated[-1]]
-            tokens = run(block, tokens, context, 1)
+            tokens = run(block, tokens, context, 1, turns=turns)
         return tokens, generated
 
     def classify(self, features: Sequence[Tensor], modality: Tensor) -> list[Tensor]:
@@ -280,6 +309,16 @@ class MIP(KnowsModalities, nn.Module):
 
     def _adapted(self, layer: int, prompts: Context) -> Context:
         return prompts if self.prompt_adapters is None else self.prompt_adapters[layer](prompts)
+
+
+def _check_tower(vit: Any, reference: bool) -> None:
+    if vit.cls_token is None or isinstance(vit.norm, nn.Identity):
+        raise ValueError(
+            "MIP and the baselines read a class token after the final norm, and this tower has none that was trained so"
+            " (docs/towers.md says which have); choose another, or DMPT, which reads such towers by their own pooling"
+        )
+    if reference and getattr(vit, "rope", None) is not None:
+        raise ValueError("reference=True is for towers without rotary positions; set it False")
 
 
 def _trunk_depth(blocks: int, options: MIPOptions) -> int:

@@ -11,34 +11,31 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from promptreid.models.backbones.block_kinds import Context, by_head, kind_of
 
-def block_attention(block: Any, tokens: Tensor) -> Tensor:
+
+def block_attention(block: Any, tokens: Tensor, turns: Tensor | None = None) -> Tensor:
     """The probabilities with which a pre-norm ``block`` of timm looks at its tokens.
 
     Args:
-        block: A timm ``Block``.
+        block: A timm ``Block`` or ``EvaBlock``.
         tokens: Before its norm, (n, K, D).
+        turns: The rotary positions of the first of them; see
+            :class:`~promptreid.models.backbones.block_kinds.Context`.
 
     Returns:
         Shape (n, heads, K, K), float32: row q says what token q looks at; rows sum to 1.
     """
-    attn = block.attn
-    query, key, _ = attn.qkv(block.norm1(tokens)).chunk(3, dim=-1)
-    query, key = (_by_head(part, attn.num_heads) for part in (query, key))
-    return _probabilities(attn.q_norm(query), attn.k_norm(key), attn.scale)
+    query, key = kind_of(block).query_key(block.attn, Context(block.norm1(tokens), turns=turns))
+    return _probabilities(query, key, block.attn.scale)
 
 
 def residual_attention(block: Any, tokens: Tensor) -> Tensor:
     """The same of an open_clip ``ResidualAttentionBlock``."""
     attn = block.attn
     projected = F.linear(block.ln_1(tokens), attn.in_proj_weight, attn.in_proj_bias)
-    query, key = (_by_head(part, attn.num_heads) for part in projected.chunk(3, dim=-1)[:2])
+    query, key = (by_head(part, attn.num_heads) for part in projected.chunk(3, dim=-1)[:2])
     return _probabilities(query, key, (attn.embed_dim // attn.num_heads) ** -0.5)
-
-
-def _by_head(tokens: Tensor, heads: int) -> Tensor:
-    """(n, K, D) to (n, heads, K, d)."""
-    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def _probabilities(query: Tensor, key: Tensor, scale: float) -> Tensor:
