@@ -154,7 +154,8 @@ class JigsawHead(nn.Module):
         """
         token, split = tokens[:, :1], (self.shift, self.groups, self.divide)
         runs = jigsaw_runs(tokens[:, prefix:], *split)
-        places = None if turns is None else jigsaw_runs(turns[None, prefix:], *split)[0].repeat(len(tokens), 1, 1)
+        places = None if turns is None else jigsaw_runs(turns[None, prefix:], *split)
+        places = None if places is None else places.expand(tokens.shape[0], -1, -1, -1).flatten(0, 1)
         local = self.b2(token.repeat_interleave(self.divide, dim=0), Context(runs.flatten(0, 1), turns=places))
         return [self.b1(token, _behind_class(tokens, turns)), *local.unflatten(0, (-1, self.divide)).unbind(1)]
 

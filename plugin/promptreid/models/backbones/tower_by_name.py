@@ -19,7 +19,7 @@ from promptreid.models.backbones.clip_image import (
 from promptreid.models.backbones.clip_text import ClipText, create_text
 from promptreid.models.backbones.clip_weights import load_clip
 from promptreid.models.backbones.towers import TimmTower
-from promptreid.models.backbones.vit import create_vit
+from promptreid.models.backbones.vit import create_vit, import_timm
 from promptreid.models.weights import load_pretrained
 
 
@@ -28,9 +28,16 @@ def text_config(backbone: str, sizes: Mapping[str, Any]) -> Mapping[str, Any]:
 
     Args:
         backbone, sizes: See :func:`create_tower`.
+
+    Raises:
+        ValueError: A name that neither open_clip nor timm knows, or a tower of open_clip that cannot be prompted.
     """
-    config = clip_config(backbone, sizes) if is_clip(backbone) else {}
-    return config if config and has_plain_text(config) else {}
+    if is_clip(backbone):
+        config = clip_config(backbone, sizes)
+        return config if has_plain_text(config) else {}
+    if not import_timm().is_model(backbone.partition(".")[0]):
+        _timm_vit(backbone, sizes)  # says what is wrong with the name
+    return {}
 
 
 def create_tower(
