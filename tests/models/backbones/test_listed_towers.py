@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from small_towers import SMALL, final_tokens, small_sizes, small_vit, stir, tower_of
-from torch import nn
+from torch import Tensor, nn
 
 from promptreid.models.backbones.clip_image import clip_config, create_visual, has_plain_text, import_open_clip
 from promptreid.models.backbones.timm_parts import Readout
@@ -162,6 +162,27 @@ def test_turns_made_without_gradients_serve_training() -> None:
     prompts = torch.randn(1, 2, 48, requires_grad=True)
     final_tokens(tower, torch.randn(1, 3, 64, 32), prompts).sum().backward()
     assert prompts.grad is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ROTARY)
+@torch.no_grad()
+def test_turns_can_be_compiled_and_exported(name: str) -> None:
+    class Reading(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tower = tower_of(small_vit(name))
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.tower.read(final_tokens(self.tower, images))
+
+    images, programs = torch.randn(2, 3, 64, 32), []
+    for make in (
+        lambda model: torch.compile(model, backend="eager", fullgraph=True),
+        lambda model: torch.export.export(model, (images,)).module(),
+    ):
+        programs.append(make(Reading().eval())(images))  # of a model that has seen no image before
+    assert all(torch.allclose(found, Reading().eval()(images), atol=1e-6) for found in programs)
 
 
 def test_a_mean_or_a_pool_skips_the_prefix() -> None:

@@ -11,8 +11,18 @@ from torch import Tensor, nn
 
 from promptreid.methods.mip.inspection import families_of, image_features, inspect, without
 from promptreid.methods.mip.options import MIPOptions, mip_paper, mip_release
-from promptreid.methods.mip.prompts import InstancePromptGenerator, ModalityPrompts
-from promptreid.methods.mip.variants import ModalityBNNeck, PromptAdapter, PromptBank
+from promptreid.methods.mip.parts import (
+    adapters_of,
+    check_tower,
+    feature_head_of,
+    generator_of,
+    instance_depth_of,
+    prompt_depth_of,
+    side_information_of,
+    trunk_depth_of,
+)
+from promptreid.methods.mip.prompts import ModalityPrompts
+from promptreid.methods.mip.variants import ModalityBNNeck
 from promptreid.models.backbones.partial_block import (
     BlockFunction,
     Context,
@@ -105,20 +115,20 @@ class MIP(KnowsModalities, nn.Module):
             or images_per_sample > 1
         ):
             self.meaning = [list(self.modalities)]
-        _check_tower(vit, reference)
+        check_tower(vit, reference)
         dim, last, norm = vit.embed_dim, vit.blocks[-1], vit.norm
         apply = plain_context_block if reference else context_block
         # Frozen positions stay on their own grid, so that a digest does not depend on the image size.
         settled = None if options.frozen else image_size
-        self.backbone: Any = Backbone(vit, _trunk_depth(len(vit.blocks), options), stride, settled)
+        self.backbone: Any = Backbone(vit, trunk_depth_of(len(vit.blocks), options), stride, settled)
         count = len(self.modalities)
-        self.sie = _side_information(options, cameras, count, dim)
+        self.sie = side_information_of(options, cameras, count, dim)
         self.modality_embedding = (
             SideInformation(count, dim, options.sie_weight) if options.modality_embedding else None
         )
 
-        depth = self.prompt_depth = _prompt_depth(len(self.trunk.blocks), options)
-        self.instance_depth = _instance_depth(depth, options)
+        depth = self.prompt_depth = prompt_depth_of(len(self.trunk.blocks), options)
+        self.instance_depth = instance_depth_of(depth, options)
         length = options.prompt_length
         self.modality_prompts = self.instance_prompts = self.prompt_head = None
         if options.modality_prompts:
@@ -127,20 +137,20 @@ class MIP(KnowsModalities, nn.Module):
             sets = 1 if options.naive_prompts else count
             self.modality_prompts = ModalityPrompts(depth, sets, length, dim, patch, scale, dropout)
         if options.instance_prompts:
-            self.instance_prompts = _generator(options, last, dim, apply)
+            self.instance_prompts = generator_of(options, last, dim, apply)
         if options.iael:
             pooling = options.iael_pooling
             bias, layers = options.iael_bias, self.instance_depth
             self.prompt_head = PromptHead(layers, length, num_classes, pooling, last, norm, dim, apply, bias)
         prompted = depth if options.modality_prompts else self.instance_depth
-        self.prompt_adapters = _adapters(prompted, dim) if options.prompt_adapters else None
+        self.prompt_adapters = adapters_of(prompted, dim) if options.prompt_adapters else None
 
         self.apply_block = apply
         self.checkpoint_blocks = False  # recompute the blocks in the backward pass
         if image_size is not None and options.jpm:
             rows, columns = self.trunk.grid_of(image_size)
             check_jigsaw(rows * columns, options.jpm_shift, options.jpm_groups, options.jpm_divide)
-        self.head: Any = _feature_head(options, last, norm, apply)
+        self.head: Any = feature_head_of(options, last, norm, apply)
         count_of_heads = self.head.count
         width = images_per_sample * dim
         neck = partial(ModalityBNNeck, dim, count) if options.modality_bn else partial(BNNeck, width)
@@ -309,67 +319,6 @@ class MIP(KnowsModalities, nn.Module):
 
     def _adapted(self, layer: int, prompts: Context) -> Context:
         return prompts if self.prompt_adapters is None else self.prompt_adapters[layer](prompts)
-
-
-def _check_tower(vit: Any, reference: bool) -> None:
-    if vit.cls_token is None or isinstance(vit.norm, nn.Identity):
-        raise ValueError(
-            "MIP and the baselines read a class token after the final norm, and this tower has none that was trained so"
-            " (docs/towers.md says which have); choose another, or DMPT, which reads such towers by their own pooling"
-        )
-    if reference and getattr(vit, "rope", None) is not None:
-        raise ValueError("reference=True is for towers without rotary positions; set it False")
-
-
-def _trunk_depth(blocks: int, options: MIPOptions) -> int:
-    depth = blocks - 1 - options.skipped_blocks
-    if depth < 1:
-        raise ValueError(
-            f"skipped_blocks={options.skipped_blocks} leaves no block before the head block of a {blocks}-block ViT"
-        )
-    return depth
-
-
-def _prompt_depth(trunk: int, options: MIPOptions) -> int:
-    if options.prompt_depth is None:
-        return trunk
-    if options.prompt_depth > trunk:
-        raise ValueError(f"prompt_depth={options.prompt_depth} is more than the {trunk} blocks before the head block")
-    return options.prompt_depth
-
-
-def _instance_depth(depth: int, options: MIPOptions) -> int:
-    if not options.instance_prompts:
-        return 0
-    if options.instance_depth is not None and options.instance_depth > depth:
-        raise ValueError(f"instance_depth={options.instance_depth} is more than the {depth} prompted blocks")
-    return options.instance_depth or depth
-
-
-def _generator(
-    options: MIPOptions, block: nn.Module, dim: int, apply: BlockFunction
-) -> InstancePromptGenerator | PromptBank:
-    if options.generator == "bank":
-        return PromptBank(options.prompt_length, dim)
-    return InstancePromptGenerator(block, options.prompt_length, dim, options.queries == "learned", apply)
-
-
-def _adapters(layers: int, dim: int) -> nn.ModuleList:
-    return nn.ModuleList(PromptAdapter(dim) for _ in range(layers))
-
-
-def _feature_head(
-    options: MIPOptions, last: nn.Module, norm: nn.Module, apply: BlockFunction
-) -> GlobalHead | JigsawHead:
-    if not options.jpm:
-        return GlobalHead(last, norm, apply)
-    return JigsawHead(last, norm, options.jpm_shift, options.jpm_groups, options.jpm_divide, apply)
-
-
-def _side_information(options: MIPOptions, cameras: int, modalities: int, dim: int) -> SideInformation | None:
-    if options.sie == "none":
-        return None
-    return SideInformation(cameras if options.sie == "camera" else modalities, dim, options.sie_weight)
 
 
 @outside_inference_mode

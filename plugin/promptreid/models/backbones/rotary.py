@@ -12,6 +12,20 @@ from promptreid.models.backbones.position_embedding import Grid
 from promptreid.models.inputs import being_traced
 from promptreid.models.precision import outside_inference_mode
 
+_SETTINGS = (
+    "dim",
+    "max_res",
+    "temperature",
+    "in_pixels",
+    "linear_bands",
+    "ref_feat_shape",
+    "grid_offset",
+    "grid_indexing",
+    "rotate_half",
+    "grid_type",
+    "normalize_coords",
+)
+
 
 class Rotary:
     """The angles of a timm ViT on any token grid, by its own formula.
@@ -19,7 +33,7 @@ class Rotary:
     No module: nothing in it is trained, and angles in half precision would be other places.
 
     Args:
-        rope: timm's ``RotaryEmbeddingCat`` or ``RotaryEmbeddingDinoV3``; copied.
+        rope: timm's ``RotaryEmbeddingCat`` or ``RotaryEmbeddingDinoV3``, of which the settings are taken.
         prefix: P, tokens before the patches, which do not turn.
 
     References:
@@ -28,29 +42,30 @@ class Rotary:
     """
 
     def __init__(self, rope: Any, prefix: int) -> None:
-        self._rope = deepcopy(rope).eval()
+        self._rope = _for_any_grid(rope)
         self._prefix = prefix
         self._known: dict[tuple[Grid, torch.device], Tensor] = {}
 
     def turns(self, grid: Grid, device: torch.device) -> Tensor:
         """Sines and cosines of the prefix and the patches of a grid, (P + N, 2 d) float32, d the width of a head."""
+        key = (grid, device)
+        if key in self._known:
+            return self._known[key]
         if being_traced():
             return self._made(grid, device)
-        key = (grid, device)
-        if key not in self._known:
-            self._known[key] = outside_inference_mode(self._made)(grid, device)
+        self._known[key] = outside_inference_mode(self._made)(grid, device)
         return self._known[key]
 
     @torch.no_grad()
     def _made(self, grid: Grid, device: torch.device) -> Tensor:
-        rope = self._rope
-        if getattr(rope, "feat_shape", None) is None:
-            patches = rope.get_embed(shape=list(grid))
-        else:  # made for one grid, which can be changed
-            rope = deepcopy(rope)
-            rope.update_feat_shape(list(grid))
-            patches = rope.get_embed()
-        return behind(self._prefix, patches.float()).to(device)
+        return behind(self._prefix, self._rope.get_embed(shape=list(grid)).float()).to(device)
+
+
+def _for_any_grid(rope: Any) -> Any:
+    """The same formula without the table of one grid, which timm's ``RotaryEmbeddingCat`` would give for all."""
+    if type(rope).__name__ != "RotaryEmbeddingCat" or rope.feat_shape is None:
+        return deepcopy(rope).eval()
+    return type(rope)(**{name: getattr(rope, name) for name in _SETTINGS}).eval()
 
 
 def behind(count: int, turns: Tensor) -> Tensor:
