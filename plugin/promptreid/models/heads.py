@@ -111,6 +111,42 @@ class GlobalHead(nn.Module):
         return [self.b1(tokens[:, :1], _behind_class(tokens, turns))]
 
 
+class PooledBranch(nn.Module):
+    """A copy of the backbone's last block, final norm and pooling."""
+
+    def __init__(self, block: nn.Module, norm: nn.Module, readout: nn.Module, apply: BlockFunction) -> None:
+        super().__init__()
+        self.block, self.norm, self.readout = deepcopy(block), deepcopy(norm), deepcopy(readout)
+        self.apply_block = apply
+
+    def forward(self, tokens: Tensor, turns: Tensor | None = None) -> Tensor:
+        """All tokens (B, prefix + N, D) to the feature (B, D)."""
+        feature: Tensor = self.readout(self.norm(self.apply_block(self.block, tokens, [], 1, turns=turns)))
+        return feature
+
+
+class PooledHead(nn.Module):
+    """What a backbone without a class token reads from all tokens: one feature.
+
+    Args:
+        block: The backbone's last block, copied.
+        norm: The backbone's final norm, likewise.
+        readout: Its pooling, likewise: normed tokens (B, prefix + N, D) to the feature (B, D).
+    """
+
+    count = 1
+
+    def __init__(
+        self, block: nn.Module, norm: nn.Module, readout: nn.Module, apply: BlockFunction = context_block
+    ) -> None:
+        super().__init__()
+        self.b1 = PooledBranch(block, norm, readout, apply)
+
+    def forward(self, tokens: Tensor, prefix: int = 1, turns: Tensor | None = None) -> list[Tensor]:
+        """See :class:`GlobalHead`."""
+        return [self.b1(tokens, turns)]
+
+
 class JigsawHead(nn.Module):
     """Jigsaw patch module (JPM): one global feature and one for each run of shifted and shuffled patches.
 

@@ -14,21 +14,21 @@ CLASS, REGISTERS, PATCHES = IMAGE = "class", "registers", "patches"
 """Families of tokens that a ViT has, registers only some; the others are its prompts."""
 
 
-def image_families(prefix: int, count: int, has_class: bool = True) -> dict[str, int]:
+def image_families(prefix: int, count: int, by_class: bool = True) -> dict[str, int]:
     """The lengths of the families among ``count`` tokens of an image, in their order.
 
     Args:
         prefix: P, tokens before the patches.
         count: P + N.
-        has_class: Whether the first is a class token.
+        by_class: Whether the first is a class token, from which the feature is read.
 
     Raises:
-        ValueError: None of them is, and where it looks is what an inspection is about.
+        ValueError: It is not, and where that token looks is what an inspection is about.
     """
-    if not has_class:
+    if not by_class:
         raise ValueError(
-            "this tower has no class token, and an inspection shows where the class token looks; choose a tower that "
-            "has one, such as vit_base_patch16_dinov3"
+            "this tower's feature is not read from a class token, and an inspection shows where the class token looks; "
+            "choose a tower where it is, such as vit_base_patch16_dinov3 (docs/towers.md)"
         )
     registers = {REGISTERS: prefix - 1} if prefix > 1 else {}
     return {CLASS: 1, **registers, PATCHES: count - prefix}

@@ -119,10 +119,12 @@ def test_the_inspected_attention_is_the_one_that_acts() -> None:
 
 
 def test_without_a_class_token_an_inspection_says_why_not() -> None:
-    with pytest.raises(ValueError, match="no class token, and an inspection shows where the class token looks"):
+    with pytest.raises(
+        ValueError, match="not read from a class token, and an inspection shows where the class token looks"
+    ):
         build(SIGLIP).inspect(triples(1))
     batches = [{"img": ModalBatch(triples(2)), "pid": torch.arange(2)}]
-    with pytest.raises(ValueError, match="no class token"):
+    with pytest.raises(ValueError, match="not read from a class token"):
         diagnose(build(SIGLIP), [batches])
 
 

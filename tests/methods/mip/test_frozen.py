@@ -10,6 +10,7 @@ import pytest
 import torch
 import torchreid
 from host_data import manager
+from safetensors.torch import save_file
 from small_towers import small_sizes, stir
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from promptreid.models.inspection import rollout
 
 DINO3, DINO2, CLIP = "vit_small_patch16_dinov3", "vit_small_patch14_reg4_dinov2", "vit_base_patch16_clip_quickgelu_224"
 EVA = "eva02_base_patch16_clip_224"
+POOLED = ("vit_base_patch16_siglip_224", "eva02_tiny_patch14_224", "vit_pe_core_tiny_patch16_384")
 OPTIONS: dict[str, Any] = {"prompt_length": 2, "prompt_dropout": 0.0, "jpm_divide": 2}
 
 
@@ -75,6 +77,19 @@ def test_all_but_the_tower_learns(backbone: str) -> None:
     assert not any(module.training for module in model.backbone.modules())
 
 
+@pytest.mark.parametrize("backbone", POOLED)
+@pytest.mark.parametrize("frozen", [True, False])
+def test_towers_that_pool_need_no_class_token(backbone: str, frozen: bool) -> None:
+    model = build(backbone, mip_paper(**{**OPTIONS, "jpm": False, "frozen": frozen}))
+    stir(model)
+    learn(model, samples())
+    lacking = [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()]
+    assert [name for name in lacking if not name.endswith("bias")] == []
+    assert model.eval().feature_maps(samples()).shape[:2] == (6, 48)
+    with pytest.raises(ValueError, match="not read from a class token"):
+        model.inspect(samples())
+
+
 @pytest.mark.parametrize("backbone", [DINO3, CLIP])
 def test_the_same_towers_can_be_tuned(backbone: str) -> None:
     model = build(backbone, mip_paper(**OPTIONS))
@@ -91,13 +106,14 @@ def test_the_same_towers_can_be_tuned(backbone: str) -> None:
 @torch.no_grad()
 def test_without_prompts_and_heads_of_its_own_it_is_the_bare_tower() -> None:
     """The linear probe's descriptor before the BNNeck is timm's feature, registers, turns, layer scales and all."""
-    for backbone in (DINO3, DINO2, CLIP, EVA):
+    for backbone in (DINO3, DINO2, CLIP, EVA, *POOLED):
         torch.manual_seed(0)
         vit = create_body(backbone, 0.0, pretrained=False, vit=small_sizes(backbone))
         stir(vit)
         side = small_sizes(backbone)["img_size"]
         batch = samples((side, side))
-        expected = vit.eval().forward_features(batch["images"][:, 0])[:, 0]
+        tokens = vit.eval().forward_features(batch["images"][:, 0])
+        expected = vit.forward_head(tokens, pre_logits=True) if backbone in POOLED else tokens[:, 0]
         stride = vit.patch_embed.patch_size[0]
         model = MIP(vit, 5, options=vit_reid(frozen=True, frozen_heads=True), stride=stride).eval()
         assert torch.allclose(model(batch), expected, atol=1e-5), backbone
@@ -215,6 +231,35 @@ def test_open_clips_tower_in_timms_form(tmp_path: Path) -> None:
     assert torch.allclose(found[:, 0] @ visual.proj, tower.read(tokens), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["ViT-B-16-quickgelu", "EVA02-B-16", "ViT-B-16-SigLIP2"])
+def test_names_and_files_of_open_clip(name: str, tmp_path: Path) -> None:
+    from promptreid.models.backbones.clip_image import clip_config, create_visual
+
+    sizes = {"depth": 3, "embed_dim": 48, "num_heads": 3, "img_size": 64}
+    vision = {"layers": 3, "width": 48, "head_width": 16, "image_size": 64}
+    changes = vision if "quickgelu" in name else {"timm_sizes": sizes}
+    visual = create_visual(clip_config(name, {"vision_cfg": changes})).eval()
+    stir(visual)
+    state = {f"visual.{key}": value for key, value in visual.state_dict().items()}
+    save_file({**state, "text.ln_final.weight": torch.ones(4)}, tmp_path / "clip.safetensors")
+    weights = str(tmp_path / "clip.safetensors")
+    body = create_body(name, 0.0, weights=weights, vit=sizes).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        if "quickgelu" in name:
+            found, expected = body.forward_features(images)[:, 0] @ visual.proj, visual(images)  # type: ignore[operator]
+        else:
+            trunk: Any = visual.trunk
+            found, expected = body(images), trunk.forward_head(trunk.forward_features(images), pre_logits=True)
+    assert torch.allclose(found, expected, atol=1e-5)
+    with pytest.raises(ValueError, match="the weights do not fit the backbone"):
+        create_body(DINO3, 0.0, weights=weights, vit=small_sizes(DINO3))
+    with pytest.raises(FileNotFoundError, match="no weight file at"):
+        create_body(name, 0.0, weights="nowhere.safetensors", vit=sizes)
+    with pytest.raises(ValueError, match="a tower of these sizes has none that are published"):
+        create_body(name, 0.0, strict=True, vit=sizes)
+
+
 def test_mini_clip_makes_a_frozen_mip() -> None:
     options = mip_paper(frozen=True, **OPTIONS)
     model = build_mip(5, "prompt", backbone="mini_clip", options=options, stride=16, drop_path=0.0)
@@ -226,8 +271,8 @@ def test_mini_clip_makes_a_frozen_mip() -> None:
 @pytest.mark.parametrize(
     ("backbone", "message"),
     [
-        ("vit_base_patch16_siglip_224", "read a class token after the final norm.*docs/towers.md"),
-        ("eva02_tiny_patch14_224", "read a class token after the final norm"),
+        ("vit_base_patch16_siglip_224", "jpm reads runs of patches by the class token.*set jpm False"),
+        ("eva02_tiny_patch14_224", "jpm reads runs of patches by the class token"),
         ("vit_small_patch16_rope_mixed_224", "'vit_small_patch16_rope_mixed_224' cannot be prompted"),
     ],
 )

@@ -136,7 +136,7 @@ def watched_pass(
 
     def watch(layer: int, tokens: Tensor, prompts: Mapping[str, int]) -> None:
         own = tokens.shape[1] - sum(prompts.values())
-        keep(layer, tokens, {**image_families(model.tower.prefix, own, model.tower.has_class), **prompts})
+        keep(layer, tokens, {**image_families(model.tower.prefix, own, not model.tower.reads_all), **prompts})
 
     side = None if model.sie is None else model.sie(slots.camera)
     try:

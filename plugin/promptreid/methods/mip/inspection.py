@@ -13,6 +13,7 @@ from promptreid.methods.mip.prompts import InstancePromptGenerator
 from promptreid.models.backbones.attention import block_attention
 from promptreid.models.backbones.partial_block import Context
 from promptreid.models.backbones.rotary import behind
+from promptreid.models.heads import PooledHead
 from promptreid.models.inspection import (
     PATCHES,
     ImageFeatures,
@@ -94,7 +95,8 @@ class _Watch:
         self, block: Any, tokens: Tensor, context: Sequence[Context], copies: int, turns: Tensor | None = None
     ) -> Tensor:
         parts = [part.expanded() for part in context]
-        lengths = {**image_families(self.model.trunk.prefix, tokens.shape[1]), **self._lengths(parts)}
+        by_class = not isinstance(self.model.feature_head, PooledHead)
+        lengths = {**image_families(self.model.trunk.prefix, tokens.shape[1], by_class), **self._lengths(parts)}
         weights = block_attention(block, torch.cat([tokens, *parts], dim=1), turns)
         self.layers.append(LayerAttention.of(len(self.layers) + 1, lengths, {MODALITY, INSTANCE}, weights, self.rows))
         output: Tensor = self.model.apply_block(block, tokens, context, copies, turns=turns)

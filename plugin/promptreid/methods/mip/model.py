@@ -34,7 +34,15 @@ from promptreid.models.backbones.position_embedding import Grid
 from promptreid.models.backbones.vit import Backbone
 from promptreid.models.backbones.vit_by_name import create_body
 from promptreid.models.frozen import Frozen
-from promptreid.models.heads import BNNeck, GlobalHead, JigsawHead, PromptHead, check_jigsaw, identity_classifier
+from promptreid.models.heads import (
+    BNNeck,
+    GlobalHead,
+    JigsawHead,
+    PooledHead,
+    PromptHead,
+    check_jigsaw,
+    identity_classifier,
+)
 from promptreid.models.inspection import ImageFeatures, Inspection
 from promptreid.models.outputs import PromptOutput, only
 from promptreid.models.precision import at_least_float32, outside_inference_mode
@@ -115,7 +123,7 @@ class MIP(KnowsModalities, nn.Module):
             or images_per_sample > 1
         ):
             self.meaning = [list(self.modalities)]
-        check_tower(vit, reference)
+        check_tower(vit, options, reference)
         dim, last, norm = vit.embed_dim, vit.blocks[-1], vit.norm
         apply = plain_context_block if reference else context_block
         # Frozen positions stay on their own grid, so that a digest does not depend on the image size.
@@ -150,7 +158,7 @@ class MIP(KnowsModalities, nn.Module):
         if image_size is not None and options.jpm:
             rows, columns = self.trunk.grid_of(image_size)
             check_jigsaw(rows * columns, options.jpm_shift, options.jpm_groups, options.jpm_divide)
-        self.head: Any = feature_head_of(options, last, norm, apply)
+        self.head: Any = feature_head_of(options, vit, apply)
         count_of_heads = self.head.count
         width = images_per_sample * dim
         neck = partial(ModalityBNNeck, dim, count) if options.modality_bn else partial(BNNeck, width)
@@ -168,10 +176,10 @@ class MIP(KnowsModalities, nn.Module):
         return cast(Backbone, trunk)
 
     @property
-    def feature_head(self) -> GlobalHead | JigsawHead:
+    def feature_head(self) -> GlobalHead | JigsawHead | PooledHead:
         """What makes features of the tokens, frozen or not."""
         head: Any = self.head.module if isinstance(self.head, Frozen) else self.head
-        return cast(GlobalHead | JigsawHead, head)
+        return cast(GlobalHead | JigsawHead | PooledHead, head)
 
     def check_unchanged(self) -> bool:
         """Whether the frozen weights are those the model was built with; True if nothing is frozen."""

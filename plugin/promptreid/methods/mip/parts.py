@@ -10,16 +10,17 @@ from promptreid.methods.mip.options import MIPOptions
 from promptreid.methods.mip.prompts import InstancePromptGenerator
 from promptreid.methods.mip.variants import PromptAdapter, PromptBank
 from promptreid.models.backbones.partial_block import BlockFunction
-from promptreid.models.heads import GlobalHead, JigsawHead
+from promptreid.models.backbones.timm_parts import Readout
+from promptreid.models.heads import GlobalHead, JigsawHead, PooledHead
 from promptreid.models.sie import SideInformation
 
 
-def check_tower(vit: Any, reference: bool) -> None:
-    """Raise ``ValueError`` for a ViT whose feature is not its class token, or that ``reference`` cannot compute."""
-    if vit.cls_token is None or isinstance(vit.norm, nn.Identity):
+def check_tower(vit: Any, options: MIPOptions, reference: bool) -> None:
+    """Raise ``ValueError`` for a ViT that the options or ``reference`` cannot have."""
+    if options.jpm and Readout(vit).whole:
         raise ValueError(
-            "MIP and the baselines read a class token after the final norm, and this tower has none that was trained so"
-            " (docs/towers.md says which have); choose another, or DMPT, which reads such towers by their own pooling"
+            "jpm reads runs of patches by the class token, and this tower's feature is not read from one; set jpm "
+            "False, or use a tower whose feature is its class token (docs/towers.md)"
         )
     if reference and getattr(vit, "rope", None) is not None:
         raise ValueError("reference=True is for towers without rotary positions; set it False")
@@ -67,10 +68,11 @@ def adapters_of(layers: int, dim: int) -> nn.ModuleList:
     return nn.ModuleList(PromptAdapter(dim) for _ in range(layers))
 
 
-def feature_head_of(
-    options: MIPOptions, last: nn.Module, norm: nn.Module, apply: BlockFunction
-) -> GlobalHead | JigsawHead:
+def feature_head_of(options: MIPOptions, vit: Any, apply: BlockFunction) -> GlobalHead | JigsawHead | PooledHead:
     """The head, or heads, of copies of the ViT's last block and norm."""
+    last, norm, readout = vit.blocks[-1], vit.norm, Readout(vit)
+    if readout.whole:
+        return PooledHead(last, norm, readout, apply)
     if not options.jpm:
         return GlobalHead(last, norm, apply)
     return JigsawHead(last, norm, options.jpm_shift, options.jpm_groups, options.jpm_divide, apply)
