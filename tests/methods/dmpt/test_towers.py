@@ -67,6 +67,17 @@ def test_all_prompts_learn_and_the_tower_does_not(backbone: str, size: tuple[int
     assert not [name for name in model.state_dict() if name.startswith("backbone.") and name != "backbone.digest"]
 
 
+def test_recomputed_blocks_give_the_same_gradients() -> None:
+    gradients = []
+    for recomputed in (False, True):
+        model = exchange(build(DINO3)).train()
+        model.checkpoint_blocks = recomputed
+        sum(part.square().sum() for part in model(triples(4))["features"]).backward()
+        gradients.append([value.grad for value in model.parameters() if value.grad is not None])
+    assert len(gradients[0]) == len(gradients[1]) > 5
+    assert all(torch.allclose(one, two, atol=1e-6) for one, two in zip(*gradients, strict=True))
+
+
 @pytest.mark.parametrize("backbone", [DINO3, SIGLIP])
 @torch.no_grad()
 def test_feature_maps_are_of_the_patches(backbone: str) -> None:

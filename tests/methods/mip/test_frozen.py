@@ -158,6 +158,17 @@ def test_the_generator_reads_patches_at_their_places() -> None:
     assert all(bool((value == 1).all()) for name, value in generator.named_parameters() if "gamma" in name)
 
 
+def test_recomputed_blocks_give_the_same_gradients() -> None:
+    gradients = []
+    for recomputed in (False, True):
+        model = build(DINO3)
+        model.checkpoint_blocks = recomputed
+        learn(model, samples())
+        gradients.append([value.grad for value in model.parameters() if value.grad is not None])
+    assert len(gradients[0]) == len(gradients[1]) > 20
+    assert all(torch.allclose(one, two, atol=1e-6) for one, two in zip(*gradients, strict=True))
+
+
 @torch.no_grad()
 def test_inspection_of_a_frozen_dinov3() -> None:
     model, batch = build(DINO3).eval(), samples()

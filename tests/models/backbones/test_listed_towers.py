@@ -193,6 +193,11 @@ def test_a_mean_or_a_pool_skips_the_prefix() -> None:
     changed[:, :4] += 1
     readout = Readout(gap)
     assert torch.equal(readout(tokens), readout(changed)), "registers are not part of the mean"
+    pooled = small_vit("vit_so150m_patch16_reg4_map_256")
+    with torch.no_grad():
+        expected = copy.deepcopy(pooled).forward_head(tokens, pre_logits=True)
+        assert torch.equal(Readout(pooled)(tokens), expected)
+        assert torch.equal(Readout(pooled)(changed), expected), "nor are they pooled"
 
 
 @pytest.mark.parametrize(
