@@ -51,12 +51,13 @@ def test_tokens_and_feature_are_timms(name: str) -> None:
         assert torch.allclose(tower.read(tower.run(tower.layers - 1, before, 1, turns=turns)), feature, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", TIMM)
-def test_what_the_list_says(name: str) -> None:
+@pytest.mark.parametrize("row", [row for row in ROWS if len(row) == 13], ids=lambda row: f"{row[1]}.{row[2]}")
+def test_what_the_list_says(row: list[str]) -> None:
+    name = row[1]
     timm = import_timm()
     with torch.device("meta"):
         vit = create_vit(name, 0.0)
-    row, tower = TIMM[name], TimmTower(vit)
+    tower = TimmTower(vit)
     size = sum(value.numel() for value in vit.parameters()) / 1e6
     positions = [
         word for word, has in (("learned", vit.pos_embed), ("rotary", getattr(vit, "rope", None))) if has is not None
