@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ def _sample(model: DMPT, images: Tensor, modality: Tensor, present: Tensor) -> T
     slots = [slot for slot in range(len(images)) if present[slot]]
     stream = {slot: tower.embed(images[slot : slot + 1])[0] for slot in slots}
     base = len(stream[slots[0]])
+    turns = tower.turns((images.shape[-2], images.shape[-1]), images.device)
     held: dict[str, Prompts] = {"words": {}, "bound": {}, "semantic": {}}
     given: Prompts = {}  # B_l^m of the last interaction
     told: dict[str, Prompts] = {}
@@ -42,7 +44,7 @@ def _sample(model: DMPT, images: Tensor, modality: Tensor, present: Tensor) -> T
         pieces: dict[int, list[Tensor]] = {}
         for slot in slots:
             pieces[slot] = [stream[slot], *(prompts[slot] for prompts in held.values() if slot in prompts)]
-            middle[slot] = _attended(model, layer, torch.cat(pieces[slot]), base)
+            middle[slot] = _attended(model, layer, torch.cat(pieces[slot]), base, turns)
         for slot in slots:
             output = _finished(model, layer, slot, int(modality[slot]), middle, base)
             kinds = [kind for kind in held if slot in held[kind]]
@@ -79,7 +81,7 @@ def _enter(model: DMPT, layer: int, slot: int, modality: Tensor, tokens: Tensor,
         return
     words = model.word_prompts(modality, layer - first)[0]
     if options.word_content:
-        mean = F.layer_norm(tokens[1:].mean(dim=0), tokens.shape[1:])
+        mean = F.layer_norm(tokens[model.tower.prefix :].mean(dim=0), tokens.shape[1:])
         bottleneck = model.word_content
         words = words + bottleneck.up(F.gelu(bottleneck.down(mean))).reshape(words.shape)
     if options.word_output == "tokens":
@@ -110,10 +112,15 @@ def _weighted(model: DMPT, read: Prompts, modality: Tensor) -> Prompts:
     return {slot: feature * powers[slot] * len(read) / sum(powers.values()) for slot, feature in read.items()}
 
 
-def _attended(model: DMPT, layer: int, tokens: Tensor, own: int) -> Tensor:
-    """The first half of a block of open_clip on tokens (n, D)."""
-    block: Any = model.tower.visual.transformer.resblocks[layer - 1]
+def _attended(model: DMPT, layer: int, tokens: Tensor, own: int, turns: Tensor | None) -> Tensor:
+    """The first half of a block on tokens (n, D)."""
     prompted, number = model.plan.first <= layer <= model.plan.last, layer - model.plan.first
+    tower: Any = model.tower
+    if turns is not None:
+        block = tower.trunk.blocks[layer - 1]
+        changed = with_low_rank(block, model.lora[number]) if prompted and model.options.lora else block
+        return _attended_turned(changed, tokens, turns)
+    block = tower.visual.transformer.resblocks[layer - 1]
     scale, gate = 1.0, None
     if prompted and model.options.attention_temperature:
         scale = 1 / float(model.temperatures.values[number].exp())
@@ -131,12 +138,40 @@ def _attended(model: DMPT, layer: int, tokens: Tensor, own: int) -> Tensor:
     return tokens + attn.out_proj(mixed)
 
 
+def with_low_rank(block: Any, lora: Any) -> Any:
+    """A copy of an ``EvaBlock`` whose weights of queries and values have the changes in them."""
+    changed = copy.deepcopy(block)
+    attn = changed.attn
+    weights = (attn.q_proj.weight, None, attn.v_proj.weight) if attn.qkv is None else attn.qkv.weight.chunk(3)
+    for weight, change in ((weights[0], lora.query), (weights[2], lora.value)):
+        weight += change.scale * change.up.weight @ change.down.weight
+    return changed
+
+
+def _attended_turned(block: Any, tokens: Tensor, turns: Tensor) -> Tensor:
+    """The first half of an ``EvaBlock``, by timm's own attention; a prompt turns by the angle 0."""
+    half = turns.shape[1] // 2
+    still = torch.cat([torch.zeros(half), torch.ones(half)]).expand(len(tokens) - len(turns), -1)
+    rope = torch.cat([turns[block.attn.num_prefix_tokens :], still])
+    mixed = block.attn(block.norm1(tokens)[None], rope=rope)[0]
+    return tokens + (mixed if block.gamma_1 is None else block.gamma_1 * mixed)
+
+
+def _halves(tower: Any, layer: int) -> tuple[Any, Any, Any]:
+    """The second norm of a block, its MLP, and the scale of that."""
+    if hasattr(tower, "trunk"):
+        block = tower.trunk.blocks[layer - 1]
+        return block.norm2, block.mlp, 1.0 if block.gamma_2 is None else block.gamma_2
+    block = tower.visual.transformer.resblocks[layer - 1]
+    return block.ln_2, block.mlp, 1.0
+
+
 def _finished(model: DMPT, layer: int, slot: int, modality: int, middle: Prompts, own: int) -> Tensor:
     """The second half, with what is trained beside the MLP."""
     options, number = model.options, layer - model.plan.first
-    block: Any = model.tower.visual.transformer.resblocks[layer - 1]
-    normed = {other: block.ln_2(tokens) for other, tokens in middle.items()}
-    output = middle[slot] + block.mlp(normed[slot])
+    norm, mlp, scale = _halves(model.tower, layer)
+    normed = {other: norm(tokens) for other, tokens in middle.items()}
+    output = middle[slot] + scale * mlp(normed[slot])
     if not model.plan.first <= layer <= model.plan.last:
         return output
     if options.adapter:

@@ -50,8 +50,8 @@ PLUGINS = Section(
 BACKBONE = Section(
     "Backbone",
     (
-        Key("backbone.name", "", "timm's or open_clip's name of a ViT, with an optional tag of weights, or `mini_vit`"
-            " or `mini_clip`, the package's own; not set: the one of `model.name`"),
+        Key("backbone.name", "", "timm's or open_clip's name of a ViT ([towers.md](towers.md)), with an optional tag of"
+            " weights, or `mini_vit` or `mini_clip`, the package's own; not set: the one of `model.name`"),
         Key("backbone.weights", "", "file with its pretrained weights; not set: the cache of timm or open_clip, if"
             " `model.pretrained`"),
         Key("backbone.allow_download", False, "may weights that the cache lacks be fetched?"),

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from promptreid.models.backbones.block_form import BlockForm
 from promptreid.models.backbones.partial_block import BlockFunction, Context, context_block
 from promptreid.models.precision import HALF, at_least_float32
 
@@ -100,9 +101,51 @@ class GlobalHead(nn.Module):
         super().__init__()
         self.b1 = TokenHead(block, norm, apply)
 
-    def forward(self, tokens: Tensor) -> list[Tensor]:
-        """Tokens (B, 1 + N, D) to one feature (B, D)."""
-        return [self.b1(tokens[:, :1], Context(tokens[:, 1:]))]
+    def forward(self, tokens: Tensor, prefix: int = 1, turns: Tensor | None = None) -> list[Tensor]:
+        """Tokens to one feature (B, D).
+
+        Args:
+            tokens: The class token, ``prefix - 1`` registers and the patches, (B, prefix + N, D).
+            prefix: Tokens before the patches.
+            turns: The rotary positions of all of them, (prefix + N, 2 d), where the ViT has such.
+        """
+        return [self.b1(tokens[:, :1], _behind_class(tokens, turns))]
+
+
+class PooledBranch(nn.Module):
+    """A copy of the backbone's last block, final norm and pooling."""
+
+    def __init__(self, block: nn.Module, norm: nn.Module, readout: nn.Module, apply: BlockFunction) -> None:
+        super().__init__()
+        self.block, self.norm, self.readout = deepcopy(block), deepcopy(norm), deepcopy(readout)
+        self.apply_block = apply
+
+    def forward(self, tokens: Tensor, turns: Tensor | None = None) -> Tensor:
+        """All tokens (B, prefix + N, D) to the feature (B, D)."""
+        feature: Tensor = self.readout(self.norm(self.apply_block(self.block, tokens, [], 1, BlockForm(turns))))
+        return feature
+
+
+class PooledHead(nn.Module):
+    """What a backbone without a class token reads from all tokens: one feature.
+
+    Args:
+        block: The backbone's last block, copied.
+        norm: The backbone's final norm, likewise.
+        readout: Its pooling, likewise: normed tokens (B, prefix + N, D) to the feature (B, D).
+    """
+
+    count = 1
+
+    def __init__(
+        self, block: nn.Module, norm: nn.Module, readout: nn.Module, apply: BlockFunction = context_block
+    ) -> None:
+        super().__init__()
+        self.b1 = PooledBranch(block, norm, readout, apply)
+
+    def forward(self, tokens: Tensor, prefix: int = 1, turns: Tensor | None = None) -> list[Tensor]:
+        """See :class:`GlobalHead`."""
+        return [self.b1(tokens, turns)]
 
 
 class JigsawHead(nn.Module):
@@ -138,12 +181,24 @@ class JigsawHead(nn.Module):
         """How many features come out."""
         return 1 + self.divide
 
-    def forward(self, tokens: Tensor) -> list[Tensor]:
-        """Tokens (B, 1 + N, D) to ``1 + divide`` features (B, D), the global one first."""
-        token, patches = tokens[:, :1], tokens[:, 1:]
-        runs = jigsaw_runs(patches, self.shift, self.groups, self.divide)
-        local = self.b2(token.repeat_interleave(self.divide, dim=0), Context(runs.flatten(0, 1)))
-        return [self.b1(token, Context(patches)), *local.unflatten(0, (-1, self.divide)).unbind(1)]
+    def forward(self, tokens: Tensor, prefix: int = 1, turns: Tensor | None = None) -> list[Tensor]:
+        """Tokens to ``1 + divide`` features (B, D), the global one first.
+
+        Registers are read by the global branch alone. Shuffled patches keep their rotary positions.
+
+        Args:
+            tokens, prefix, turns: See :class:`GlobalHead`.
+        """
+        token, split = tokens[:, :1], (self.shift, self.groups, self.divide)
+        runs = jigsaw_runs(tokens[:, prefix:], *split)
+        places = None if turns is None else jigsaw_runs(turns[None, prefix:], *split)
+        places = None if places is None else places.expand(tokens.shape[0], -1, -1, -1).flatten(0, 1)
+        local = self.b2(token.repeat_interleave(self.divide, dim=0), Context(runs.flatten(0, 1), turns=places))
+        return [self.b1(token, _behind_class(tokens, turns)), *local.unflatten(0, (-1, self.divide)).unbind(1)]
+
+
+def _behind_class(tokens: Tensor, turns: Tensor | None) -> Context:
+    return Context(tokens[:, 1:], turns=None if turns is None else turns[1:])
 
 
 def jigsaw_runs(patches: Tensor, shift: int, groups: int, divide: int) -> Tensor:

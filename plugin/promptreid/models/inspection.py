@@ -10,8 +10,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CLASS, PATCHES = "class", "patches"
-"""Families of tokens that every ViT has; the others are its prompts."""
+CLASS, REGISTERS, PATCHES = IMAGE = "class", "registers", "patches"
+"""Families of tokens that a ViT has, registers only some; the others are its prompts."""
+
+
+def image_families(prefix: int, count: int, by_class: bool = True) -> dict[str, int]:
+    """The lengths of the families among ``count`` tokens of an image, in their order.
+
+    Args:
+        prefix: P, tokens before the patches.
+        count: P + N.
+        by_class: Whether the first is a class token, from which the feature is read.
+
+    Raises:
+        ValueError: It is not, and where that token looks is what an inspection is about.
+    """
+    if not by_class:
+        raise ValueError(
+            "this tower's feature is not read from a class token, and an inspection shows where the class token looks; "
+            "choose a tower where it is, such as vit_base_patch16_dinov3 (docs/towers.md)"
+        )
+    registers = {REGISTERS: prefix - 1} if prefix > 1 else {}
+    return {CLASS: 1, **registers, PATCHES: count - prefix}
+
+
+def image_tokens(lengths: Mapping[str, int]) -> int:
+    """How many of the tokens are the image's own, of the lengths of all families; they stand first."""
+    return sum(lengths.get(family, 0) for family in IMAGE)
+
+
 ROWS = ("prompts", "all")
 """Whose attention is kept: the class token's and the prompts', or every token's."""
 

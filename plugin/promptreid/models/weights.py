@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from promptreid.models.backbones.foreign_names import timm_names
 from promptreid.models.backbones.position_embedding import resample_positions
 from promptreid.models.backbones.vit import import_timm
 from promptreid.models.bounds import check_allocations, check_claims, not_finite, unpacked_size
@@ -213,7 +214,7 @@ def _shortened(report: LoadReport, most: int = 3) -> str:
 
 
 def load_backbone(vit: Any, state: Mapping[str, Tensor]) -> LoadReport:
-    """Copy backbone weights, named as timm names them, into a timm ViT.
+    """Copy backbone weights, named as timm or their authors name them, into a timm ViT.
 
     Prefixes of other programs are taken off, see :func:`~promptreid.models.prefixes.without_prefix`. Position
     embeddings of another square grid are resampled bilinearly to the ViT's own. A grid of person images, such as 16 x 8
@@ -222,8 +223,8 @@ def load_backbone(vit: Any, state: Mapping[str, Tensor]) -> LoadReport:
     Raises:
         ValueError: A tensor is missing or has another shape.
     """
-    state = without_prefix(state, "patch_embed.proj.weight")
     own: StateDict = vit.state_dict()
+    state = timm_names(without_prefix(state, "patch_embed.proj.weight"), own)
     found = {name: value for name, value in state.items() if name in own}
     if "pos_embed" in found:
         found["pos_embed"] = _fit_positions(vit, found["pos_embed"])

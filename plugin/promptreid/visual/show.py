@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from promptreid.evaluation.missing.conditions import short_name
 from promptreid.evaluation.statistics.band_gap import PairDistances, pair_distances
-from promptreid.models.inspection import CLASS, PATCHES, Inspection, rollout
+from promptreid.models.inspection import CLASS, IMAGE, PATCHES, Inspection, rollout
 from promptreid.visual.attention import AttentionRow, attention_figure
 from promptreid.visual.batch import batch_figure, denormalised
 from promptreid.visual.choice import chosen_queries, disagreeing, rank_rows, samples_of_every_band
@@ -220,7 +220,7 @@ KINDS: dict[str, Callable[..., Any]] = {
 
 
 def _last_prompted(inspection: Inspection) -> int:
-    prompted = [each.layer for each in inspection.layers if len(each.families) > 2]
+    prompted = [each.layer for each in inspection.layers if set(each.families) - set(IMAGE)]
     return prompted[-1] if prompted else inspection.layers[-1].layer
 
 

@@ -113,7 +113,9 @@ def test_a_timm_tower():
     assert model.eval()(triples()).shape == (4, 3 * 32)
     assert not any(name.startswith("backbone") for name, _ in model.named_parameters())
     for needy in (dmpt(), dmpt_s_bind_m(), dmpt_s(alignment=True)):
-        with pytest.raises(ValueError, match=r"'vit_tiny_patch16_224' has no text tower: set alignment False"):
+        with pytest.raises(
+            ValueError, match=r"'vit_tiny_patch16_224' has no text tower of CLIP's kind: set alignment False"
+        ):
             build_dmpt(PEOPLE, pretrained=False, backbone="vit_tiny_patch16_224", tower=TIMM, options=needy)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from promptreid.methods.dmpt.lora import LoRA, LowRankChange
 from promptreid.models.backbones.beside import Beside
+from promptreid.models.backbones.block_form import BlockForm
 
 DIM, RANK = 6, 2
 TIMM = {
@@ -61,9 +62,9 @@ def test_it_is_the_block_with_changed_weights(settings: dict[str, object], reads
     weight = attn.weight if settings else attn.in_proj_weight
     for third, part in ((0, lora.query), (2, lora.value)):
         weight[third * 32 : (third + 1) * 32] += part.scale * part.up.weight @ part.down.weight
-    beside = Beside(None, lora.query, lora.value)
-    found = tower.run(0, tokens, reads, None, beside)
+    form = BlockForm(beside=Beside(None, lora.query, lora.value))
+    found = tower.run(0, tokens, reads, form)
     assert torch.allclose(found, changed.run(0, tokens, reads), atol=1e-5)
     assert not torch.allclose(found, tower.run(0, tokens, reads), atol=1e-3)
-    assert torch.allclose(tower.attention(0, tokens, beside), changed.attention(0, tokens), atol=1e-5)
+    assert torch.allclose(tower.attention(0, tokens, form), changed.attention(0, tokens), atol=1e-5)
     assert not torch.allclose(tower.attention(0, tokens), changed.attention(0, tokens), atol=1e-3)

@@ -14,6 +14,7 @@ from dmpt_twin import slow_twin
 from promptreid.methods.dmpt.loss import DMPTLoss
 from promptreid.methods.dmpt.options import CHOICES, DMPTOptions
 from promptreid.methods.dmpt.prefix_cache import PrefixCache
+from promptreid.models.backbones.block_form import BlockForm
 from promptreid.models.backbones.shaped_attention import Shaping
 from promptreid.models.folding import fold
 from promptreid.models.present_images import slots_of
@@ -186,12 +187,16 @@ def test_a_timm_tower_shapes_its_attention_as_clips_does():
     ).tower  # fmt: skip
     tokens = torch.randn(2, 9, 32)
     plain = tower.run(0, tokens)
-    assert torch.allclose(tower.run(0, tokens, 9, Shaping(6, None, torch.tensor(1.0))), plain, atol=1e-6)
-    closed = tower.run(0, tokens, 9, Shaping(6, torch.tensor(0.0)))
+
+    def shaped(reads: int, *shaping: torch.Tensor | None) -> torch.Tensor:
+        return tower.run(0, tokens, reads, BlockForm(shaping=Shaping(6, *shaping)))
+
+    assert torch.allclose(shaped(9, None, torch.tensor(1.0)), plain, atol=1e-6)
+    closed = shaped(9, torch.tensor(0.0))
     assert torch.allclose(closed[:, :6], tower.run(0, tokens[:, :6]), atol=1e-6), "without a prompt in sight"
     assert torch.allclose(closed[:, 6:], plain[:, 6:], atol=1e-6), "prompts attend as always"
-    opened = tower.run(0, tokens, 3, Shaping(6, torch.tensor(0.5)))
-    assert torch.allclose(opened, tower.run(0, tokens, 9, Shaping(6, torch.tensor(0.5)))[:, :3], atol=1e-6)
+    opened = shaped(3, torch.tensor(0.5))
+    assert torch.allclose(opened, shaped(9, torch.tensor(0.5))[:, :3], atol=1e-6)
     assert not torch.allclose(opened, closed[:, :3], atol=1e-4)
 
 

@@ -31,6 +31,7 @@ from promptreid.models.backbones.bundled_towers import (
 )
 from promptreid.models.backbones.clip_image import clip_config, import_open_clip
 from promptreid.models.backbones.vit import create_vit
+from promptreid.models.backbones.vit_by_name import create_body
 from promptreid.models.weights import load_backbone, read_state_dict
 from promptreid.pretraining.captions import words
 from promptreid.pretraining.images import FIRST_SEED, normalise, render
@@ -221,3 +222,11 @@ def test_rows_go_where_their_ids_say() -> None:
 def test_ids_that_do_not_fit(ids: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         expand_tokens({"token_embedding.weight": torch.ones(2, 3), "token_ids": torch.tensor(ids)}, vocabulary=6)
+
+
+def test_mip_and_the_baselines_take_the_locked_tower(triples: Tensor) -> None:
+    """In timm's form, ``mini_lit`` gives the patches that ``mini_vit`` does, but for what was folded into its norm."""
+    lit, vit = (create_body(name, 0.0).eval() for name in ("mini_lit", "mini_vit"))
+    with torch.no_grad():
+        one, other = (body.forward_features(triples[:4, 0]) - body.norm.bias for body in (lit, vit))
+    assert torch.allclose(one, other, atol=5e-3)  # of another eps

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from promptreid.models.backbones import partial_block as blocks
+from promptreid.models.backbones import block_kinds as blocks
 from promptreid.models.backbones.partial_block import Context, context_block, fresh_block, plain_context_block
 from promptreid.models.backbones.vit import import_timm
 

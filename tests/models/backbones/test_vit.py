@@ -73,7 +73,9 @@ def test_drop_path_grows_linearly():
         ("vit_tiny_patch16_224.no_such_tag", "timm has no"),
         ("resnet18", "cannot be prompted.*ResNet"),
         ("vit_tiny_r_s16_p8_224", "HybridEmbed"),
-        ("vit_medium_patch16_gap_256", "class token"),
+        ("vit_small_patch16_rope_mixed_224", "RotaryEmbeddingMixed.*docs/towers.md"),
+        ("beit_base_patch16_224", "neither a VisionTransformer nor an Eva"),
+        ("vit_base_patch16_rpn_224", "ResPostBlock"),
     ],
 )
 def test_what_cannot_be_prompted_is_refused(name, message):

@@ -97,6 +97,15 @@ def test_the_baselines_train_what_they_say() -> None:
     assert tuning.lr * tuning.base_lr_mult < config(rows["dmpt"]).train.lr
 
 
+def test_frozen_mip_trains_its_own_parts_and_the_probe_none() -> None:
+    probe, frozen, mip, vit = (build(row) for row in TABLES["mip_frozen"].rows)
+    assert {name for name, _ in probe.named_parameters()} == {"classifier.0.weight", "necks.0.weight"}
+    parts = {name.partition(".")[0] for name, _ in frozen.named_parameters()}
+    assert parts == {name.partition(".")[0] for name, _ in mip.named_parameters()} - {"backbone"}
+    assert any(name.startswith("backbone.blocks") for name, _ in vit.named_parameters())
+    assert not config(TABLES["mip_frozen"].rows[0]).train.staged_lr
+
+
 def test_the_backbone_is_said_once() -> None:
     backbones = {row.config: set() for row in ROWS.values()}
     for row in ROWS.values():

@@ -37,6 +37,7 @@ class BaselineMethod(Method):
         Key("sie_weight", None, "of the camera embedding added to every token, 0 for none; not set: 3 for `transreid_*`"
             " and none for the others", kind=float, range=FROM_ZERO),
         Key("after_bn", False, "descriptors from features after the BNNecks"),
+        Key("frozen", False, "freeze the whole tower, the heads' blocks included: a linear probe"),
     )  # fmt: skip
     reads = ("backbone.",)
     #: Release 0.1 configured the baselines by MIP's node.
@@ -52,6 +53,10 @@ class BaselineMethod(Method):
         """See the base class."""
         return {**vit_arguments(cfg, data), "options": self._options(cfg)}
 
+    def checkpoint_is_whole(self, cfg: Any) -> bool:
+        """A frozen tower is in no checkpoint."""
+        return not cfg.baselines.frozen
+
     def criterion(self, cfg: Any, model: Any) -> nn.Module:
         """MIP's, of whose parts those on prompts have nothing to count."""
         return criterion_of(cfg, model)
@@ -59,6 +64,8 @@ class BaselineMethod(Method):
     def _options(self, cfg: Any) -> MIPOptions:
         builder: Any = self.models[cfg.model.name]
         options: MIPOptions = replace(builder.keywords["options"], after_bn=cfg.baselines.after_bn)
+        if cfg.baselines.frozen:
+            options = replace(options, frozen=True, frozen_heads=True)
         if cfg.baselines.jpm is not None:
             options = replace(options, jpm=cfg.baselines.jpm)
         weight = cfg.baselines.sie_weight

@@ -5,20 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import nn
-
 from promptreid.methods.dmpt.language import Language
 from promptreid.methods.dmpt.model import DMPT, MODALITIES
 from promptreid.methods.dmpt.options import DMPTOptions, dmpt
 from promptreid.models.backbones.bundled_towers import SMALL_CLIPS
-from promptreid.models.backbones.clip_image import ClipTower, clip_config, create_visual, is_clip
-from promptreid.models.backbones.clip_text import ClipText, create_text
-from promptreid.models.backbones.clip_weights import load_clip
 from promptreid.models.backbones.position_embedding import Grid
-from promptreid.models.backbones.towers import TimmTower
-from promptreid.models.backbones.vit import create_vit
+from promptreid.models.backbones.tower_by_name import create_tower, text_config
 from promptreid.models.precision import outside_inference_mode
-from promptreid.models.weights import load_pretrained
 
 CLIP_BACKBONE = "ViT-B-16-quickgelu"  # OpenAI's CLIP ViT-B/16
 
@@ -54,7 +47,8 @@ def build_dmpt(
             seed has it, and frozen all the same.
         use_gpu: Has no effect; torchreid moves the model itself.
         backbone: A ViT of open_clip, with an optional tag of pretrained weights (``ViT-B-16-quickgelu:openai``), or one
-            of timm, which has no text tower; or ``mini_clip``, the small CLIP of this package.
+            of timm, which has no text tower; or ``mini_clip``, the small CLIP of this package. docs/towers.md lists
+            them.
         options: Which DMPT; :func:`~promptreid.methods.dmpt.options.dmpt` by default.
         cameras: Rows of the camera embedding, if the options have one.
         modalities: Names of the modalities; a modality's id is its index.
@@ -80,23 +74,15 @@ def build_dmpt(
     options = options or dmpt()
     if backbone in SMALL_CLIPS:
         backbone, weights, tower = CLIP_BACKBONE, weights or backbone, {**SMALL_CLIPS[backbone], **(tower or {})}
-    loading = {"strict": strict_pretrained, "allow_download": allow_download}
     language = Language(options, modalities, object_name, phrases)
-    if is_clip(backbone):
-        config = clip_config(backbone, tower)
-        visual = create_visual(config)
-        needs_text = options.needs_text and not text_from_state
-        text = create_text(config) if needs_text else None
-        if pretrained:
-            load_clip(visual, text, backbone, weights, search=not tower, **loading)
-        body: Any = ClipTower(visual, stride)
-        language.listen(config, None if text is None else ClipText(text).eval())
-    else:
-        vit = _timm_vit(backbone, tower or {})
+    wants_text = options.needs_text and not text_from_state
+    loading = (pretrained, weights, strict_pretrained, allow_download)
+    config = text_config(backbone, tower or {})
+    if not config:
         language.check_none(backbone, CLIP_BACKBONE)
-        if pretrained:
-            load_pretrained(vit, backbone, weights, **loading)
-        body = TimmTower(vit, stride)
+    body, text = create_tower(backbone, tower or {}, stride, wants_text, *loading)
+    _check_class_token(body, backbone, options)
+    language.listen(config, text)
     if image_size is not None:
         body.grid_of(image_size)
     return DMPT(
@@ -113,8 +99,14 @@ def build_dmpt(
     )
 
 
-def _timm_vit(name: str, sizes: Mapping[str, Any]) -> nn.Module:
-    try:
-        return create_vit(name, 0.0, **sizes)
-    except ValueError as error:
-        raise ValueError(f"{name!r} is none of open_clip.list_models(), and {error}") from error
+def _check_class_token(tower: Any, backbone: str, options: DMPTOptions) -> None:
+    wanted = {
+        "sie_weight": options.sie_weight > 0,
+        "bind_output='class'": options.bind and options.bind_output == "class",
+    }
+    for option, needed in wanted.items():
+        if needed and not tower.has_class:
+            raise ValueError(
+                f"{option} adds to the class token, and {backbone!r} has none; leave it at its default, or use a tower "
+                f"with one, such as {CLIP_BACKBONE}"
+            )

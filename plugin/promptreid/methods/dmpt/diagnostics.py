@@ -17,8 +17,8 @@ from torch import Tensor
 from promptreid.evaluation.statistics.nearest_mean import accuracy_across, accuracy_within
 from promptreid.methods.dmpt.encoder import SEMANTIC, WORDS
 from promptreid.methods.dmpt.inspection import watched_pass
-from promptreid.models.inspection import CLASS, PATCHES, Exchange
-from promptreid.models.present_images import Slots, labels_of_images, slots_of
+from promptreid.models.inspection import IMAGE, Exchange, image_tokens
+from promptreid.models.present_images import Slots, labels_of_images, size_of, slots_of
 
 MEASURES = {
     "length": "length of the semantic prompts",
@@ -143,7 +143,7 @@ class _Collected:
         slots = slots_of(images, model.modalities, model.images_per_sample)
 
         def keep(layer: int, tokens: Tensor, lengths: Mapping[str, int]) -> None:
-            if len(lengths) > 2:
+            if set(lengths) - set(IMAGE):
                 self._keep(layer, tokens, lengths, slots)
 
         exchanges, _ = watched_pass(model, slots, keep)
@@ -153,10 +153,11 @@ class _Collected:
         self.modality.append(slots.modality.cpu())
 
     def _keep(self, layer: int, tokens: Tensor, lengths: Mapping[str, int], slots: Slots) -> None:
+        modality, tower, own = slots.modality, self.model.tower, image_tokens(lengths)
         starts = dict(zip(lengths, torch.tensor([0, *lengths.values()]).cumsum(0).tolist(), strict=False))
-        modality, own = slots.modality, lengths[CLASS] + lengths[PATCHES]
-        beside = self.model.beside(layer, own, slots)
-        first_row = self.model.tower.attention(layer - 1, tokens, beside)[:, :, 0].mean(dim=1)
+        turns = tower.turns(size_of(slots.images), tokens.device)
+        form = self.model.block_form(layer, own, slots, turns)
+        first_row = tower.attention(layer - 1, tokens, form)[:, :, 0].mean(dim=1)
         on_prompts = 1 - first_row[:, :own].sum(dim=1)
         self.attention.setdefault(layer, []).append(float(on_prompts.sum()))
         if WORDS in lengths:
@@ -166,7 +167,7 @@ class _Collected:
                 sums[kind] = sums.get(kind, torch.zeros(())) + words[modality.cpu() == kind].sum(dim=0)
         if SEMANTIC in lengths:
             place = slice(starts[SEMANTIC], starts[SEMANTIC] + lengths[SEMANTIC])
-            after = self.model.tower.run(layer - 1, tokens, beside=beside)[:, place]
+            after = tower.run(layer - 1, tokens, form=form)[:, place]
             self.semantic.setdefault(layer, []).append(after.float().mean(dim=1, keepdim=True).cpu())
 
     def _read(self, exchange: Exchange) -> None:

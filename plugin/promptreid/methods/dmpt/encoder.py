@@ -15,10 +15,11 @@ from promptreid.methods.dmpt.options import DMPTOptions
 from promptreid.methods.dmpt.plan import Plan
 from promptreid.methods.dmpt.semantic import SemanticPrompts
 from promptreid.methods.dmpt.tuning import TunedBlocks
+from promptreid.models.backbones.block_form import BlockForm
 from promptreid.models.backbones.partial_block import recomputed
 from promptreid.models.backbones.shaped_attention import Shaping
 from promptreid.models.backbones.towers import Tower
-from promptreid.models.present_images import Slots
+from promptreid.models.present_images import Slots, size_of
 
 WORDS, BIND, SEMANTIC = "words", "bind", "semantic"  # the order in which they stand behind the patches
 Watch = Callable[[int, Tensor, Mapping[str, int]], object]
@@ -31,7 +32,7 @@ class Encoded(NamedTuple):
     """What the blocks gave for n images.
 
     Attributes:
-        tokens: The first tokens after the last block, the class token before all others.
+        tokens: Of the image, after the last block: what the feature is read from, or all.
         bound: B_l^m after each interaction layer, (n, b, D).
         words: The modality prompts after the last block, (n, M, D), if they were asked for.
     """
@@ -88,19 +89,27 @@ class PromptParts(TunedBlocks):
         raise NotImplementedError
 
     def encode(
-        self, tokens: Tensor, done: int, slots: Slots, read: int = 1, words: bool = False, watch: Watch | None = None
+        self,
+        tokens: Tensor,
+        done: int,
+        slots: Slots,
+        whole: bool = False,
+        words: bool = False,
+        watch: Watch | None = None,
     ) -> Encoded:
         """The blocks after the first ``done``, with prompts.
 
         Args:
-            tokens: Class and patch tokens (n, 1 + N, D).
+            tokens: Prefix and patch tokens (n, P + N, D).
             done: Blocks that they have been through.
             slots: Of the images.
-            read: How many tokens are wanted after the last block.
+            whole: Whether all of them are wanted after the last block, not just what the feature is read from.
             words: Whether the modality prompts are, too.
             watch: Is called before each block.
         """
         run = recomputed(self.tower.run, self.checkpoint_blocks)
+        turns = self.tower.turns(size_of(slots.images), tokens.device)
+        read = tokens.shape[1] if whole or self.tower.reads_all else 1
         held: dict[str, Tensor] = {}
         told: dict[str, Tensor] = {}  # what the interaction after the block before adds to prompts
         bound: list[Tensor] = []
@@ -116,8 +125,8 @@ class PromptParts(TunedBlocks):
             if watch is not None:
                 watch(layer, sequence, {kind: held[kind].shape[1] for kind in order})
             # What nobody reads is not computed: prompts that are replaced, at the end all but the class token.
-            form = self.shaping(layer, own), self.beside(layer, own, slots)
-            parts = run(layer - 1, sequence, sum(lengths), *form).split(lengths, dim=1)
+            form = self.block_form(layer, own, slots, turns)
+            parts = run(layer - 1, sequence, sum(lengths), form).split(lengths, dim=1)
             tokens, held = parts[0], self._carried(layer, held, dict(zip(kept, parts[1:], strict=True)))
             if self.bind is not None and layer in self.plan.interactions:
                 bound.append(self.bind(layer, self._offered(held), slots, bound[-1] if bound else None))
@@ -150,7 +159,11 @@ class PromptParts(TunedBlocks):
         if self.word_prompts is None or not (layer == self.word_first or self.has_own_words(layer)):
             return None
         prompts: Tensor = self.word_prompts(slots.modality, layer - self.word_first).to(tokens.dtype)
-        return prompts if self.word_content is None else prompts + self.word_content(tokens[:, 1:]).to(tokens.dtype)
+        return (
+            prompts
+            if self.word_content is None
+            else prompts + self.word_content(tokens[:, self.tower.prefix :]).to(tokens.dtype)
+        )
 
     def has_own_words(self, layer: int) -> bool:
         """Whether a block has modality prompts of its own."""
@@ -173,6 +186,17 @@ class PromptParts(TunedBlocks):
         gate = None if self.apart_gates is None else self.apart_gates(number)
         scale = None if self.temperatures is None else self.temperatures(number).neg().exp()
         return None if gate is None and scale is None else Shaping(own, gate, scale)
+
+    def block_form(self, layer: int, own: int, slots: Slots, turns: Tensor | None) -> BlockForm:
+        """How a block runs.
+
+        Args:
+            layer: Its number, from 1.
+            own: How many tokens of each image are its own, prefix and patches; they stand first.
+            slots: Of the images.
+            turns: The tower's, for images of their size.
+        """
+        return BlockForm(turns, self.shaping(layer, own), self.beside(layer, own, slots))
 
     def _carried(self, layer: int, before: dict[str, Tensor], after: dict[str, Tensor]) -> dict[str, Tensor]:
         """What a block made of the prompts, (n, k, D) each; gated where they go on to the next one."""

@@ -16,7 +16,8 @@ class ExchangeAdapter(nn.Module):
 
     ``W_2 mean_o GELU(W_1 X^o + b_1)`` over the other modalities o that are there; X = what the MLP reads. One set of
     weights serves every direction. W_2 starts at zero and has no bias: an image that is alone is told nothing, exactly.
-    The class token is told by class tokens, a patch by those of its place; prompts are left to the bind.
+    The class token is told by class tokens, a register by the same one of the others, a patch by those of its place;
+    prompts are left to the bind.
 
     Args:
         dim: D.

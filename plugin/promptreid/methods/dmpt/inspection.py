@@ -13,14 +13,14 @@ from torch import Tensor
 
 from promptreid.methods.dmpt.encoder import BIND, SEMANTIC, WORDS
 from promptreid.models.inspection import (
-    CLASS,
-    PATCHES,
     Exchange,
     ImageFeatures,
     Inspection,
     LayerAttention,
     PromptSet,
     checked,
+    image_families,
+    image_tokens,
 )
 from promptreid.models.present_images import Slots, size_of, slots_of
 
@@ -92,11 +92,12 @@ def inspect(model: Any, inputs: Tensor | Mapping[str, Tensor], rows: str = "prom
     if model.training:
         raise ValueError("inspect: the model is in training mode; call model.eval() first")
     slots = slots_of(inputs, model.modalities, model.images_per_sample)
+    turns = model.tower.turns(size_of(slots.images), slots.images.device)
     layers: list[LayerAttention] = []
 
     def keep(layer: int, tokens: Tensor, lengths: Mapping[str, int]) -> None:
-        own = lengths[CLASS] + lengths[PATCHES]
-        weights = model.tower.attention(layer - 1, tokens, model.beside(layer, own, slots))
+        form = model.block_form(layer, image_tokens(lengths), slots, turns)
+        weights = model.tower.attention(layer - 1, tokens, form)
         layers.append(LayerAttention.of(layer, dict(lengths), _fresh(model, layer), weights, rows))
 
     exchanges, bound = watched_pass(model, slots, keep)
@@ -136,7 +137,8 @@ def watched_pass(
         hooks.append(attention.register_forward_pre_hook(partial(_keep_exchange, exchanges, layer)))
 
     def watch(layer: int, tokens: Tensor, prompts: Mapping[str, int]) -> None:
-        keep(layer, tokens, {CLASS: 1, PATCHES: tokens.shape[1] - sum(prompts.values()) - 1, **prompts})
+        own = tokens.shape[1] - sum(prompts.values())
+        keep(layer, tokens, {**image_families(model.tower.prefix, own, not model.tower.reads_all), **prompts})
 
     side = None if model.sie is None else model.sie(slots.camera)
     try:

@@ -60,8 +60,8 @@ class Language:
         """Raise ``ValueError`` if a text tower is wanted, which ``other`` has."""
         if self.options.needs_text:
             raise ValueError(
-                f"{backbone!r} has no text tower: set alignment False and word_source 'learned' (or words False), or "
-                f"use a CLIP tower such as {other}"
+                f"{backbone!r} has no text tower of CLIP's kind: set alignment False and word_source 'learned' (or "
+                f"words False), or use a CLIP tower such as {other}"
             )
 
     def listen(self, config: Mapping[str, Any], text: ClipText | None) -> None:

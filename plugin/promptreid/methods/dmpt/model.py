@@ -175,9 +175,8 @@ class DMPT(KnowsModalities, PromptParts):
         The maps of a sample's images are side by side; zeros where one is missing.
         """
         slots = slots_of(inputs, self.modalities, self.images_per_sample)
-        rows, columns = self.tower.grid_of(size_of(slots.images))
-        tokens = self.encode(*self._entered(slots), slots, read=1 + rows * columns).tokens
-        return maps_of(tokens[:, 1:], (rows, columns), slots)
+        tokens = self.encode(*self._entered(slots), slots, whole=True).tokens
+        return maps_of(tokens[:, self.tower.prefix :], self.tower.grid_of(size_of(slots.images)), slots)
 
     def features(self, slots: Slots, aligned: bool = False) -> Features:
         """Features f^s of the n images before the BNNecks, and their bind prompts.
@@ -194,7 +193,7 @@ class DMPT(KnowsModalities, PromptParts):
         return Features(features, bound, features if aligned else None)
 
     def _entered(self, slots: Slots) -> tuple[Tensor, int]:
-        """Tokens (n, 1 + N, D), and how many blocks they have been through: none, unless the cache serves."""
+        """Tokens (n, P + N, D), and how many blocks they have been through: none, unless the cache serves."""
         cache, blocks = self.prefix_cache, self.frozen_prefix
         served = cache is not None and blocks and (cache.in_training or not self.training)
         if cache is None or not served or slots.images.requires_grad or being_traced():

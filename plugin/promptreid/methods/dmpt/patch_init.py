@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from promptreid.methods.dmpt.modality_prompts import FreeBlockPrompts, FreeModalityPrompts
-from promptreid.models.present_images import Slots, slots_of
+from promptreid.models.backbones.block_form import BlockForm
+from promptreid.models.present_images import Slots, size_of, slots_of
 
 
 @torch.no_grad()
@@ -37,15 +38,19 @@ def start_from_patches(model: Any, samples: Tensor | Mapping[str, Tensor], seed:
     slots = slots_of(moved, model.modalities, model.images_per_sample)
     generator = torch.Generator().manual_seed(seed)
     plan, semantic = model.plan, model.semantic_prompts
-    tokens = model.tower.embed(slots.images)
+    tower = model.tower
+    tokens = tower.embed(slots.images)
+    form = BlockForm(tower.turns(size_of(slots.images), tokens.device))
     for layer in range(1, plan.last + 1):
         number = layer - plan.first
         if semantic is not None and 0 <= number < len(semantic.prompts):
-            semantic.prompts[number] = _drawn(tokens[:, 1:], semantic.prompts.shape[1], generator, "semantic_length")
+            semantic.prompts[number] = _drawn(
+                tokens[:, tower.prefix :], semantic.prompts.shape[1], generator, "semantic_length"
+            )
         if layer >= model.word_first:
-            _set_modality_prompts(model, layer - model.word_first, tokens[:, 1:], slots, generator)
+            _set_modality_prompts(model, layer - model.word_first, tokens[:, tower.prefix :], slots, generator)
         if layer < plan.last:
-            tokens = model.tower.run(layer - 1, tokens)
+            tokens = tower.run(layer - 1, tokens, form=form)
 
 
 def _set_modality_prompts(model: Any, number: int, patches: Tensor, slots: Slots, generator: torch.Generator) -> None:

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from promptreid.models.backbones.block_form import BlockForm
 from promptreid.models.backbones.towers import Tower
 
 Compute = Callable[[Tensor], Tensor]
-"""From images (n, 3, H, W) to tokens (n, 1 + N, D)."""
+"""From images (n, 3, H, W) to tokens (n, P + N, D)."""
 
 
 class _Key(NamedTuple):
@@ -31,7 +32,7 @@ class PrefixCache:
     """Tokens of images, by the images' content, up to a number of bytes.
 
     The key is a hash of the image as the model gets it: an augmented image is another image, and nothing can be stale.
-    Tokens stay on the device they were computed on, (1 + N) x D for each image: 0.40 MB with a ViT-B at 256 x 128 in
+    Tokens stay on the device they were computed on, (P + N) x D for each image: 0.40 MB with a ViT-B at 256 x 128 in
     float32. Under autocast they are kept apart, by its dtype. They are forgotten when the weights are not what they
     were in the last call: other tensors, moved, cast or written to. Global switches of torch, such as TF32, are not
     watched: :meth:`clear` after changing one.
@@ -66,7 +67,7 @@ class PrefixCache:
             weights: What it computes with.
 
         Returns:
-            Shape (n, 1 + N, D); memory of its own.
+            Shape (n, P + N, D); memory of its own.
         """
         with torch.no_grad():
             weights = list(weights)
@@ -145,10 +146,11 @@ class PrefixCache:
 
 
 def run_prefix(tower: Tower, images: Tensor, blocks: int) -> Tensor:
-    """Tokens (n, 1 + N, D) of images (n, 3, H, W) after the first ``blocks`` blocks of a tower, without prompts."""
+    """Tokens (n, P + N, D) of images (n, 3, H, W) after the first ``blocks`` blocks of a tower, without prompts."""
     tokens = tower.embed(images)
+    form = BlockForm(tower.turns((images.shape[-2], images.shape[-1]), tokens.device))
     for layer in range(blocks):
-        tokens = tower.run(layer, tokens)
+        tokens = tower.run(layer, tokens, form=form)
     return tokens
 
 

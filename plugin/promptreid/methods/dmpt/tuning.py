@@ -80,7 +80,7 @@ class TunedBlocks(nn.Module):
 
         Args:
             layer: Its number, from 1.
-            own: How many tokens of each image are the class token and patches; they stand first.
+            own: How many tokens of each image are its own, prefix and patches; they stand first.
             slots: Of the images.
         """
         if not self.plan.first <= layer <= self.plan.last:

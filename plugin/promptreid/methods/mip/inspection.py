@@ -11,15 +11,18 @@ from torch import Tensor
 
 from promptreid.methods.mip.prompts import InstancePromptGenerator
 from promptreid.models.backbones.attention import block_attention
+from promptreid.models.backbones.block_form import PLAIN, BlockForm
 from promptreid.models.backbones.partial_block import Context
+from promptreid.models.backbones.rotary import behind
+from promptreid.models.heads import PooledHead
 from promptreid.models.inspection import (
-    CLASS,
     PATCHES,
     ImageFeatures,
     Inspection,
     LayerAttention,
     PromptSet,
     checked,
+    image_families,
 )
 from promptreid.models.present_images import Slots, size_of, slots_of
 
@@ -69,12 +72,13 @@ def inspect(model: Any, inputs: Tensor | Mapping[str, Tensor], rows: str = "prom
         tokens, generated = model._trunk(slots.images, slots.modality, slots.camera, watch)
     finally:
         remove()
-    watch(model.head.b1.block, tokens, [], 1)
+    form = BlockForm(model.trunk.turns(size_of(slots.images), tokens.device))
+    watch(model.feature_head.b1.block, tokens, [], 1, form)
     return Inspection(
         modalities=model.modalities,
         modality=slots.modality.cpu(),
         sample=slots.samples.cpu(),
-        grid=model.backbone.grid_of(size_of(slots.images)),
+        grid=model.trunk.grid_of(size_of(slots.images)),
         layers=watch.layers,
         readings=watch.readings,
         prompts=[*_modality_prompts(model), *_instance_prompts(model, generated, slots)],
@@ -89,20 +93,24 @@ class _Watch:
         self.layers: list[LayerAttention] = []
         self.readings: list[LayerAttention] = []
 
-    def __call__(self, block: Any, tokens: Tensor, context: Sequence[Context], copies: int) -> Tensor:
+    def __call__(
+        self, block: Any, tokens: Tensor, context: Sequence[Context], copies: int, form: BlockForm = PLAIN
+    ) -> Tensor:
         parts = [part.expanded() for part in context]
-        lengths = {CLASS: 1, PATCHES: tokens.shape[1] - 1, **self._lengths(parts)}
-        weights = block_attention(block, torch.cat([tokens, *parts], dim=1))
+        by_class = not isinstance(self.model.feature_head, PooledHead)
+        lengths = {**image_families(self.model.trunk.prefix, tokens.shape[1], by_class), **self._lengths(parts)}
+        weights = block_attention(block, torch.cat([tokens, *parts], dim=1), form)
         self.layers.append(LayerAttention.of(len(self.layers) + 1, lengths, {MODALITY, INSTANCE}, weights, self.rows))
-        output: Tensor = self.model.apply_block(block, tokens, context, copies)
+        output: Tensor = self.model.apply_block(block, tokens, context, copies, form)
         return output
 
     def generate(self, generator: Any, inputs: tuple[Tensor, ...]) -> None:
         """Keep what the generator's queries look at among the patch tokens."""
-        (patches,) = inputs
+        patches, turns = inputs
         shape = (len(patches), generator.length, generator.dim)
         queries = patches.new_zeros(shape) if generator.queries is None else generator.queries.expand(shape)
-        weights = block_attention(generator.block, torch.cat([queries, patches], dim=1))
+        form = PLAIN if turns is None else BlockForm(behind(generator.length, turns))
+        weights = block_attention(generator.block, torch.cat([queries, patches], dim=1), form)
         lengths = {INSTANCE: generator.length, PATCHES: patches.shape[1]}
         self.readings.append(LayerAttention.of(len(self.readings) + 1, lengths, {INSTANCE}, weights))
 

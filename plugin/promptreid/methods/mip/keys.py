@@ -33,6 +33,9 @@ KEYS = (
         " every token"),
     Key("prompt_adapters", False, "a residual adapter (bottleneck of 64) on the prompts of each layer"),
     Key("modality_bn", False, "a BNNeck per modality"),
+    Key("frozen", False, "freeze the tower: its embedding and the blocks before the heads'; prompts, generator and"
+        " heads are trained"),
+    Key("frozen_heads", False, "freeze the heads' copies of the tower's last block, too", needs="frozen"),
 )  # fmt: skip
 
 _MOVED = ("backbone", "weights", "allow_download", "stride", "drop_path", "vit.depth", "vit.embed_dim", "vit.num_heads",

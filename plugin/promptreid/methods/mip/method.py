@@ -59,6 +59,10 @@ class MIPMethod(Method):
         if flat["mip.generator"] == "bank" and flat["mip.query"]:
             yield f"mip.query {flat['mip.query']!r}: a bank (mip.generator) has no queries; set mip.query ''"
 
+    def checkpoint_is_whole(self, cfg: Any) -> bool:
+        """A frozen tower is in no checkpoint."""
+        return not cfg.mip.frozen
+
     def every_step_uses_all(self, model: Any, criterion: Any) -> bool:
         """It is certain where all parts of the loss count; but a batch may lack a modality that has its BNNeck."""
         if not isinstance(criterion, MIPLoss):
@@ -142,6 +146,8 @@ def mip_options(cfg: Any) -> MIPOptions:
         "prompt_adapters": mip.prompt_adapters,
         "modality_bn": mip.modality_bn,
         "after_bn": mip.after_bn,
+        "frozen": mip.frozen,
+        "frozen_heads": mip.frozen_heads,
     }
     try:
         return PRESETS[mip.preset](**{name: value for name, value in given.items() if value is not None})

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from promptreid.methods.mip.inspection import families_of, image_features, inspect, without
 from promptreid.methods.mip.options import MIPOptions, mip_paper, mip_release
-from promptreid.methods.mip.prompts import InstancePromptGenerator, ModalityPrompts
-from promptreid.methods.mip.variants import ModalityBNNeck, PromptAdapter, PromptBank
+from promptreid.methods.mip.parts import (
+    adapters_of,
+    check_tower,
+    feature_head_of,
+    generator_of,
+    instance_depth_of,
+    prompt_depth_of,
+    side_information_of,
+    trunk_depth_of,
+)
+from promptreid.methods.mip.prompts import ModalityPrompts
+from promptreid.methods.mip.variants import ModalityBNNeck
+from promptreid.models.backbones.block_form import BlockForm
 from promptreid.models.backbones.partial_block import (
     BlockFunction,
     Context,
@@ -23,7 +34,16 @@ from promptreid.models.backbones.partial_block import (
 from promptreid.models.backbones.position_embedding import Grid
 from promptreid.models.backbones.vit import Backbone
 from promptreid.models.backbones.vit_by_name import create_body
-from promptreid.models.heads import BNNeck, GlobalHead, JigsawHead, PromptHead, check_jigsaw, identity_classifier
+from promptreid.models.frozen import Frozen
+from promptreid.models.heads import (
+    BNNeck,
+    GlobalHead,
+    JigsawHead,
+    PooledHead,
+    PromptHead,
+    check_jigsaw,
+    identity_classifier,
+)
 from promptreid.models.inspection import ImageFeatures, Inspection
 from promptreid.models.outputs import PromptOutput, only
 from promptreid.models.precision import at_least_float32, outside_inference_mode
@@ -38,7 +58,7 @@ MODALITIES = ("visible", "infrared")
 
 
 class MIP(KnowsModalities, nn.Module):
-    """A ViT with prompts before its blocks and TransReID's heads behind them. Nothing in it is frozen.
+    """A ViT with prompts before its blocks and TransReID's heads behind them; frozen in part, if the options say so.
 
     In training it returns, by ``loss``: ``"softmax"`` logits; ``"prompt"`` a :class:`PromptOutput`; anything else
     ``(logits, features)``. Both are lists, global head first, or tensors where there is one head. In evaluation it
@@ -104,17 +124,20 @@ class MIP(KnowsModalities, nn.Module):
             or images_per_sample > 1
         ):
             self.meaning = [list(self.modalities)]
+        check_tower(vit, options, reference)
         dim, last, norm = vit.embed_dim, vit.blocks[-1], vit.norm
         apply = plain_context_block if reference else context_block
-        self.backbone = Backbone(vit, _trunk_depth(len(vit.blocks), options), stride, image_size)
+        # Frozen positions stay on their own grid, so that a digest does not depend on the image size.
+        settled = None if options.frozen else image_size
+        self.backbone: Any = Backbone(vit, trunk_depth_of(len(vit.blocks), options), stride, settled)
         count = len(self.modalities)
-        self.sie = _side_information(options, cameras, count, dim)
+        self.sie = side_information_of(options, cameras, count, dim)
         self.modality_embedding = (
             SideInformation(count, dim, options.sie_weight) if options.modality_embedding else None
         )
 
-        depth = self.prompt_depth = _prompt_depth(len(self.backbone.blocks), options)
-        self.instance_depth = _instance_depth(depth, options)
+        depth = self.prompt_depth = prompt_depth_of(len(self.trunk.blocks), options)
+        self.instance_depth = instance_depth_of(depth, options)
         length = options.prompt_length
         self.modality_prompts = self.instance_prompts = self.prompt_head = None
         if options.modality_prompts:
@@ -123,24 +146,45 @@ class MIP(KnowsModalities, nn.Module):
             sets = 1 if options.naive_prompts else count
             self.modality_prompts = ModalityPrompts(depth, sets, length, dim, patch, scale, dropout)
         if options.instance_prompts:
-            self.instance_prompts = _generator(options, last, dim, apply)
+            self.instance_prompts = generator_of(options, last, dim, apply)
         if options.iael:
             pooling = options.iael_pooling
             bias, layers = options.iael_bias, self.instance_depth
             self.prompt_head = PromptHead(layers, length, num_classes, pooling, last, norm, dim, apply, bias)
         prompted = depth if options.modality_prompts else self.instance_depth
-        self.prompt_adapters = _adapters(prompted, dim) if options.prompt_adapters else None
+        self.prompt_adapters = adapters_of(prompted, dim) if options.prompt_adapters else None
 
         self.apply_block = apply
         self.checkpoint_blocks = False  # recompute the blocks in the backward pass
         if image_size is not None and options.jpm:
-            rows, columns = self.backbone.grid_of(image_size)
+            rows, columns = self.trunk.grid_of(image_size)
             check_jigsaw(rows * columns, options.jpm_shift, options.jpm_groups, options.jpm_divide)
-        self.head = _feature_head(options, last, norm, apply)
+        self.head: Any = feature_head_of(options, vit, apply)
+        count_of_heads = self.head.count
         width = images_per_sample * dim
         neck = partial(ModalityBNNeck, dim, count) if options.modality_bn else partial(BNNeck, width)
-        self.necks = nn.ModuleList(neck() for _ in range(self.head.count))
-        self.classifier = nn.ModuleList(identity_classifier(width, num_classes) for _ in range(self.head.count))
+        self.necks = nn.ModuleList(neck() for _ in range(count_of_heads))
+        self.classifier = nn.ModuleList(identity_classifier(width, num_classes) for _ in range(count_of_heads))
+        if options.frozen:
+            self.backbone = Frozen(self.backbone)
+        if options.frozen_heads:
+            self.head = Frozen(self.head)
+
+    @property
+    def trunk(self) -> Backbone:
+        """The embedding and the blocks before the heads', frozen or not."""
+        trunk: Any = self.backbone.module if isinstance(self.backbone, Frozen) else self.backbone
+        return cast(Backbone, trunk)
+
+    @property
+    def feature_head(self) -> GlobalHead | JigsawHead | PooledHead:
+        """What makes features of the tokens, frozen or not."""
+        head: Any = self.head.module if isinstance(self.head, Frozen) else self.head
+        return cast(GlobalHead | JigsawHead | PooledHead, head)
+
+    def check_unchanged(self) -> bool:
+        """Whether the frozen weights are those the model was built with; True if nothing is frozen."""
+        return all(part.check_unchanged() for part in self.modules() if isinstance(part, Frozen))
 
     def forward(self, inputs: Tensor | Mapping[str, Tensor], return_featuremaps: bool = False) -> Any:
         """See the class; the accepted inputs are those of :func:`~promptreid.models.present_images.slots_of`.
@@ -189,12 +233,14 @@ class MIP(KnowsModalities, nn.Module):
         """
         slots = slots_of(inputs, self.modalities, self.images_per_sample)
         tokens, _ = self._trunk(slots.images, slots.modality, slots.camera)
-        tokens = self.apply_block(self.head.b1.block, tokens, [], 1)
-        return maps_of(tokens[:, 1:], self.backbone.grid_of(size_of(slots.images)), slots)
+        size, trunk = size_of(slots.images), self.trunk
+        form = BlockForm(trunk.turns(size, tokens.device))
+        tokens = self.apply_block(self.feature_head.b1.block, tokens, [], 1, form)
+        return maps_of(tokens[:, trunk.prefix :], trunk.grid_of(size), slots)
 
     def modality_slices(self, count: int) -> list[slice]:
         """Where in a descriptor of ``count`` images each image's part is; parts do not depend on one another."""
-        width = self.head.count * self.backbone.dim
+        width = self.feature_head.count * self.trunk.dim
         return [slice(slot * width, (slot + 1) * width) for slot in range(count)]
 
     def _joined(self, slots: Slots) -> tuple[list[Tensor], list[Context]]:
@@ -216,7 +262,7 @@ class MIP(KnowsModalities, nn.Module):
             camera: Shape (B,).
         """
         tokens, generated = self._trunk(images, modality, camera)
-        return self.head(tokens), generated
+        return self.head(tokens, self.trunk.prefix, self.trunk.turns(size_of(images), tokens.device)), generated
 
     @property
     def prompt_families(self) -> tuple[str, ...]:
@@ -239,17 +285,20 @@ class MIP(KnowsModalities, nn.Module):
     def _trunk(
         self, images: Tensor, modality: Tensor, camera: Tensor, apply: BlockFunction | None = None
     ) -> tuple[Tensor, list[Context]]:
-        """All tokens before the heads, (B, 1 + N, D), and the instance prompts; ``apply`` may watch the blocks."""
-        tokens = self.backbone.embed(images, self._side(modality, camera))
+        """All tokens before the heads, (B, P + N, D), and the instance prompts; ``apply`` may watch the blocks."""
+        trunk = self.trunk
+        tokens = trunk.embed(images, self._side(modality, camera))
+        turns = trunk.turns(size_of(images), tokens.device)
+        places = None if turns is None else turns[trunk.prefix :]
         chosen = self._chosen(modality)
         generated: list[Context] = []
         run = recomputed(apply or self.apply_block, self.checkpoint_blocks)
-        for layer, block in enumerate(self.backbone.blocks):
+        for layer, block in enumerate(trunk.blocks):
             context = chosen[layer : layer + 1]
             if self.instance_prompts is not None and layer < self.instance_depth:
-                generated.append(self._adapted(layer, self.instance_prompts(tokens[:, 1:])))
+                generated.append(self._adapted(layer, self.instance_prompts(tokens[:, trunk.prefix :], places)))
                 context = [*context, generated[-1]]
-            tokens = run(block, tokens, context, 1)
+            tokens = run(block, tokens, context, 1, BlockForm(turns))
         return tokens, generated
 
     def classify(self, features: Sequence[Tensor], modality: Tensor) -> list[Tensor]:
@@ -280,57 +329,6 @@ class MIP(KnowsModalities, nn.Module):
 
     def _adapted(self, layer: int, prompts: Context) -> Context:
         return prompts if self.prompt_adapters is None else self.prompt_adapters[layer](prompts)
-
-
-def _trunk_depth(blocks: int, options: MIPOptions) -> int:
-    depth = blocks - 1 - options.skipped_blocks
-    if depth < 1:
-        raise ValueError(
-            f"skipped_blocks={options.skipped_blocks} leaves no block before the head block of a {blocks}-block ViT"
-        )
-    return depth
-
-
-def _prompt_depth(trunk: int, options: MIPOptions) -> int:
-    if options.prompt_depth is None:
-        return trunk
-    if options.prompt_depth > trunk:
-        raise ValueError(f"prompt_depth={options.prompt_depth} is more than the {trunk} blocks before the head block")
-    return options.prompt_depth
-
-
-def _instance_depth(depth: int, options: MIPOptions) -> int:
-    if not options.instance_prompts:
-        return 0
-    if options.instance_depth is not None and options.instance_depth > depth:
-        raise ValueError(f"instance_depth={options.instance_depth} is more than the {depth} prompted blocks")
-    return options.instance_depth or depth
-
-
-def _generator(
-    options: MIPOptions, block: nn.Module, dim: int, apply: BlockFunction
-) -> InstancePromptGenerator | PromptBank:
-    if options.generator == "bank":
-        return PromptBank(options.prompt_length, dim)
-    return InstancePromptGenerator(block, options.prompt_length, dim, options.queries == "learned", apply)
-
-
-def _adapters(layers: int, dim: int) -> nn.ModuleList:
-    return nn.ModuleList(PromptAdapter(dim) for _ in range(layers))
-
-
-def _feature_head(
-    options: MIPOptions, last: nn.Module, norm: nn.Module, apply: BlockFunction
-) -> GlobalHead | JigsawHead:
-    if not options.jpm:
-        return GlobalHead(last, norm, apply)
-    return JigsawHead(last, norm, options.jpm_shift, options.jpm_groups, options.jpm_divide, apply)
-
-
-def _side_information(options: MIPOptions, cameras: int, modalities: int, dim: int) -> SideInformation | None:
-    if options.sie == "none":
-        return None
-    return SideInformation(cameras if options.sie == "camera" else modalities, dim, options.sie_weight)
 
 
 @outside_inference_mode

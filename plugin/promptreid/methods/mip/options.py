@@ -54,6 +54,10 @@ class MIPOptions:
         prompt_adapters: A residual adapter on the prompts of each layer
             (:class:`~promptreid.methods.mip.variants.PromptAdapter`).
         modality_bn: A BNNeck per modality (:class:`~promptreid.methods.mip.variants.ModalityBNNeck`).
+        frozen: The embedding and the blocks before the head block are frozen: prompts, generator, side information and
+            heads are trained. (In the paper everything is.)
+        frozen_heads: The copies of the last block in the heads are frozen, too, so that no weight of the tower is
+            trained.
 
     Raises:
         ValueError: A value out of range, or choices that contradict each other.
@@ -83,6 +87,8 @@ class MIPOptions:
     modality_embedding: bool = False
     prompt_adapters: bool = False
     modality_bn: bool = False
+    frozen: bool = False
+    frozen_heads: bool = False
 
     def __post_init__(self) -> None:
         for field, choices in _CHOICES.items():
@@ -126,6 +132,10 @@ class MIPOptions:
         yield (
             self.modality_embedding and self.sie == "modality",
             "modality_embedding=True and sie='modality' would add two vectors per modality; keep one",
+        )
+        yield (
+            self.frozen_heads and not self.frozen,
+            "frozen_heads=True freezes what is behind the blocks; set frozen=True as well",
         )
         yield self.prompt_adapters and not self.prompted, "prompt_adapters=True needs prompts, and both kinds are off"
 

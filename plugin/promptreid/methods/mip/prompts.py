@@ -113,10 +113,15 @@ class InstancePromptGenerator(nn.Module):
         else:
             self.register_parameter("queries", None)
 
-    def forward(self, patches: Tensor) -> Context:
-        """Prompts for patch tokens (B, N, D): j different ones, or one standing for j."""
-        batch = patches.shape[0]
+    def forward(self, patches: Tensor, turns: Tensor | None = None) -> Context:
+        """Prompts for patch tokens (B, N, D): j different ones, or one standing for j.
+
+        Args:
+            patches: What the queries read.
+            turns: Their rotary positions, (N, 2 d), where the ViT has such; queries have no place.
+        """
+        batch, read = patches.shape[0], Context(patches, turns=turns)
         if self.queries is None:
             zero = patches.new_zeros(batch, 1, self.dim)
-            return Context(self.apply_block(self.block, zero, [Context(patches)], self.length), self.length)
-        return Context(self.apply_block(self.block, self.queries.expand(batch, -1, -1), [Context(patches)], 1))
+            return Context(self.apply_block(self.block, zero, [read], self.length), self.length)
+        return Context(self.apply_block(self.block, self.queries.expand(batch, -1, -1), [read], 1))

@@ -45,8 +45,8 @@ class PromptBank(nn.Module):
         nn.init.trunc_normal_(self.selector.weight, std=0.02)
         nn.init.zeros_(self.selector.bias)
 
-    def forward(self, patches: Tensor) -> Context:
-        """The j prompts for patch tokens (B, N, D)."""
+    def forward(self, patches: Tensor, turns: Tensor | None = None) -> Context:
+        """The j prompts for patch tokens (B, N, D), of which only the mean counts, wherever they are."""
         summary = F.layer_norm(patches.mean(dim=1), patches.shape[-1:])
         weights = self.selector(summary).softmax(dim=-1)
         return Context(torch.einsum("bs,sjd->bjd", weights, self.library))

@@ -11,39 +11,36 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from promptreid.models.backbones.beside import NOTHING, Beside, added
+from promptreid.models.backbones.beside import added
+from promptreid.models.backbones.block_form import PLAIN, BlockForm
+from promptreid.models.backbones.block_kinds import Context, by_head, kind_of
 
 
-def block_attention(block: Any, tokens: Tensor, beside: Beside = NOTHING) -> Tensor:
+def block_attention(block: Any, tokens: Tensor, form: BlockForm = PLAIN) -> Tensor:
     """The probabilities with which a pre-norm ``block`` of timm looks at its tokens.
 
     Args:
-        block: A timm ``Block``.
+        block: A timm ``Block`` or ``EvaBlock``.
         tokens: Before its norm, (n, K, D).
-        beside: What is added in it.
+        form: See there; without a shaping.
 
     Returns:
         Shape (n, heads, K, K), float32: row q says what token q looks at; rows sum to 1.
     """
-    attn = block.attn
-    normed = block.norm1(tokens)
-    query, key, _ = attn.qkv(normed).chunk(3, dim=-1)
-    query, key = (_by_head(part, attn.num_heads) for part in (added(query, beside.query, normed), key))
-    return _probabilities(attn.q_norm(query), attn.k_norm(key), attn.scale)
+    assert form.shaping is None
+    own = Context(block.norm1(tokens), turns=form.turns)
+    query, key = kind_of(block).query_key(block.attn, own, form.beside)
+    return _probabilities(query, key, block.attn.scale)
 
 
-def residual_attention(block: Any, tokens: Tensor, beside: Beside = NOTHING) -> Tensor:
+def residual_attention(block: Any, tokens: Tensor, form: BlockForm = PLAIN) -> Tensor:
     """The same of an open_clip ``ResidualAttentionBlock``."""
     attn = block.attn
+    assert form.shaping is form.turns is None
     normed = block.ln_1(tokens)
     query, key, _ = F.linear(normed, attn.in_proj_weight, attn.in_proj_bias).chunk(3, dim=-1)
-    query, key = (_by_head(part, attn.num_heads) for part in (added(query, beside.query, normed), key))
+    query, key = (by_head(part, attn.num_heads) for part in (added(query, form.beside.query, normed), key))
     return _probabilities(query, key, (attn.embed_dim // attn.num_heads) ** -0.5)
-
-
-def _by_head(tokens: Tensor, heads: int) -> Tensor:
-    """(n, K, D) to (n, heads, K, d)."""
-    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def _probabilities(query: Tensor, key: Tensor, scale: float) -> Tensor:

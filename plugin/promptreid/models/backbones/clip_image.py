@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from promptreid.compat import declare_torchvision_operators
 from promptreid.models.backbones.attention import residual_attention
-from promptreid.models.backbones.beside import NOTHING, Beside, added
+from promptreid.models.backbones.beside import Beside, added
+from promptreid.models.backbones.block_form import PLAIN, BlockForm
 from promptreid.models.backbones.patches import embed_patches
 from promptreid.models.backbones.position_embedding import Grid, resample_positions, token_grid
 from promptreid.models.backbones.shaped_attention import Shaping, shaped_attention
+from promptreid.models.backbones.vit import create_vit
 from promptreid.models.inputs import being_traced
 from promptreid.models.precision import at_least_float32, outside_inference_mode
 
@@ -42,7 +44,7 @@ def clip_config(name: str, changes: Mapping[str, Any] | None = None) -> dict[str
         changes: Replace entries; those under ``vision_cfg`` and ``text_cfg`` one by one.
 
     Raises:
-        ValueError: Unknown to open_clip, or not a ViT and a plain text transformer with CLIP's own tokenizer.
+        ValueError: Unknown to open_clip, or its image tower is neither open_clip's ViT nor a whole model of timm.
     """
     open_clip = import_open_clip()
     if not is_clip(name):
@@ -50,21 +52,63 @@ def clip_config(name: str, changes: Mapping[str, Any] | None = None) -> dict[str
     config: dict[str, Any] = open_clip.get_model_config(name.partition(":")[0])
     for key, value in (changes or {}).items():
         config[key] = {**config[key], **value} if isinstance(value, Mapping) else value
-    vision, text = config["vision_cfg"], config["text_cfg"]
-    if "timm_model_name" in vision or not isinstance(vision.get("layers", 12), int):
-        raise ValueError(f"{name!r} cannot be prompted: its image tower is not open_clip's ViT; use ViT-B-16-quickgelu")
-    if "hf_model_name" in text or "hf_tokenizer_name" in text or config.get("multimodal_cfg"):
-        raise ValueError(f"{name!r} has no plain CLIP text tower with CLIP's tokenizer; use ViT-B-16-quickgelu")
+    vision = config["vision_cfg"]
+    whole = vision.get("timm_proj") in (None, "none") and vision.get("timm_pool") in ("token", "map", "avg")
+    if not whole if "timm_model_name" in vision else not isinstance(vision.get("layers", 12), int):
+        raise ValueError(
+            f"{name!r} cannot be prompted: its image tower is not open_clip's ViT, nor one of timm that is used as it "
+            "is; use one of docs/towers.md, such as ViT-B-16-quickgelu"
+        )
     return config
 
 
+def has_plain_text(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration has CLIP's plain text transformer with CLIP's own tokenizer."""
+    text = config["text_cfg"]
+    return not ("hf_model_name" in text or "hf_tokenizer_name" in text or config.get("multimodal_cfg"))
+
+
+class TimmVisual(nn.Module):
+    """An image tower of open_clip that is a ViT of timm; its weights have the names that open_clip gives them.
+
+    Args:
+        trunk: From :func:`~promptreid.models.backbones.vit.create_vit`.
+    """
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+
 def create_visual(config: Mapping[str, Any]) -> nn.Module:
-    """A randomly initialised image tower of open_clip from :func:`clip_config`."""
+    """A randomly initialised image tower of open_clip from :func:`clip_config`.
+
+    Raises:
+        ValueError: It is one of timm that cannot be taken apart.
+    """
     import_open_clip()
+    vision = config["vision_cfg"]
+    if "timm_model_name" in vision:
+        return TimmVisual(create_trunk(config))
     from open_clip.model import _build_vision_tower
 
-    visual: nn.Module = _build_vision_tower(config["embed_dim"], config["vision_cfg"], config.get("quick_gelu", False))
+    visual: nn.Module = _build_vision_tower(config["embed_dim"], vision, config.get("quick_gelu", False))
     return visual
+
+
+def create_trunk(config: Mapping[str, Any], drop_path: float = 0.0, projected: bool = True, **sizes: Any) -> nn.Module:
+    """The timm ViT of such a configuration, whose positions are those of timm's own image size.
+
+    Args:
+        config: From :func:`clip_config`; its ``vision_cfg`` may have ``timm_sizes``, arguments of timm's ViT.
+        drop_path: Rate of the last block.
+        projected: Keep the projection to the feature that sentences are compared with, where there is one.
+        sizes: Further arguments of timm's ViT.
+    """
+    vision = config["vision_cfg"]
+    width = config["embed_dim"] if projected and vision.get("timm_proj") is None else 0
+    arguments = {"global_pool": vision["timm_pool"], "num_classes": width, **vision.get("timm_sizes", {}), **sizes}
+    return create_vit(vision["timm_model_name"], drop_path, **arguments)
 
 
 class _QuickGELU(torch.autograd.Function):
@@ -97,8 +141,7 @@ def residual_block(
     tokens: Tensor,
     reads: int | None = None,
     mask: Tensor | None = None,
-    shaping: Shaping | None = None,
-    beside: Beside = NOTHING,
+    form: BlockForm = PLAIN,
 ) -> Tensor:
     """The outputs of the first ``reads`` tokens when a block of open_clip runs on all of them; exact.
 
@@ -109,19 +152,19 @@ def residual_block(
         tokens: Shape (B, n, D).
         reads: None for all.
         mask: Added to the attention scores, (n, n).
-        shaping: Another form of attention, without a mask.
-        beside: What is added in it.
+        form: See there; without turns, and with a mask without a shaping.
 
     Returns:
         Shape (B, reads, D).
     """
     reads = tokens.shape[1] if reads is None else reads
-    mixed = _attend(block.attn, block.ln_1(tokens), reads, mask, shaping, beside)
+    assert form.turns is None, "these blocks have no rotary positions"
+    mixed = _attend(block.attn, block.ln_1(tokens), reads, mask, form.shaping, form.beside)
     read = tokens[:, :reads] + block.ls_1(mixed)
     normed = block.ln_2(read)
     hidden = block.mlp.c_fc(normed)
     active = quick_gelu(hidden) if type(block.mlp.gelu).__name__ == "QuickGELU" else block.mlp.gelu(hidden)
-    return added(read + block.ls_2(block.mlp.c_proj(active)), beside.mlp, normed)
+    return added(read + block.ls_2(block.mlp.c_proj(active)), form.beside.mlp, normed)
 
 
 def _attend(
@@ -167,6 +210,7 @@ class ClipTower(nn.Module):
         self.out_dim: int = visual.output_dim
         self.heads: int = visual.transformer.resblocks[0].attn.num_heads
         self.layers: int = len(visual.transformer.resblocks)
+        self.prefix, self.has_class, self.reads_all = 1, True, False
         self._resampled: dict[Grid, tuple[Tensor, int, Tensor]] = {}
 
     def grid_of(self, image_size: Grid) -> Grid:
@@ -184,20 +228,16 @@ class ClipTower(nn.Module):
             token = token + side.to(token.dtype)
         return visual.ln_pre(torch.cat([token, patches], dim=1) + positions.to(patches.dtype))
 
-    def run(
-        self,
-        layer: int,
-        tokens: Tensor,
-        reads: int | None = None,
-        shaping: Shaping | None = None,
-        beside: Beside = NOTHING,
-    ) -> Tensor:
-        """Block number ``layer``; see :class:`~promptreid.models.backbones.towers.Tower`."""
-        return residual_block(self.visual.transformer.resblocks[layer], tokens, reads, None, shaping, beside)
+    def turns(self, image_size: Grid, device: torch.device) -> None:
+        """None: the positions are in the tokens."""
 
-    def attention(self, layer: int, tokens: Tensor, beside: Beside = NOTHING) -> Tensor:
+    def run(self, layer: int, tokens: Tensor, reads: int | None = None, form: BlockForm = PLAIN) -> Tensor:
+        """Block number ``layer``; see :class:`~promptreid.models.backbones.towers.Tower`."""
+        return residual_block(self.visual.transformer.resblocks[layer], tokens, reads, None, form)
+
+    def attention(self, layer: int, tokens: Tensor, form: BlockForm = PLAIN) -> Tensor:
         """Of block number ``layer``; see :class:`~promptreid.models.backbones.towers.Tower`."""
-        return residual_attention(self.visual.transformer.resblocks[layer], tokens, beside)
+        return residual_attention(self.visual.transformer.resblocks[layer], tokens, form)
 
     def read(self, tokens: Tensor) -> Tensor:
         """The class token after the final norm and the projection, (B, D_out), at least float32."""

@@ -10,9 +10,9 @@ from typing import Any
 from torch import nn
 
 from promptreid.models.backbones.bundled_towers import clip_state
-from promptreid.models.backbones.clip_image import import_open_clip
+from promptreid.models.backbones.clip_image import TimmVisual, import_open_clip
 from promptreid.models.prefixes import without_prefix
-from promptreid.models.weights import LoadReport, StateDict, cached_file
+from promptreid.models.weights import LoadReport, StateDict, cached_file, load_backbone
 
 _logger = logging.getLogger(__name__)
 _TAG = "openai"
@@ -55,6 +55,26 @@ def load_clip(
     """
     if weights is None and search:
         _check_activation(visual, name)
+    source = clip_source(name, weights, strict=strict, allow_download=allow_download, search=search)
+    if source is None:
+        return None
+    state = clip_state(source)
+    if text is None and isinstance(visual, TimmVisual):  # the file may be open_clip's or timm's
+        report = load_backbone(visual.trunk, state)
+    else:
+        report = fill_towers(visual, text, state, source)
+    _logger.info("CLIP %s from %s: %d tensors", name, source, len(report.used))
+    return report
+
+
+def clip_source(
+    name: str, weights: str | Path | None, *, strict: bool, allow_download: bool, search: bool
+) -> str | Path | None:
+    """Where pretrained weights are, as :func:`load_clip` looks for them; None for nowhere.
+
+    Raises:
+        ValueError: They are nowhere, if ``strict``.
+    """
     source = weights if weights is not None else cached_clip(name) if search else None
     if source is None and allow_download and search:
         from open_clip.pretrained import download_pretrained
@@ -62,10 +82,7 @@ def load_clip(
         source = Path(download_pretrained(_published(name)))
     if source is None:
         _go_without(name, strict, search)
-        return None
-    report = fill_towers(visual, text, clip_state(source), source)
-    _logger.info("CLIP %s from %s: %d tensors", name, source, len(report.used))
-    return report
+    return source
 
 
 def fill_towers(visual: nn.Module, text: nn.Module | None, state: StateDict, source: str | Path) -> LoadReport:
@@ -129,6 +146,8 @@ def _published(name: str) -> Mapping[str, Any]:
 
 def _check_activation(visual: Any, name: str) -> None:
     """Refuse what would run without complaint and be wrong: no tensor tells which activation a tower had."""
+    if isinstance(visual, TimmVisual):  # timm's names tell
+        return
     own = type(visual.transformer.resblocks[0].mlp.gelu).__name__ == "QuickGELU"
     if _published(name).get("quick_gelu", False) and not own:
         architecture, _, tag = name.partition(":")

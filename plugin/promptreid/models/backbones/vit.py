@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from promptreid.compat import declare_torchvision_operators
 from promptreid.models.backbones.patches import embed_patches
 from promptreid.models.backbones.position_embedding import Grid, resample_positions, token_grid
+from promptreid.models.backbones.rotary import Rotary
+from promptreid.models.backbones.timm_parts import check_parts, prefix_of
 from promptreid.models.records import Recorded
 
 _GRID = "grid_record"
-_NOTHING = (nn.Identity, type(None))
 
 
 def import_timm() -> Any:
@@ -29,42 +30,24 @@ def create_vit(name: str, drop_path: float = 0.1, **overrides: Any) -> nn.Module
     """A randomly initialised timm ViT without classifier.
 
     Args:
-        name: A timm model name, such as ``vit_base_patch16_224``.
+        name: A timm model name, such as ``vit_base_patch16_224``; docs/towers.md lists those that were compared with
+            timm's own features.
         drop_path: Rate of the last block; it grows linearly from 0 at the first.
         overrides: Passed to timm: ``depth``, ``embed_dim``, ``num_heads``, ``patch_size``, ``img_size`` and so on.
 
     Raises:
-        ValueError: Unknown to timm, or not a plain ViT with a class token and learned positions.
+        ValueError: Unknown to timm, or not a ViT that :mod:`~promptreid.models.backbones.timm_parts` can take apart.
     """
     timm = import_timm()
+    arguments: dict[str, Any] = {"num_classes": 0, "drop_path_rate": drop_path, **overrides}
     try:
-        vit = timm.create_model(name, pretrained=False, num_classes=0, drop_path_rate=drop_path, **overrides)
+        vit = timm.create_model(name, pretrained=False, **arguments)
     except RuntimeError as error:
         raise ValueError(
             f"timm has no {name!r} ({error}); timm.list_models('vit_*', pretrained=True) names them"
         ) from error
-    _check_vit(vit, name)
+    check_parts(vit, name)
     return vit
-
-
-def _check_vit(vit: Any, name: str) -> None:
-    from timm.models.vision_transformer import Attention, Block, PatchEmbed, VisionTransformer
-
-    def refuse(reason: str) -> None:
-        raise ValueError(f"{name!r} cannot be prompted: {reason}; use a plain ViT such as vit_base_patch16_224")
-
-    if not isinstance(vit, VisionTransformer):
-        refuse(f"it is a {type(vit).__name__}, not a VisionTransformer")
-    if vit.cls_token is None or vit.num_prefix_tokens != 1:
-        refuse("it does not have exactly one class token before the patches")
-    if vit.pos_embed is None or isinstance(vit.norm, nn.Identity):
-        refuse("it lacks learned positions or the final norm")
-    if type(vit.patch_embed) is not PatchEmbed:
-        refuse(f"its patch embedding is a {type(vit.patch_embed).__name__}")
-    block = vit.blocks[-1]
-    extras = [part for part in ("norm", "gate") if not isinstance(getattr(block.attn, part, None), _NOTHING)]
-    if type(block) is not Block or type(block.attn) is not Attention or extras:
-        refuse(f"its blocks are {type(block).__name__} with {type(block.attn).__name__} {extras}")
 
 
 def _grid_of(positions: Tensor, before: int, own: Grid, record: Tensor | None) -> Grid | None:
@@ -88,7 +71,12 @@ class Backbone(Recorded, nn.Module):
         stride: Of the patch embedding, in pixels; below the patch size the patches overlap.
         image_size: Height and width in training. Given, the position embedding is resampled to that token grid once,
             here, and trained there, as TransReID does; else it stays on its own grid. Other sizes are resampled on
-            the fly either way.
+            the fly either way. Rotary positions are computed for each grid.
+
+    Attributes:
+        dim: D.
+        prefix: P, how many tokens stand before the patches: the class token, if there is one, and register tokens.
+        grid: Rows and columns of the position embedding.
     """
 
     def __init__(self, vit: Any, depth: int, stride: int = 12, image_size: Grid | None = None) -> None:
@@ -99,12 +87,16 @@ class Backbone(Recorded, nn.Module):
         self.patch_embed = vit.patch_embed
         self.patch_embed.proj.stride = (stride, stride)
         self.cls_token = vit.cls_token
+        self.reg_token = vit.reg_token
+        self.prefix: int = prefix_of(vit)
+        rope = getattr(vit, "rope", None)
+        self.rotary = None if rope is None else Rotary(rope, self.prefix)
         self.norm_pre = vit.norm_pre
         self.pos_drop = vit.pos_drop
         self.grid: Grid = tuple(vit.patch_embed.grid_size)
         self.pos_embed = vit.pos_embed
         self.blocks = nn.ModuleList(list(vit.blocks)[:depth])
-        if image_size is not None:
+        if image_size is not None and self.pos_embed is not None:
             self._settle(self.grid_of(image_size))
 
     def grid_of(self, image_size: Grid) -> Grid:
@@ -150,6 +142,10 @@ class Backbone(Recorded, nn.Module):
             state[f"{prefix}pos_embed"] = resample_positions(positions, grid, self.grid)
             state[f"{prefix}{_GRID}"] = torch.tensor(self.grid)
 
+    def turns(self, image_size: Grid, device: torch.device) -> Tensor | None:
+        """The rotary positions of the P + N tokens of such images, (P + N, 2 d); None for a ViT without."""
+        return None if self.rotary is None else self.rotary.turns(self.grid_of(image_size), device)
+
     def embed(self, images: Tensor, side: Tensor | None = None) -> Tensor:
         """Tokens before the first block.
 
@@ -158,17 +154,20 @@ class Backbone(Recorded, nn.Module):
             side: Shape (B, 1, D), added to all tokens.
 
         Returns:
-            Class token and N patch tokens, (B, 1 + N, D).
+            P prefix tokens, the class token first, and N patch tokens, (B, P + N, D).
         """
         grid = self.grid_of((images.shape[-2], images.shape[-1]))
         images = images.to(self.patch_embed.proj.weight.dtype)
         patches = self.patch_embed.norm(embed_patches(self.patch_embed.proj, images).flatten(2).transpose(1, 2))
-        positions = resample_positions(self.pos_embed, self.grid, grid)
-        cls = self.cls_token.expand(images.shape[0], -1, -1)
-        if positions.shape[1] == patches.shape[1]:  # this ViT has no position for its class token
-            tokens = torch.cat([cls, patches + positions], dim=1)
+        parts = [part.expand(images.shape[0], -1, -1) for part in (self.cls_token, self.reg_token) if part is not None]
+        if self.pos_embed is None:
+            tokens = torch.cat([*parts, patches], dim=1)
         else:
-            tokens = torch.cat([cls, patches], dim=1) + positions
+            positions = resample_positions(self.pos_embed, self.grid, grid)
+            if positions.shape[1] == patches.shape[1]:  # no positions for the prefix tokens
+                tokens = torch.cat([*parts, patches + positions], dim=1)
+            else:
+                tokens = torch.cat([*parts, patches], dim=1) + positions
         if side is not None:
             tokens = tokens + side
         return self.norm_pre(self.pos_drop(tokens))

@@ -28,6 +28,7 @@ def _vi_row(key: str, name: str, overrides: Mapping[str, Any], *parts: str) -> R
     return Row(key, name, VI, {**overrides, "train.new_layers": [*_HEADS, *parts]})
 
 
+VIT = _vi_row("vit", "plain ViT", {"model.name": "vit_tiny_patch16_reid", **_AFTER_BN})
 TRANSREID = _vi_row("transreid", "TransReID", {"model.name": "transreid_vit_tiny_patch16", **_AFTER_BN})
 MIP_PAPER = Row("mip_paper", "MIP, paper", VI, {"mip.preset": "mip_paper"})
 MIP_RELEASE = _vi_row(
@@ -133,11 +134,26 @@ _TABLES = (
         "baselines_vi",
         "Visible-infrared: MIP and what it is built on",
         (
-            _vi_row("vit", "plain ViT", {"model.name": "vit_tiny_patch16_reid", **_AFTER_BN}),
+            VIT,
             TRANSREID,
             MIP_PAPER,
             MIP_RELEASE,
         ),
+    ),
+    Table(
+        "mip_frozen",
+        "Visible-infrared: MIP on a frozen tower",
+        (
+            _vi_row(
+                "vit_frozen",
+                "plain ViT, linear probe",
+                {**VIT.overrides, "baselines.frozen": True, "train.staged_lr": False},
+            ),
+            Row("mip_frozen", "MIP, frozen", VI, {"mip.preset": "mip_paper", "mip.frozen": True}),
+            MIP_PAPER,
+            VIT,
+        ),
+        note="MIP, frozen: its head blocks, copies of the tower's last one, are trained; the linear probe's is not.",
     ),
     Table(
         "mip_ablation",
