@@ -36,8 +36,8 @@ def create_body(
 ) -> Any:
     """A ViT without classifier, pretrained if wished.
 
-    ``mini_vit``, ``mini_clip`` and ``mini_lit`` are the package's own: their weights are in the package, and nothing is ever
-    downloaded for them. Every other name is timm's, or else open_clip's, whose image tower then is a ViT of timm's
+    ``mini_vit``, ``mini_clip`` and ``mini_lit`` are the package's own: their weights are in the package, and nothing is
+    ever downloaded for them. Every other name is timm's, or else open_clip's, whose image tower then is a ViT of timm's
     classes with the same features, before the projection.
 
     Args:
