@@ -19,6 +19,7 @@ JUNIT = """<?xml version="1.0" encoding="utf-8"?>
 <testcase classname="tests.b.test_c" name="test_float64_too"><properties /></testcase>
 <testcase classname="tests.b.test_c" name="test_d"><error message="m" /></testcase>
 <testcase classname="tests.b.test_c" name="test_e"><skipped type="pytest.xfail" message="known" /></testcase>
+<testcase time="0.3" />
 </testsuite></testsuites>
 """
 PAGE_BEFORE = "# Title\n\n## One\n\ntext\n\n## Last\n\nmore\n"
