@@ -75,9 +75,11 @@ def section(records: Sequence[Mapping[str, Any]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     ordered = sorted(records, key=lambda record: [int(part) for part in record["python"].split(".")])
     lines += map(row, ordered)
-    notes = [f"* {record['set']}: `{name}` failed" for record in ordered for name in record["failed"]]
+    notes = [f"* Python {record['python']}: `{name}` failed" for record in ordered for name in record["failed"]]
     for record in ordered:
-        notes += [f"* {record['set']}: {count} skipped, {reason}" for reason, count in record["skipped"].items()]
+        notes += [
+            f"* Python {record['python']}: {count} skipped, {reason}" for reason, count in record["skipped"].items()
+        ]
     return "\n".join([HEADING + _INTRODUCTION, *lines, *([""] if notes else []), *notes]) + "\n\n"
 
 
