@@ -34,10 +34,10 @@ def python(code: str, **environment: str) -> str:
 def test_import_registers_every_name_and_is_quiet() -> None:
     output = python(
         """
-        import torch, time
-        start = time.perf_counter()
+        import torch, time  # processor time: a busy machine is no failure
+        start = time.process_time()
         import promptreid, torchreid
-        print(time.perf_counter() - start < 60)
+        print(time.process_time() - start < 60)
         names = vars(torchreid.models)["__model_factory"]
         assert set(promptreid.MODELS) <= set(names)
         assert set(promptreid.DATASETS) <= set(vars(torchreid.data.datasets)["__image_datasets"])

@@ -19,6 +19,7 @@ JUNIT = """<?xml version="1.0" encoding="utf-8"?>
 <testcase classname="tests.b.test_c" name="test_float64_too"><properties /></testcase>
 <testcase classname="tests.b.test_c" name="test_d"><error message="m" /></testcase>
 <testcase classname="tests.b.test_c" name="test_e"><skipped type="pytest.xfail" message="known" /></testcase>
+<testcase time="0.3" />
 </testsuite></testsuites>
 """
 PAGE_BEFORE = "# Title\n\n## One\n\ntext\n\n## Last\n\nmore\n"
@@ -77,7 +78,9 @@ def test_a_record_says_what_it_ran_under(tmp_path: Path, monkeypatch: pytest.Mon
     (line,) = (line for line in lines if line.startswith("| my set |"))
     assert " | 1 / 1 / 1 | 0 / 1 / 0 | 0 / 0 / 1 | 1 / 0 / 0 | 1 / 0 / 0 | " in line
     notes = ["`tests/test_a::test_two[bfloat16]` failed", "`tests/b/test_c::test_d` failed"]
-    assert lines[-5:-1] == [f"* my set: {note}" for note in [*notes, "1 skipped, known", "1 skipped, no GPU"]]
+    assert lines[-5:-1] == [
+        f"* Python {platform.python_version()}: {note}" for note in [*notes, "1 skipped, known", "1 skipped, no GPU"]
+    ]
 
 
 def test_the_section_is_put_before_the_last_one_and_then_replaced() -> None:

@@ -46,11 +46,11 @@ def outcomes(*junit: str) -> tuple[dict[str, dict[str, int]], list[str], dict[st
     """Counts by type and outcome, the names of the tests that failed, and why others were skipped, from JUnit files.
 
     Errors of fixtures are failures; expected failures are skipped, as pytest writes them. Of a test that is in several
-    files, the last one counts: what failed may be run again once it is mended.
+    files, the last one counts: what failed may be run again once it is mended. A test that was interrupted has no name.
     """
     ends: dict[str, str] = {}
     reasons: dict[str, str] = {}
-    for case in (case for text in junit for case in ElementTree.fromstring(text).iter("testcase")):
+    for case in (case for text in junit for case in ElementTree.fromstring(text).iterfind(".//testcase[@name]")):
         name = f"{case.get('classname', '').replace('.', '/')}::{case.get('name')}"
         marks = {child.tag: child.get("message", "") for child in case}
         ends[name] = "failed" if marks.keys() & {"failure", "error"} else "skipped" if "skipped" in marks else "passed"
@@ -75,9 +75,11 @@ def section(records: Sequence[Mapping[str, Any]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     ordered = sorted(records, key=lambda record: [int(part) for part in record["python"].split(".")])
     lines += map(row, ordered)
-    notes = [f"* {record['set']}: `{name}` failed" for record in ordered for name in record["failed"]]
+    notes = [f"* Python {record['python']}: `{name}` failed" for record in ordered for name in record["failed"]]
     for record in ordered:
-        notes += [f"* {record['set']}: {count} skipped, {reason}" for reason, count in record["skipped"].items()]
+        notes += [
+            f"* Python {record['python']}: {count} skipped, {reason}" for reason, count in record["skipped"].items()
+        ]
     return "\n".join([HEADING + _INTRODUCTION, *lines, *([""] if notes else []), *notes]) + "\n\n"
 
 
