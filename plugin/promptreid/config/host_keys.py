@@ -46,7 +46,12 @@ HOST = (
             Key("data.transforms", ["random_flip"], "torchreid's augmentations of train images", choices=_TRANSFORMS),
             Key("data.k_tfm", 1, "augmented copies per image; only 1 works here", range=COUNT),
             Key("data.norm_mean", [0.485, 0.456, 0.406], "mean to subtract from R, G, B in 0..1"),
-            Key("data.norm_std", [0.229, 0.224, 0.225], "standard deviation to divide by after that", range=POSITIVE),
+            Key(
+                "data.norm_std",
+                [0.229, 0.224, 0.225],
+                "standard deviation that divides R, G, B after the mean is subtracted",
+                range=POSITIVE,
+            ),
             Key("data.save_dir", "log", "folder of the run"),
             Key("data.load_train_targets", False, "also load the targets' train images"),
         ),
@@ -106,7 +111,7 @@ HOST = (
             Key(
                 "train.open_layers",
                 ["classifier"],
-                "children of the model that are trained in these epochs",
+                "children of the model that are trained in the first `train.fixbase_epoch` epochs",
                 needs="train.fixbase_epoch",
             ),
             Key("train.staged_lr", False, "apply `train.base_lr_mult` to every layer outside `train.new_layers`"),

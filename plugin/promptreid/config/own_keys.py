@@ -57,12 +57,12 @@ BACKBONE = Section(
             " baselines 12, which overlaps patches of 16; DMPT the size of the patches)", kind=int, range=COUNT),
         Key("backbone.drop_path", None, "stochastic-depth rate of the last block; earlier blocks rise linearly"
             " from 0. Not set: the method's (MIP and the baselines 0.1)", kind=float, range=SHARE),
-        Key("backbone.vit.depth", None, "number of blocks, for a small ViT of your own; not set: the backbone's",
+        Key("backbone.vit.depth", None, "number of blocks of a small ViT of your own; not set: the backbone's",
             kind=int, range=COUNT),
-        Key("backbone.vit.embed_dim", None, "width of that ViT; not set: the backbone's", kind=int, range=COUNT),
-        Key("backbone.vit.num_heads", None, "attention heads of that ViT; not set: the backbone's", kind=int,
+        Key("backbone.vit.embed_dim", None, "width of the small ViT; not set: the backbone's", kind=int, range=COUNT),
+        Key("backbone.vit.num_heads", None, "attention heads of the small ViT; not set: the backbone's", kind=int,
             range=COUNT),
-        Key("backbone.vit.patch_size", None, "size of that ViT's patches, in pixels; not set: the backbone's",
+        Key("backbone.vit.patch_size", None, "size of the small ViT's patches, in pixels; not set: the backbone's",
             kind=int, range=COUNT),
     ),
     shared=True,
@@ -164,7 +164,7 @@ _LIKE = "data.synthetic.like"
 DATA = Section(
     "Data",
     (
-        Key("data.augment.visible", [], "augmentations of visible images, by the names above; not set:"
+        Key("data.augment.visible", [], "augmentations of visible images, by the names above this table; not set:"
             " `data.transforms`", choices=AUGMENTATIONS),
         Key("data.augment.infrared", [], "augmentations of all other modalities; not set: `data.transforms`",
             choices=AUGMENTATIONS),
@@ -172,15 +172,15 @@ DATA = Section(
             " `data.augment.infrared`", choices=AUGMENTATIONS),
         Key("data.augment.thermal_infrared", [], "augmentations of thermal images; not set: `data.augment.infrared`",
             choices=AUGMENTATIONS),
-        Key("data.augment.interpolation", "bilinear", "filter that these augmentations resize with",
+        Key("data.augment.interpolation", "bilinear", "resizing filter of the augmentations in `data.augment`",
             choices=INTERPOLATIONS),
         Key("data.augment.aligned", False, "apply the same crop, flip, erasing, ... to all images of a sample"),
         Key("data.augment.drop_modality", 0.0, "probability that a modality of a train sample is left out, drawn"
             " for each modality", range=SHARE),
         Key("data.augment.second_visible", False, "add a channel-exchanged copy of each visible image to the batch"
             " (CAJ)"),
-        Key("data.augment.second_exchange", "channel_exchange", "last augmentation of that copy; `caj_exchange` is"
-            " the released code's", choices=EXCHANGES, needs="data.augment.second_visible"),
+        Key("data.augment.second_exchange", "channel_exchange", "last augmentation of the second visible copy;"
+            " `caj_exchange` is the released code's", choices=EXCHANGES, needs="data.augment.second_visible"),
         Key("data.augment.amplitude_swap", 0.0, "probability that a train image gets the low-frequency amplitude"
             " of an image of its identity in another band, from the same batch; its phase stays (FDA)",
             range=Range(0, 1)),
@@ -188,8 +188,8 @@ DATA = Section(
             " uses 0.01 to 0.09", range=Range(0, 0.5), needs="data.augment.amplitude_swap"),
         Key("data.range_16bit", "full", "levels of a 16-bit image that map to 0 to 255: `full` all levels,"
             " `minmax` the levels of each image, `fixed` those of `data.limits_16bit`", choices=RANGES_16BIT),
-        Key("data.limits_16bit", [], "lowest and highest level of `fixed`, such as `[7000, 9500]`", kind=int,
-            range=Range(0, 65535), needs="data.range_16bit=fixed"),
+        Key("data.limits_16bit", [], "lowest and highest level for `data.range_16bit: fixed`, such as `[7000,"
+            " 9500]`", kind=int, range=Range(0, 65535), needs="data.range_16bit=fixed"),
         Key("data.pack", "", "file that `promptreid pack` wrote; not set: images are decoded"),
         Key("data.table", "", "CSV or Parquet file of the data set `table`, which reads your own images"
             " ([datasets.md](datasets.md))"),
