@@ -75,7 +75,7 @@ def _promptreid(words: list[str]) -> None:
 def _python(words: list[str]) -> None:
     if words[:1] == ["-m"]:
         modules = {"promptreid": _promptreid, "pip": _pip, "pytest": _any, "venv": _any, "mkdocs": _mkdocs}
-        modules |= {"promptreid.config.document": _any}
+        modules |= dict.fromkeys(("promptreid.config.document", "promptreid.runs.tables.document"), _any)
         if words[1] not in modules:
             raise ValueError(f"-m {words[1]}: no module that this test knows")
         modules[words[1]](words[2:])

@@ -27,12 +27,11 @@ def add_configuration(parser: Parser, about: str = "the configuration", other: s
         "target",
         nargs="?",
         metavar="CONFIG",
-        help=f"{about}: the name of one that comes with promptreid (mip/quickstart), a YAML file, "
-        f"or a run's folder{other}",
+        help=f"{about}: a name of promptreid's own (mip/quickstart), a YAML file, or a run's folder{other}",
     )
     add_pairs(parser)
     parser.add_argument(
-        "--config-file", metavar="FILE", help=f"{about}, as a YAML file; torchreid's own load unchanged"
+        "--config-file", metavar="FILE", help=f"{about}, as a YAML file; torchreid's own files load unchanged"
     )
     add_overlays(parser)
     add_root(parser)
@@ -46,8 +45,8 @@ def add_overlays(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="CONFIG",
-        help="lay this over the configuration: a name (profiles/8gb) or a YAML file; may be given again, and KEY VALUE "
-        "pairs win; default: nothing",
+        help="lay this over the configuration: a name (profiles/8gb) or a YAML file; repeat it for several; KEY VALUE "
+        "pairs override it; default: nothing",
     )
 
 
@@ -91,7 +90,7 @@ def add_plugins(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> ar
         dest="plugins",
         action="append",
         metavar="FILE-OR-MODULE",
-        help="import this first (plugins), it runs as a program; may be given again",
+        help="import this plugin first; it runs as a program; repeat it for several",
     )
 
 
@@ -107,9 +106,9 @@ def add_resume_and_overwrite(parser: Parser, aside: str) -> None:
     """Add the two to a verb that passes over what is finished anyway; ``aside`` is what is moved away."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
-        "--resume", action="store_true", help="pass over what is finished and continue the rest; done without it, too"
+        "--resume", action="store_true", help="skip finished trainings and continue the rest; this is the default"
     )
-    group.add_argument("--overwrite", action="store_true", help=f"train all anew; {aside} moved aside")
+    group.add_argument("--overwrite", action="store_true", help=f"train everything anew; {aside} moved aside")
 
 
 def add_old_opts(parser: Parser) -> None:

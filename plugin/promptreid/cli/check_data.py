@@ -25,7 +25,9 @@ def arguments(parser: Parser) -> None:
     """What the command line takes."""
     names = sorted([*CHECKED_DATA, OWN_DATA])
     parser.add_argument("name", metavar="NAME", help=f"the data set: {', '.join(names)}, or a plugin's")
-    parser.add_argument("root", nargs="?", metavar="ROOT", help="the folder that holds it, or its own")
+    parser.add_argument(
+        "root", nargs="?", metavar="ROOT", help="the folder that holds the data set, or the data set's own folder"
+    )
     parser.add_argument(
         "--table", default="", metavar="FILE", help=f"the CSV or Parquet file of the data set {OWN_DATA}; default: none"
     )

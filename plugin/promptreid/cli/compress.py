@@ -31,24 +31,33 @@ def arguments(parser: Parser) -> None:
     """What the command line takes."""
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
     fit = steps.add_parser("fit", help="learn from vectors how to make them smaller")
-    fit.add_argument("vectors", metavar="TRAIN", help="a file of promptreid embed; of the training images, say")
-    fit.add_argument("--dim", type=positive, metavar="N", help="numbers that are left; without it, all are")
+    fit.add_argument("vectors", metavar="TRAIN", help="a file that promptreid embed wrote, such as the training images")
+    fit.add_argument("--dim", type=positive, metavar="N", help="numbers to keep per vector; default: all")
     fit.add_argument("--whiten", action="store_true", help="bring the variance of each number to 1")
     fit.add_argument("--store", default=STORE, metavar="NAME", help=f"{_STORES}; default: %(default)s")
     fit.add_argument("--out", required=True, type=Path, metavar="FILE", help="the compressor to write, .safetensors")
     apply = steps.add_parser("apply", help="make the vectors of a file smaller")
-    apply.add_argument("vectors", metavar="VECTORS", help="a file of promptreid embed, of the same model")
+    apply.add_argument("vectors", metavar="VECTORS", help="a file that promptreid embed wrote with the same model")
     apply.add_argument(
-        "--with", dest="compressor", required=True, type=Path, metavar="FILE", help="the compressor, of compress fit"
+        "--with",
+        dest="compressor",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="the compressor that compress fit wrote",
     )
     apply.add_argument("--out", required=True, type=Path, metavar="FILE", help="the file to write, .safetensors")
-    compare = steps.add_parser("compare", help="bytes an object and accuracy of several, beside the full descriptor")
-    compare.add_argument("vectors", metavar="TEST", help="a file of promptreid embed, with identities")
-    compare.add_argument(
-        "--with", dest="compressors", type=Path, nargs="+", metavar="FILE", help="compressors, of compress fit"
+    compare = steps.add_parser(
+        "compare", help="show bytes per object and accuracy of several compressors, beside the full descriptor"
     )
-    compare.add_argument("--fit", metavar="TRAIN", help="or fit on this file one for each of the following")
-    compare.add_argument("--dims", type=positive, nargs="+", metavar="N", help="numbers that are left")
+    compare.add_argument("vectors", metavar="TEST", help="a file that promptreid embed wrote, with identities")
+    compare.add_argument(
+        "--with", dest="compressors", type=Path, nargs="+", metavar="FILE", help="compressors that compress fit wrote"
+    )
+    compare.add_argument(
+        "--fit", metavar="TRAIN", help="or fit on this file one compressor for each of --dims and --stores"
+    )
+    compare.add_argument("--dims", type=positive, nargs="+", metavar="N", help="numbers to keep per vector")
     compare.add_argument(
         "--stores", nargs="+", default=[STORE], metavar="NAME", help=f"{_STORES}; default: {STORE} alone"
     )
@@ -56,12 +65,12 @@ def arguments(parser: Parser) -> None:
     compare.add_argument(
         "--protocol",
         metavar="NAME",
-        help="of the queries and gallery; without it, the first that the model's run names",
+        help="protocol for the queries and gallery; without it, the first protocol of the model's run",
     )
     compare.add_argument(
         "--identities", default=IDENTITIES, metavar="COLUMN", help="column of the identities; default: %(default)s"
     )
-    compare.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON, too")
+    compare.add_argument("--json", type=Path, metavar="FILE", help="also write the table as JSON")
     add_plugins(compare)
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def arguments(parser: Parser) -> None:
     """What the command line takes."""
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
-    release = kinds.add_parser("mip-release", help="of the authors' released MIP code")
+    release = kinds.add_parser("mip-release", help="convert a checkpoint of the authors' released MIP code")
     release.add_argument("source", type=Path, metavar="IN", help="the checkpoint, .pth")
-    release.add_argument("out", type=Path, metavar="OUT", help="OUT.safetensors and OUT.yaml are written")
+    release.add_argument("out", type=Path, metavar="OUT", help="write OUT.safetensors and OUT.yaml")
     release.add_argument(
         "--query",
         choices=("zero", "learned"),
@@ -27,11 +27,17 @@ def arguments(parser: Parser) -> None:
     )
     release.add_argument("--iael", action="store_true", help="keep the identity heads of the instance prompts")
     release.add_argument(
-        "--dataset", choices=MIP_RELEASES, help="what it was trained on; default: by the number of cameras"
+        "--dataset",
+        choices=MIP_RELEASES,
+        help="data set of the training; default: the one with the checkpoint's number of cameras",
     )
     release.add_argument("--num-heads", type=int, metavar="N", help="attention heads; default: channels / 64")
     release.add_argument(
-        "--stride", type=int, default=MIP_STRIDE, metavar="N", help="of the patches, pixels; default: %(default)s"
+        "--stride",
+        type=int,
+        default=MIP_STRIDE,
+        metavar="N",
+        help="stride of the patches, in pixels; default: %(default)s",
     )
     release.add_argument(
         "--image-size",
@@ -39,7 +45,7 @@ def arguments(parser: Parser) -> None:
         nargs=2,
         default=MIP_IMAGE_SIZE,
         metavar=("HEIGHT", "WIDTH"),
-        help="of training, pixels; default: %(default)s",
+        help="image size of the training, in pixels; default: %(default)s",
     )
 
 

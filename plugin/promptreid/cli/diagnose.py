@@ -17,7 +17,7 @@ def arguments(parser: Parser) -> None:
     """What the command line takes."""
     add_configuration(parser, "what the model was trained with")
     add_weights(parser, "the run in data.save_dir")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every layer's values")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the values of every layer to this file")
 
 
 def run(args: argparse.Namespace) -> None:

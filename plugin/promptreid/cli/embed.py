@@ -14,35 +14,45 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="a folder of images, perhaps with a folder for each band; a CSV or Parquet file with a column of paths "
+        help="a folder of images, which may hold a folder for each band; a CSV or Parquet file with a column of paths "
         "for each band; or the name of a data set, whose queries and gallery are embedded",
     )
     parser.add_argument(
         "--split",
         choices=("test", "train"),
         default="test",
-        help="of a data set: its queries and gallery, or its training images; default: %(default)s",
+        help="part of a data set: its queries and gallery, or its training images; default: %(default)s",
     )
     parser.add_argument("--out", required=True, metavar="FILE", help="the file to write: .safetensors or .parquet")
     parser.add_argument(
-        "--band", metavar="NAME", help="band of the images, where nothing else says it: rgb, nir, tir, ir, ..."
+        "--band", metavar="NAME", help="band of the images, if nothing else names it: rgb, nir, tir, ir, ..."
     )
-    parser.add_argument("--root", metavar="DIR", help="folder of the data sets, where SOURCE is one")
+    parser.add_argument("--root", metavar="DIR", help="folder of the data sets, if SOURCE is a data set")
     parser.add_argument(
-        "--on-error", choices=("stop", "skip"), default="stop", help="at an image that can't be read; default: stop"
+        "--on-error",
+        choices=("stop", "skip"),
+        default="stop",
+        help="what to do at an image that cannot be read; default: stop",
     )
     parser.add_argument(
-        "--batch-size", type=positive, default=64, metavar="N", help="objects in a call of the model; default: 64"
+        "--batch-size", type=positive, default=64, metavar="N", help="objects per call of the model; default: 64"
     )
-    parser.add_argument("--workers", type=positive, default=2, metavar="N", help="threads that read; default: 2")
+    parser.add_argument("--workers", type=positive, default=2, metavar="N", help="threads that read images; default: 2")
     parser.add_argument(
-        "--dtype", choices=("float32", "bfloat16"), default="float32", help="what is computed in; default: float32"
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="number type of the computation; default: float32",
     )
     parser.add_argument("--tower", metavar="FILE", help="pretrained weights of a frozen tower, if they have moved")
     parser.add_argument(
-        "--part-size", type=positive, default=1024, metavar="N", help="objects that a kill may cost; default: 1024"
+        "--part-size",
+        type=positive,
+        default=1024,
+        metavar="N",
+        help="objects between two saves; a kill loses at most that many; default: 1024",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE, and begin anew what was not finished")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE, and begin an unfinished one anew")
 
 
 def run(args: argparse.Namespace) -> None:

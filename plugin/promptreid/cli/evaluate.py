@@ -52,33 +52,38 @@ def arguments(parser: Parser) -> None:
             "--protocol",
             action="append",
             metavar="NAME",
-            help="a protocol's name, or the first words of several; needed, and may be given again",
+            help="name of a protocol, or the first words of several names; required; repeat it for more",
         ),
         group.add_argument(
-            "--metric", choices=METRICS, default=METRICS[0], help="distance; default: %(default)s (squared)"
+            "--metric",
+            choices=METRICS,
+            default=METRICS[0],
+            help="distance between features; default: %(default)s (squared)",
         ),
         add_plugins(group),
-        group.add_argument("--permutations", metavar="FILE", help="rand_perm_cam.mat, for sysu-official"),
+        group.add_argument("--permutations", metavar="FILE", help="file rand_perm_cam.mat, for sysu-official"),
         *_add_refinements(group),
-        group.add_argument("--trials", action="store_true", help="a line for each gallery draw, too"),
+        group.add_argument("--trials", action="store_true", help="also print a line for each gallery draw"),
         group.add_argument("--per-query", metavar="FILE", help="save each query's outcome: .csv or .parquet"),
         group.add_argument(
-            "--compare", metavar="OTHER", help="differences to features scored alike, or to a table of --per-query"
+            "--compare",
+            metavar="OTHER",
+            help="print the differences from another file of features, or from a table of --per-query",
         ),
         group.add_argument(
             "--unit",
             choices=("query", "pid"),
             default="query",
-            help="what the bootstrap of --compare draws; default: %(default)s",
+            help="unit that the bootstrap of --compare draws; default: %(default)s",
         ),
-        group.add_argument("--threads", type=int, metavar="N", help="of the ranking; default: torch's"),
+        group.add_argument("--threads", type=int, metavar="N", help="threads of the ranking; default: torch's number"),
         parser.add_list(
             "--roc",
             group=group,
             ends=is_no_number,
             type=float,
             metavar="FPR",
-            help="true positive rates at these false positive rates",
+            help="print the true positive rates at these false positive rates",
         ),
     ]
     parser.set_defaults(of_features=actions)
@@ -86,10 +91,18 @@ def arguments(parser: Parser) -> None:
 
 def _add_refinements(group: argparse._ArgumentGroup) -> list[argparse.Action]:
     return [
-        group.add_argument("--rerank", action="store_true", help="k-reciprocal re-ranking, with these parameters:"),
-        group.add_argument("--k1", type=int, default=RERANK_K1, metavar="N", help="neighbours; default: %(default)s"),
         group.add_argument(
-            "--k2", type=int, default=RERANK_K2, metavar="N", help="neighbours of the averaging; default: %(default)s"
+            "--rerank", action="store_true", help="apply k-reciprocal re-ranking, with these parameters:"
+        ),
+        group.add_argument(
+            "--k1", type=int, default=RERANK_K1, metavar="N", help="neighbours (k1); default: %(default)s"
+        ),
+        group.add_argument(
+            "--k2",
+            type=int,
+            default=RERANK_K2,
+            metavar="N",
+            help="neighbours to average over (k2); default: %(default)s",
         ),
         group.add_argument(
             "--lambda",
@@ -97,24 +110,24 @@ def _add_refinements(group: argparse._ArgumentGroup) -> list[argparse.Action]:
             type=float,
             default=RERANK_LAMBDA,
             metavar="SHARE",
-            help="share of the original distance; default: %(default)s",
+            help="share of the original distance in the final one; default: %(default)s",
         ),
         group.add_argument(
             "--rerank-distances",
             choices=RERANK_DISTANCES,
             default=RERANK_DISTANCES[0],
-            help="the original distances; default: %(default)s, as torchreid does; plain is TransReID's and DeMo's",
+            help="original distances; default: %(default)s, as torchreid uses; TransReID and DeMo use plain",
         ),
-        group.add_argument("--aqe", action="store_true", help="average query expansion, with these parameters:"),
+        group.add_argument("--aqe", action="store_true", help="apply average query expansion, with these parameters:"),
         group.add_argument(
-            "--aqe-k", type=int, default=AQE_K, metavar="N", help="features per query; default: %(default)s"
+            "--aqe-k", type=int, default=AQE_K, metavar="N", help="gallery features per query; default: %(default)s"
         ),
         group.add_argument(
             "--aqe-alpha",
             type=float,
             default=AQE_ALPHA,
             metavar="POWER",
-            help="of the cosine that weighs them; default: %(default)s, unweighted",
+            help="power of the cosine that weights each feature; default: %(default)s, unweighted",
         ),
     ]
 

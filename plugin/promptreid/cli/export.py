@@ -23,13 +23,13 @@ def arguments(parser: Parser) -> None:
         help="the precision of the file; default: fp32",
     )
     parser.add_argument(
-        "--config", metavar="FILE", help="what the model was trained with, where a file of weights does not say so"
+        "--config", metavar="FILE", help="configuration of the training, if the file of weights does not hold it"
     )
     parser.add_argument(
         "--data",
         metavar="DIR",
-        help="folder of the data sets: int8 is calibrated on training images, and the loss of mAP measured on test "
-        "images; default: that of the run's folder",
+        help="folder of the data sets: int8 is calibrated on training images, and its loss of mAP measured on test "
+        "images; default: the run's data.root",
     )
     parser.add_argument(
         "--calibration-images",

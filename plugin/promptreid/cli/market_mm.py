@@ -23,7 +23,7 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("market", metavar="MARKET", help="the folder of Market-1501, or the one that holds it")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder; it appears when complete")
     parser.add_argument(
-        "--tir", type=Path, metavar="DIR", help="your thermal images, with Market's names, at any depth"
+        "--tir", type=Path, metavar="DIR", help="folder with your thermal images, under Market's names, at any depth"
     )
     parser.add_argument("--workers", type=positive, default=2, metavar="N", help="threads; default: %(default)s")
 

@@ -22,13 +22,13 @@ def arguments(parser: Parser) -> None:
         "--gallery",
         type=_names,
         metavar="NAMES",
-        help="modalities of the gallery; without the two, the table of all conditions",
+        help="modalities of the gallery; without --query and --gallery, all conditions are tested",
     )
     parser.add_argument(
         "--protocol",
         action="append",
         metavar="NAME",
-        help="'DATA MODALITY-to-MODALITY', one against another; may be given again",
+        help="protocol 'DATA MODALITY-to-MODALITY', one modality against another; repeat it for more",
     )
 
 

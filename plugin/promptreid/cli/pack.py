@@ -14,13 +14,22 @@ from promptreid.cli.parsing import Parser
 
 def arguments(parser: Parser) -> None:
     """What the command line takes."""
-    parser.add_argument("names", nargs="+", metavar="NAME", help="data sets, all of those that the runs will read")
-    parser.add_argument("root", metavar="ROOT", help="their folder, as data.root will name it")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="names of all data sets that your runs read")
+    parser.add_argument("root", metavar="ROOT", help="folder of the data sets, the data.root of your runs")
     parser.add_argument(
         "--table", default="", metavar="FILE", help=f"data.table, for the data set {OWN_DATA}; default: none"
     )
-    parser.add_argument("--size", nargs=2, type=int, required=True, metavar=("H", "W"), help="in pixels")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .npy file; a .json is put beside it")
+    parser.add_argument(
+        "--size",
+        nargs=2,
+        type=int,
+        required=True,
+        metavar=("H", "W"),
+        help="height and width of the packed images, in pixels",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the .npy file to write; a .json is written beside it"
+    )
     parser.add_argument(
         "--interpolation", choices=INTERPOLATIONS, default=PLAIN, help="filter of the resizing; default: %(default)s"
     )

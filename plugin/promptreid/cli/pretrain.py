@@ -24,10 +24,10 @@ def arguments(parser: Parser) -> None:
         type=int,
         default=FIRST_SEED,
         metavar="N",
-        help=f"at least {FIRST_SEED}; default: %(default)s",
+        help=f"seed, at least {FIRST_SEED}; default: %(default)s",
     )
-    parser.add_argument("--steps", type=int, metavar="N", help="of each tower; default: its recipe's")
-    parser.add_argument("--batch", type=int, metavar="N", help="images in a step; default: the recipe's")
+    parser.add_argument("--steps", type=int, metavar="N", help="steps of each tower's training; default: its recipe's")
+    parser.add_argument("--batch", type=int, metavar="N", help="images per step; default: the recipe's")
 
 
 def run(args: argparse.Namespace) -> None:

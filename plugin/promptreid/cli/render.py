@@ -11,12 +11,16 @@ from promptreid.cli.parsing import Parser
 def arguments(parser: Parser) -> None:
     """What the command line takes."""
     parser.add_argument(
-        "--like", required=True, metavar="NAME", help=f"the data set to look like: {', '.join(RENDERED_DATA)}"
+        "--like", required=True, metavar="NAME", help=f"the data set whose layout to copy: {', '.join(RENDERED_DATA)}"
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="a new folder; it appears when it is complete")
     parser.add_argument("--ids", required=True, type=int, metavar="N", help="number of identities")
     parser.add_argument(
-        "--seed", required=True, type=int, metavar="N", help="another seed: other subjects, cameras and splits"
+        "--seed",
+        required=True,
+        type=int,
+        metavar="N",
+        help="seed; another seed gives other subjects, cameras and splits",
     )
     parser.add_argument(
         "--frames",
@@ -29,7 +33,8 @@ def arguments(parser: Parser) -> None:
         type=int,
         nargs=2,
         metavar=("H", "W"),
-        help="pixels, both even; default: 128 64 for people and 128 256 for vehicles, and nothing else for strips",
+        help="height and width in pixels, both even; default: 128 64 for people and 128 256 for vehicles; strips allow "
+        "only the default",
     )
     split = parser.add_mutually_exclusive_group()
     split.add_argument(
@@ -43,14 +48,15 @@ def arguments(parser: Parser) -> None:
         "--renderer",
         type=int,
         metavar="N",
-        help="how the bands hang together: 1 as in releases before 0.2, 2 as in real triples; default: the newest",
+        help="version of the renderer, how the bands relate: 1 as in releases before 0.2, 2 as in real triples; "
+        "default: the newest",
     )
     parser.add_argument(
         "--workers",
         type=int,
         default=1,
         metavar="N",
-        help="processes; the images don't depend on it; default: %(default)s",
+        help="number of processes; the images are the same with any; default: %(default)s",
     )
 
 

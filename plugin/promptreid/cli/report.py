@@ -16,10 +16,10 @@ from promptreid.cli.parsing import Parser, positive
 def arguments(parser: Parser) -> None:
     """What the command line takes."""
     parser.add_argument(
-        "runs", metavar="RUN", nargs="+", type=Path, help="folders of trainings; the first is compared to"
+        "runs", metavar="RUN", nargs="+", type=Path, help="folders of trainings; the others are compared with the first"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the page, .html")
-    parser.add_argument("--overwrite", action="store_true", help="replace a page that is there")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the page to write, .html")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing page")
     parser.add_argument("--dataset", metavar="NAME", help="data set to look at; default: each run's target")
     parser.add_argument("--root", metavar="DIR", help="folder of the data sets (data.root); default: as in training")
     parser.add_argument(
@@ -30,7 +30,7 @@ def arguments(parser: Parser) -> None:
         "--queries", type=positive, default=8, metavar="N", help="ranked lists of each kind; default: %(default)s"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of what is drawn by chance; default: %(default)s"
+        "--seed", type=int, default=0, metavar="N", help="seed of all random choices; default: %(default)s"
     )
 
 

@@ -27,24 +27,35 @@ FAR = 1e-3
 def arguments(parser: Parser) -> None:
     """What the command line takes."""
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
-    build = steps.add_parser("build", help="make an index of a file of vectors")
-    build.add_argument("vectors", metavar="VECTORS", help="a file of promptreid embed, .safetensors or .parquet")
+    build = steps.add_parser("build", help="build an index from a file of vectors")
+    build.add_argument(
+        "vectors", metavar="VECTORS", help="a file that promptreid embed wrote, .safetensors or .parquet"
+    )
     build.add_argument("--out", required=True, type=Path, metavar="FILE", help="the index to write, .safetensors")
-    build.add_argument("--kind", choices=KINDS, default="flat", help="exact, or one of FAISS's; default: %(default)s")
+    build.add_argument(
+        "--kind",
+        choices=KINDS,
+        default="flat",
+        help="kind of index: flat is exact, FAISS's others are approximate; default: %(default)s",
+    )
     build.add_argument("--uri", metavar="URI", help="keep the vectors in Milvus: gallery.db, or http://HOST:19530")
     build.add_argument(
         "--collection", default="gallery", metavar="NAME", help="the collection in Milvus; default: %(default)s"
     )
     _add_token(build)
     _add_columns(build)
-    build.add_argument("--calibrate", metavar="VECTORS", help="vectors of identities that were not trained on")
+    build.add_argument(
+        "--calibrate",
+        metavar="VECTORS",
+        help="set the threshold by these vectors, of identities that were not trained on",
+    )
     build.add_argument("--identities", metavar="COLUMN", help="column of that file with their identities")
     build.add_argument(
-        "--far", type=float, default=FAR, metavar="RATE", help="false accept rate of a pair; default: %(default)s"
+        "--far", type=float, default=FAR, metavar="RATE", help="false accept rate per pair; default: %(default)s"
     )
-    build.add_argument("--other-cameras", action="store_true", help="calibrate on pairs of different cameras alone")
+    build.add_argument("--other-cameras", action="store_true", help="calibrate only on pairs of different cameras")
     add = steps.add_parser("add", help="add the vectors of a file to an index")
-    add.add_argument("index", metavar="INDEX", type=Path, help="the index, which is written again")
+    add.add_argument("index", metavar="INDEX", type=Path, help="the index to change")
     add.add_argument("vectors", metavar="VECTORS", help="a file of vectors of the same model")
     _add_token(add)
     _add_columns(add)
@@ -55,18 +66,18 @@ def arguments(parser: Parser) -> None:
         metavar="FILE",
         nargs="+",
         default=[],
-        help="images of the people or vehicles looked for; default: none",
+        help="images of the people or vehicles to find; default: none",
     )
-    query.add_argument("--model", metavar="RUN", help="what embeds the images: the run's folder or weights")
+    query.add_argument("--model", metavar="RUN", help="model that embeds the images: a run's folder or weights")
     query.add_argument("--band", metavar="NAME", help="band of the images, such as rgb, ir, nir or tir")
-    query.add_argument("--vectors", metavar="FILE", help="a file of vectors to look for instead of images")
-    query.add_argument("-k", type=positive, default=10, metavar="N", help="hits for each; default: %(default)s")
-    query.add_argument("--rerank", type=positive, metavar="N", help="re-rank so many candidates by their neighbours")
-    query.add_argument("--cameras", type=int, nargs="+", metavar="N", help="find objects of these cameras alone")
-    query.add_argument("--not-cameras", type=int, nargs="+", metavar="N", help="find none of these cameras")
-    query.add_argument("--since", type=float, metavar="SECONDS", help="find nothing that is older")
-    query.add_argument("--until", type=float, metavar="SECONDS", help="find nothing that is newer")
-    query.add_argument("--bands", metavar="NAMES", help="find objects that have all of these, such as RGB+TIR")
+    query.add_argument("--vectors", metavar="FILE", help="a file of vectors to find instead of images")
+    query.add_argument("-k", type=positive, default=10, metavar="N", help="hits per query; default: %(default)s")
+    query.add_argument("--rerank", type=positive, metavar="N", help="re-rank this many candidates by their neighbours")
+    query.add_argument("--cameras", type=int, nargs="+", metavar="N", help="find only objects of these cameras")
+    query.add_argument("--not-cameras", type=int, nargs="+", metavar="N", help="find no objects of these cameras")
+    query.add_argument("--since", type=float, metavar="SECONDS", help="find no object before this time")
+    query.add_argument("--until", type=float, metavar="SECONDS", help="find no object after this time")
+    query.add_argument("--bands", metavar="NAMES", help="find only objects with all of these bands, such as RGB+TIR")
     query.add_argument(
         "--html", type=Path, metavar="FILE", help="write a page with a picture and a table of each query"
     )
@@ -204,10 +215,10 @@ def _report(index: GalleryIndex, path: Path) -> None:
 
 
 def _add_columns(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ids", metavar="COLUMN", help="column of the ids; the objects' names are used without")
+    parser.add_argument("--ids", metavar="COLUMN", help="column of the ids; without it, the objects' names are the ids")
     parser.add_argument("--times", metavar="COLUMN", help="column of times, in seconds")
     parser.add_argument(
-        "--cameras", dest="cameras_column", metavar="COLUMN", help="column of cameras, where not the model's own"
+        "--cameras", dest="cameras_column", metavar="COLUMN", help="column of cameras, if not the model's own"
     )
 
 

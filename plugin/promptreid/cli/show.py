@@ -38,30 +38,35 @@ def arguments(parser: Parser) -> None:
     for name in ("ranks", "attention"):
         added[name].add_argument(
             "--queries", type=int, nargs="+", default=[], metavar="N",
-            help="draw these queries, by their numbers from 0; default: a choice of them",
+            help="draw these queries, by their numbers from 0; default: some are chosen",
         )  # fmt: skip
     ranks, embedding, attention = added["ranks"], added["embedding"], added["attention"]
     ranks.add_argument(
-        "--choose", choices=("hardest", "random"), default="hardest", help="which queries; default: %(default)s"
+        "--choose",
+        choices=("hardest", "random"),
+        default="hardest",
+        help="how to choose the queries; default: %(default)s",
     )
     ranks.add_argument("--against", metavar="RUN", help="draw the queries on which this run disagrees most")
     ranks.add_argument(
         "--topk", type=positive, default=10, metavar="N", help="gallery images of each query; default: %(default)s"
     )
-    embedding.add_argument("--method", choices=PROJECTIONS, default="tsne", help="how; default: %(default)s")
+    embedding.add_argument(
+        "--method", choices=PROJECTIONS, default="tsne", help="projection to two dimensions; default: %(default)s"
+    )
     embedding.add_argument(
         "--count", type=_count_or_all, default=16, metavar="N",
         help=f"identities at random, or '{_ALL}' for the whole test set; default: %(default)s",
     )  # fmt: skip
     embedding.add_argument(
         "--without", nargs="+", default=[], metavar="FAMILY",
-        help="a second row without these prompts, in one layout with the first; default: none",
+        help="add a second row without these prompts, in the layout of the first; default: none",
     )  # fmt: skip
     embedding.add_argument(
         "--limit",
         type=positive,
         metavar="N",
-        help="images drawn at most; default: 4000, of pca a million",
+        help="largest number of images to draw; default: 4000, for pca a million",
     )
     attention.add_argument(
         "--layer", type=_layer, metavar="N", help=f"block, from 1, or '{_ALL}'; default: the last prompted one"
@@ -107,17 +112,17 @@ _COMMON = ("kind", "run", "out", "overwrite", "root", "dataset", "weights", "see
 def _add_common(kind: argparse.ArgumentParser, width: str) -> None:
     kind.add_argument("run", metavar="RUN", help="the folder of a training")
     kind.add_argument(
-        "--out", type=Path, metavar="FILE", help="the picture, .png or .svg; default: RUN/figures/KIND.png"
+        "--out", type=Path, metavar="FILE", help="the picture to write, .png or .svg; default: RUN/figures/KIND.png"
     )
-    kind.add_argument("--overwrite", action="store_true", help="replace a picture that is there")
+    kind.add_argument("--overwrite", action="store_true", help="replace an existing picture")
     kind.add_argument(
         "--width",
         choices=PICTURE_WIDTHS,
         default=width,
-        help="a paper's column or page, or half a screen; default: %(default)s",
+        help="width of the picture: a paper's column or page, or half a screen; default: %(default)s",
     )  # fmt: skip
     kind.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of what is drawn by chance; default: %(default)s"
+        "--seed", type=int, default=0, metavar="N", help="seed of all random choices; default: %(default)s"
     )
     kind.add_argument("--dataset", metavar="NAME", help="data set to look at; default: the run's target")
     kind.add_argument("--root", metavar="DIR", help="folder of the data sets (data.root); default: as in training")

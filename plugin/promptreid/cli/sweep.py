@@ -16,8 +16,8 @@ from promptreid.cli.parsing import Parser, is_key
 def arguments(parser: Parser) -> None:
     """What the command line takes."""
     add_configuration(parser)
-    parser.add_argument("--key", required=True, metavar="KEY", help="the key that changes, by its full name")
-    parser.add_list("--values", ends=is_key, required=True, metavar="VALUE", help="its values, at least two")
+    parser.add_argument("--key", required=True, metavar="KEY", help="full name of the key to change")
+    parser.add_list("--values", ends=is_key, required=True, metavar="VALUE", help="values of the key, at least two")
     parser.add_argument(
         "--seeds",
         type=int,

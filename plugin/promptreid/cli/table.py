@@ -42,19 +42,23 @@ def arguments(parser: Parser) -> None:
         help="rendered data sets per row, each from a seed of its own; default: 1, and 2 with --screen",
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="trainings at a time, which share the cores; default: 1"
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="trainings that run at the same time and share the cores; default: 1",
     )
-    parser.add_list("--rows", ends=is_key, metavar="KEY", default=[], help="train these rows alone; default: all")
+    parser.add_list("--rows", ends=is_key, metavar="KEY", default=[], help="train only these rows; default: all")
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("log/tables"),
         metavar="DIR",
-        help="the runs and the tables; default: %(default)s",
+        help="folder of the runs and the tables; default: %(default)s",
     )
     parser.add_argument(
-        "--results", type=Path, metavar="DIR", help="a folder for each row, from which tables are made; default: "
-        "results in --out"
+        "--results", type=Path, metavar="DIR", help="folder that holds a folder for each row; tables are made from it; "
+        "default: results in --out"
     )  # fmt: skip
     _add_instead(parser)
     add_overlays(parser)
@@ -65,7 +69,9 @@ def arguments(parser: Parser) -> None:
 
 def _add_instead(parser: Parser) -> None:
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--plan", action="store_true", help="say what would be trained and how long it would take")
+    group.add_argument(
+        "--plan", action="store_true", help="print the planned trainings and their time, without training"
+    )
     group.add_argument("--show", action="store_true", help="print the table from --results, without any training")
     parser.add_list(
         "--screen",
@@ -79,7 +85,7 @@ def _add_instead(parser: Parser) -> None:
         "--picture",
         type=Path,
         metavar="FILE",
-        help="draw mAP against trained parameters and step time, too, as a .png file",
+        help="also draw mAP against trained parameters and step time, as a .png file",
     )
 
 

@@ -1,7 +1,7 @@
 """The tables of ``docs/config.md`` from the tables of keys: ``python -m promptreid.config.document docs/config.md``.
 
-The page is written by hand but for what stands between ``<!-- keys: TITLE -->`` and ``<!-- end -->``: there the table
-of the section of that title goes.
+The table of a section goes between ``<!-- keys: TITLE -->`` and ``<!-- end -->``, where TITLE is the section's. The
+rest of the page is written by hand.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _MARKED = re.compile(r"(<!-- keys: (.+?) -->\n).*?(<!-- end -->)", flags=re.DOTA
 
 
 def with_tables(page: str) -> str:
-    """The page with each marked table made anew.
+    """Return the page with each marked table written again.
 
     Raises:
-        ValueError: a marker of a section that there is none of, or a section of promptreid's own without a marker.
+        ValueError: a marker names an unknown section, or a section has no marker.
     """
     default_config()  # brings the methods
     sections = {section.title: section for section in all_sections()}
