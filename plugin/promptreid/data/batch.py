@@ -14,7 +14,7 @@ FIELDS = ("images", "modality", "camera", "present")
 
 
 class ModalBatch(dict[str, Any]):
-    """What a model gets for one sample or for a batch of them: a dict of tensors, nothing else.
+    """Model input of one sample or of a batch: a plain dict of tensors.
 
     torchreid passes only ``item["img"]`` on to the model, so everything the model needs is in here.
     ``default_collate``, pinning and ``DataParallel`` keep the type.
@@ -157,7 +157,7 @@ def _with_images(value: Any) -> Any:
 
 
 class PathBundle(str):
-    """The files of one sample: as a string the first modality's file, in ``paths`` all of them.
+    """Files of one sample: the string is the first modality's file, ``paths`` holds all files.
 
     torchreid tells images from videos, draws rank lists and collates by ``isinstance(path, str)``, so a bundle has
     to be a string. It carries what torchreid's four-field records have no room for.

@@ -1,4 +1,4 @@
-"""Who is told what a training does: the interface, and the registry of those that configurations name."""
+"""Training loggers: the interface, and the registry of the names that configurations use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY = "train.loggers"
 
 
 class RunLogger:
-    """Writes down, or sends away, what a training does. A subclass overrides what it can keep; the rest is dropped.
+    """Training logger: writes or sends events. A subclass overrides the events that it keeps and ignores the rest.
 
     It is made in the process that writes, once what can be checked of the run is found good.
 
@@ -79,7 +79,7 @@ LOGGERS: dict[str, type[RunLogger]] = {}
 
 
 def register_logger(name: str, logger: type[RunLogger]) -> None:
-    """Make a logger known, so that ``train.loggers`` takes its name. A second, equal call does nothing.
+    """Register a logger, so that ``train.loggers`` takes its name. A second, equal call does nothing.
 
     Args:
         name: lower case.
