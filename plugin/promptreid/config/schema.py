@@ -92,7 +92,7 @@ class Key:
         return names[self.value_type]
 
     def has_effect(self, flat: Flat) -> bool:
-        """Whether what the key needs is there."""
+        """Whether the keys that this key needs are set."""
         if not self.needs:
             return True
         other, _, values = self.needs.partition("=")

@@ -92,7 +92,7 @@ class Method:
     losses: Mapping[str, type[nn.Module]] = {}
 
     def arguments(self, cfg: Any, data: DataFacts, weights_follow: bool) -> dict[str, Any]:
-        """Further arguments of the builder of ``cfg.model.name``.
+        """Return further arguments of the builder of ``cfg.model.name``.
 
         By default: the keys of the method's node, and of ``data`` and ``strict_pretrained`` what the builder's
         signature names.
