@@ -1,4 +1,4 @@
-"""What a CPU-only machine needs before torch and torchvision are imported.
+"""Preparation of CPU-only machines before the import of torch and torchvision.
 
 OpenMP's threads spin while they wait for each other. Beside loader workers, or anything else that wants the cores,
 this made a small model's training step on two cores five times slower (0.95 s instead of 0.18 s). Threads that sleep

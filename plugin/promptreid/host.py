@@ -128,7 +128,7 @@ def bound_model(name: str, builder: Callable[..., torch.nn.Module]) -> Iterator[
 
 
 def dataset_factory(name: str) -> Callable[..., Any]:
-    """What is registered as a dataset of ours: a class, function or ``functools.partial``.
+    """Factory behind a registered dataset of promptreid: a class, function or ``functools.partial``.
 
     Raises:
         ValueError: the name is not one of ours.

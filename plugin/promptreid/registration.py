@@ -1,4 +1,4 @@
-"""What promptreid adds to torchreid's registries, and the door for what others add to promptreid."""
+"""Registration: promptreid's additions to torchreid's registries, and others' additions to promptreid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from promptreid.losses.registry import LOSSES, TRAINABLE
 
 
 def register_all() -> None:
-    """Add promptreid's own to torchreid; called on import, and harmless when called again."""
+    """Register promptreid's data sets, models and losses in torchreid; import calls it, and you may call it again."""
     for name, factory in DATASETS.items():
         host.register_dataset(name, factory)
     for loss in LOSSES.values():
@@ -27,7 +27,7 @@ def register_all() -> None:
 
 
 def register_dataset(name: str, factory: DatasetFactory) -> None:
-    """Make a data set known, so that ``data.sources``, ``data.targets`` and every tool take its name.
+    """Register a data set, so that ``data.sources``, ``data.targets`` and every tool take its name.
 
     Args:
         name: lower case.
@@ -42,7 +42,7 @@ def register_dataset(name: str, factory: DatasetFactory) -> None:
 
 
 def register_loss(name: str, loss: Callable[..., nn.Module], keys: Sequence[Key] = ()) -> None:
-    """Make a loss known: ``loss.name: <name>`` trains with it, and ``loss.<name>`` has its keys.
+    """Register a loss: ``loss.name: <name>`` trains with it, and ``loss.<name>`` has its keys.
 
     Args:
         name: lower case.

@@ -1,4 +1,4 @@
-"""What a configuration key is: default, type, allowed values and meaning, in one row of one table."""
+"""Configuration keys: default, type, allowed values and meaning, one table row per key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Flat = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Range:
-    """Finite numbers from ``low`` to ``high``; ``open_low`` and ``open_high`` exclude the ends themselves."""
+    """Range of finite numbers from ``low`` to ``high``; ``open_low`` and ``open_high`` exclude the ends."""
 
     low: float
     high: float = math.inf
@@ -41,7 +41,7 @@ DECAY = Range(0, 1, open_low=True)
 
 @dataclass(frozen=True)
 class Key:
-    """One key.
+    """Configuration key: default, type, allowed values and meaning.
 
     Attributes:
         name: dotted, ``train.lr``; in a table of a method or a loss the part behind its node, ``rank``.
@@ -92,7 +92,7 @@ class Key:
         return names[self.value_type]
 
     def has_effect(self, flat: Flat) -> bool:
-        """Whether what the key needs is there."""
+        """Whether the keys that this key needs are set."""
         if not self.needs:
             return True
         other, _, values = self.needs.partition("=")

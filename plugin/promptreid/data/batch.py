@@ -1,4 +1,4 @@
-"""The two types in which multi-modal samples travel through torchreid."""
+"""Two types that carry multi-modal samples through torchreid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FIELDS = ("images", "modality", "camera", "present")
 
 
 class ModalBatch(dict[str, Any]):
-    """What a model gets for one sample or for a batch of them: a dict of tensors, nothing else.
+    """Model input of one sample or of a batch: a plain dict of tensors.
 
     torchreid passes only ``item["img"]`` on to the model, so everything the model needs is in here.
     ``default_collate``, pinning and ``DataParallel`` keep the type.
@@ -125,7 +125,7 @@ class ModalBatch(dict[str, Any]):
 
     @property
     def shape(self) -> torch.Size:
-        """That of the images: (B, 3, H, W) where samples are one image, else (B, M, 3, H, W)."""
+        """Shape of the images: (B, 3, H, W) if samples are one image, else (B, M, 3, H, W)."""
         return (self.plain if self["modality"].shape[-1] == 1 else self["images"]).shape
 
     def size(self, dim: int | None = None) -> Any:
@@ -133,7 +133,7 @@ class ModalBatch(dict[str, Any]):
         return self.shape if dim is None else self.shape[dim]
 
     def dim(self) -> int:
-        """How many axes :attr:`shape` has."""
+        """Number of axes of :attr:`shape`."""
         return len(self.shape)
 
     def view(self, *shape: int) -> Tensor:
@@ -141,7 +141,7 @@ class ModalBatch(dict[str, Any]):
         return self.plain.view(*shape)
 
     def __missing__(self, index: Any) -> Tensor:
-        """What is no field is an index into the images of samples of one image."""
+        """Index into the images of samples of one image, for every key that is no field."""
         if isinstance(index, str):
             raise KeyError(index)
         return self.plain[index]
@@ -157,7 +157,7 @@ def _with_images(value: Any) -> Any:
 
 
 class PathBundle(str):
-    """The files of one sample: as a string the first modality's file, in ``paths`` all of them.
+    """Files of one sample: the string is the first modality's file, ``paths`` holds all files.
 
     torchreid tells images from videos, draws rank lists and collates by ``isinstance(path, str)``, so a bundle has
     to be a string. It carries what torchreid's four-field records have no room for.

@@ -1,4 +1,4 @@
-"""Every data set of promptreid, by the name under which torchreid knows it."""
+"""Registry of the data sets of promptreid, by their names in torchreid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features with their labels: what every protocol evaluates."""
+"""Features with their labels: the input of every protocol."""
 
 from __future__ import annotations
 

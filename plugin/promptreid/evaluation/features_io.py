@@ -37,7 +37,7 @@ Read = tuple[dict[str, Any], list[str]]
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """Features of all test images of a data set, with what protocols need to know.
+    """Features of all test images of a data set, with the labels that protocols need.
 
     Attributes:
         features: (N, D) floats.

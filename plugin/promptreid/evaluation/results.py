@@ -17,7 +17,7 @@ _LINE_RANKS = (1, 5, 10, 20)
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One gallery draw. Fractions are in [0, 1].
+    """Outcome of one gallery draw. Fractions are in [0, 1].
 
     Attributes:
         cmc: (max_rank,) float64, fraction of valid queries whose first match is at rank k or before, from k = 1. Its
@@ -72,13 +72,13 @@ class Trial:
 
 
 def full_name(protocol: str, method: str) -> str:
-    """What stands in front of the numbers."""
+    """Name in front of the numbers."""
     return f"{protocol} + {method}" if method else protocol
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What a protocol gives back. Fractions are in [0, 1]; only the texts are in per cent.
+    """Results of a protocol. Fractions are in [0, 1]; only the texts are in per cent.
 
     Attributes:
         protocol: the protocol's full name, as printed, with ``+`` and the method where there is one.

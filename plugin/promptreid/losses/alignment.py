@@ -12,7 +12,7 @@ from promptreid.models.present_images import NO_IMAGE
 
 
 class ModalityTextLoss(nn.Module):
-    """L3, the contrast of image features with the sentences of the modalities.
+    """Contrastive loss L3 between image features and the sentences of the modalities.
 
     ``L_vl = - mean_{b,m} log( exp(cos(f_b^m, t^m) / tau) / sum_m' exp(cos(f_b^m, t^m') / tau) )``, over the images
     that are there. The logits ``cos / tau`` are the model's. Where sentences are about identities, the sum is over

@@ -19,7 +19,7 @@ def pairwise_euclidean(features: Tensor) -> Tensor:
 
 
 def zero_of(features: Tensor) -> Tensor:
-    """A loss of 0 that can be differentiated, for batches in which nothing can be compared."""
+    """Differentiable loss of 0, for batches without anything to compare."""
     return (at_least_float32(features) * 0.0).sum()  # a sum first could be infinite, and 0 times that is no number
 
 

@@ -1,4 +1,4 @@
-"""Identity and triplet loss over a model's heads: what a method trains with that has no loss of its own."""
+"""Identity and triplet loss over a model's heads: the default for methods without a loss of their own."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from promptreid.losses.distance import check_batch, pairwise_euclidean, zero_of
 
 
 class ModalitySharedEnhancementLoss(nn.Module):
-    """MSEL: an anchor's positives should be as far across modalities as within its own.
+    """MSEL: equalises an anchor's mean distances to positives across modalities and within its own.
 
     For each anchor, ``intra`` is the mean Euclidean distance to the other images of its identity in its modality,
     ``cross`` the one to those in other modalities. The loss is the mean of ``(cross - intra)^2`` over the anchors of a

@@ -1,4 +1,4 @@
-"""All losses by name: the shared ones here, those of methods and plugins as they register."""
+"""Registry of all losses by name: the shared ones, and those that methods and plugins register."""
 
 from __future__ import annotations
 

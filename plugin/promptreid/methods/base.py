@@ -1,4 +1,4 @@
-"""What a method is: a family of models, its keys in the configuration, its loss, and what only it knows of itself.
+"""Base class of methods: a family of models, its configuration keys, its loss and its diagnostics.
 
 The engine and the runs know this file alone and ask the method, so another method needs no change anywhere else:
 subclass :class:`Method`, and hand an object of it to :func:`register_method`.
@@ -25,7 +25,7 @@ _HOST_ARGUMENTS = {"num_classes": 1, "loss": "softmax", "pretrained": False, "us
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What the data decide about a model.
+    """Facts of the data that shape a model.
 
     Attributes:
         cameras: how many there are.
@@ -41,7 +41,7 @@ class DataFacts:
 
 
 class Finding(NamedTuple):
-    """Something that may be wrong in a training step.
+    """Possible fault in a training step.
 
     Attributes:
         kind: what is looked at; a message is logged once each time that its kind goes wrong.
@@ -55,7 +55,7 @@ class Finding(NamedTuple):
 
 
 class StepReport(NamedTuple):
-    """What a method says about the last training step of an epoch.
+    """Report of a method on an epoch's last training step.
 
     Attributes:
         layers: one value per layer, by the name of the measure; nan where it is not defined.
@@ -67,7 +67,7 @@ class StepReport(NamedTuple):
 
 
 class Method:
-    """One method. A subclass sets what it has; everything has a default.
+    """Method: a family of models. A subclass overrides its own parts; every part has a default.
 
     Attributes:
         name: of the method and of its node of the configuration, lower case.
@@ -92,7 +92,7 @@ class Method:
     losses: Mapping[str, type[nn.Module]] = {}
 
     def arguments(self, cfg: Any, data: DataFacts, weights_follow: bool) -> dict[str, Any]:
-        """Further arguments of the builder of ``cfg.model.name``.
+        """Return further arguments of the builder of ``cfg.model.name``.
 
         By default: the keys of the method's node, and of ``data`` and ``strict_pretrained`` what the builder's
         signature names.
@@ -207,7 +207,7 @@ _owner: dict[str, Method] = {}
 
 
 def register_method(method: Method) -> Method:
-    """Make a method known: its models to torchreid, its keys to the configuration. A second, equal call does nothing.
+    """Register a method: its models in torchreid, its keys in the configuration. A second, equal call does nothing.
 
     Raises:
         ValueError: another method, model or key has one of its names, or a builder cannot be called as torchreid does.

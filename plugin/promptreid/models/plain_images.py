@@ -1,4 +1,4 @@
-"""Which modality images without labels are of, as torchreid's own tools give them (its ``FeatureExtractor``)."""
+"""Modality of images without labels, as torchreid's own tools pass them (its ``FeatureExtractor``)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _warned: set[tuple[str, ...]] = set()
 
 @contextmanager
 def plain_images_are(modality: str) -> Iterator[None]:
-    """For the duration of the block, images that come to a model as a plain (B, 3, H, W) tensor are of this modality.
+    """Set the modality of images that reach a model as a plain (B, 3, H, W) tensor, for the duration of the block.
 
     Args:
         modality: a name of the model's, such as ``infrared`` or ``thermal_infrared``.

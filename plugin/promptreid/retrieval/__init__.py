@@ -1,1 +1,1 @@
-"""What is done with the features of a trained model."""
+"""Retrieval with a trained model: embedding, searching, compressing and exporting."""

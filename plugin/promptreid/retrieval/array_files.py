@@ -1,4 +1,4 @@
-"""Files of plain arrays and texts, as ``.safetensors``: none can run code, and each says what it is."""
+"""Files of plain arrays and texts, as ``.safetensors``: they cannot run code, and each names its kind."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def write_arrays(
 
 
 def read_arrays(path: Path, kind: str, newest: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays and the metadata of a file of :func:`write_arrays`.
+    """Read the arrays and the metadata of a file of :func:`write_arrays`.
 
     Args:
         path: of the file.

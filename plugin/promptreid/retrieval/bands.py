@@ -11,7 +11,7 @@ _SHORT = {short.casefold(): name for name, short in SHORT_NAMES.items()}
 
 
 def band_of(name: str, known: Sequence[str]) -> str:
-    """The modality that a name means: the model's own name of it, or ``rgb``, ``nir``, ``tir``, ``ir``.
+    """Modality of a name: the model's own name of the modality, or ``rgb``, ``nir``, ``tir``, ``ir``.
 
     Args:
         name: upper or lower case.
@@ -34,5 +34,5 @@ def is_band(name: str, known: Sequence[str]) -> bool:
 
 
 def short_names(present: Sequence[bool], known: Sequence[str]) -> str:
-    """The bands that are there, such as ``RGB+TIR``."""
+    """Short names of the present bands, such as ``RGB+TIR``."""
     return "+".join(SHORT_NAMES.get(name, name) for name, there in zip(known, present, strict=True) if there)

@@ -26,7 +26,7 @@ _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def bundle_of(folder: Path) -> Path | None:
-    """The file of weights of a folder that is a bundle or an adapter; None for another folder."""
+    """File of weights in a bundle or adapter folder; None for another folder."""
     for weights, config in ((WEIGHTS, CONFIG), (ADAPTER_WEIGHTS, ADAPTER_CONFIG)):
         if (folder / weights).is_file() and (folder / config).is_file():
             return folder / weights
@@ -34,7 +34,7 @@ def bundle_of(folder: Path) -> Path | None:
 
 
 def fetch(source: str | Path, allow_download: bool = False) -> Path:
-    """A local folder or file: the source itself, or a hub repository's files in the cache.
+    """Find a local folder or file: the source itself, or a hub repository's files in the cache.
 
     Args:
         source: a path, or ``owner/name`` of a repository.
@@ -103,7 +103,7 @@ def frozen_digests(weights: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def card_of(model: ModelDescription, results: Mapping[str, Any] | None = None) -> str:
-    """The card of a model: what it is, how it is used, what it scored.
+    """Card of a model: its description, its use and its scores.
 
     Args:
         model: what its vectors are.

@@ -1,4 +1,4 @@
-"""What a trained model's vectors are: enough to make them again, and to know which may be compared with which."""
+"""Description of a trained model's vectors: how to compute them, and which vectors can be compared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ METRICS = ("euclidean", "cosine")
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """A trained model as a maker of vectors. Exported files, indices and files of vectors carry it as JSON.
+    """Description of a trained model as a source of vectors; exported files, indices and vector files hold it as JSON.
 
     Attributes:
         name: of the model, such as ``mip_vit_base_patch16``.

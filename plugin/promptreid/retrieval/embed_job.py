@@ -1,4 +1,4 @@
-"""Embedding of many objects into a file: in parts, so that a killed job goes on where it was, to the same bytes."""
+"""Embedding of many objects into a file, in parts: a killed job continues and ends with the same bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained model that embeds images: what :func:`promptreid.load` gives."""
+"""Embedder: the trained model that :func:`promptreid.load` returns."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _UNREADABLE = (OSError, ValueError, TypeError)
 
 
 class Backend(Protocol):
-    """What runs a model: PyTorch, or a runtime with an exported file."""
+    """Backend that runs a model: PyTorch, or a runtime with an exported file."""
 
     def __call__(self, batch: ModalBatch) -> Tensor:
         """Vectors (B, D) float32 on the CPU, as the model gives them."""
@@ -37,7 +37,7 @@ class Backend(Protocol):
 
 
 class Embedder:
-    """A trained model, ready to embed.
+    """Trained model, ready to embed images.
 
     Attributes:
         model: what its vectors are.
@@ -64,7 +64,7 @@ class Embedder:
         self.use(model)
 
     def use(self, model: ModelDescription) -> None:
-        """Prepare images as a model takes them; for whoever exchanges what the backend runs."""
+        """Prepare images as a model takes them; for code that exchanges the model of the backend."""
         self.model = model
         self._levels = Range16(model.range_16bit, model.limits_16bit)
         self._transform = v2.Compose(
@@ -91,7 +91,7 @@ class Embedder:
         bands: Sequence[str] | str | None = None,
         on_error: str = "stop",
     ) -> Embeddings:
-        """Vectors of persons or vehicles.
+        """Embed persons or vehicles as vectors.
 
         Args:
             objects: one or a list of them. An object is an image, or a mapping of bands to images from which missing
@@ -123,7 +123,7 @@ class Embedder:
         on_error: str = "stop",
         show: str = "",
     ) -> Iterator[Embeddings]:
-        """Vectors of one batch after the other, in order; the images of the next are read meanwhile.
+        """Yield the vectors of one batch after the other, in order, and read the next images meanwhile.
 
         Args:
             objects: what to embed.
@@ -140,7 +140,7 @@ class Embedder:
                 yield self._embedded(chunk, read)
 
     def compare(self, first: Any, second: Any, *, band: str | None = None) -> np.ndarray:
-        """How alike two sets of objects are, (N1, N2): larger is more alike; see :func:`embeddings.scores`.
+        """Similarity scores of two sets of objects, (N1, N2): larger is more alike; see :func:`embeddings.scores`.
 
         Args:
             first, second: :class:`Embeddings`, or what :meth:`embed` takes.

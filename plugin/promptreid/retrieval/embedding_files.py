@@ -1,4 +1,4 @@
-"""Files of vectors that say which model made them: ``.safetensors``, or ``.parquet`` for other programs.
+"""Files of vectors with the description of their model: ``.safetensors``, or ``.parquet`` for other programs.
 
 A row is an object. The columns are those of :class:`~promptreid.retrieval.embeddings.Embeddings`, ``vectors``,
 ``present``, ``names`` and ``cameras``, and whatever else is known of the objects. The description of the model is JSON
@@ -31,7 +31,7 @@ _KIND, _LAYOUT, _NEWEST = "embeddings", 1, 2
 
 
 def check_embeddings_path(path: str | Path) -> None:
-    """Raise ``ValueError`` now rather than after hours of work, if the file could not be written for its suffix."""
+    """Raise ``ValueError`` before hours of work, if the suffix does not allow writing the file."""
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: files of vectors end in {', '.join(SUFFIXES)}")
@@ -80,7 +80,7 @@ def save_embeddings(
 
 
 def load_embeddings(path: str | Path) -> tuple[Embeddings, dict[str, np.ndarray]]:
-    """Vectors from a file of :func:`save_embeddings`, and the other columns that it has.
+    """Read vectors from a file of :func:`save_embeddings`, and its other columns.
 
     Raises:
         FileNotFoundError: no such file.

@@ -1,4 +1,4 @@
-"""Vectors of objects, with what has to be known to compare them."""
+"""Vectors of objects, with the description that a comparison needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """The vectors of N objects.
+    """Vectors of N objects, with their names, bands, cameras and model.
 
     Attributes:
         model: what made them.
@@ -61,7 +61,7 @@ class Embeddings:
         return len(self.vectors)
 
     def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> Embeddings:
-        """Some of the objects."""
+        """Select some of the objects."""
         kept = rows if isinstance(rows, slice) else np.asarray(rows)
         columns = {name: getattr(self, name)[kept] for name in ("vectors", "present", "names", "cameras")}
         return replace(self, **columns, failed=())
@@ -72,7 +72,7 @@ class Embeddings:
 
 
 def join(parts: Sequence[Embeddings]) -> Embeddings:
-    """Embeddings of one model, one after the other.
+    """Join embeddings of one model, one after the other.
 
     Raises:
         ValueError: nothing to join, or vectors of different models.
@@ -90,7 +90,7 @@ def join(parts: Sequence[Embeddings]) -> Embeddings:
 
 
 def scores(queries: Embeddings, gallery: Embeddings) -> np.ndarray:
-    """How alike each query and each gallery object are, (Q, G) float32: larger is more alike.
+    """Similarity scores of each query and each gallery object, (Q, G) float32: larger is more alike.
 
     Cosines in [-1, 1] where the model is tested with them or with vectors of unit length, and negative squared
     distances otherwise. Objects are compared on the bands that both have; see :func:`comparable` and :func:`alike`.
@@ -176,5 +176,5 @@ def alike(left: np.ndarray, right: np.ndarray, model: ModelDescription, bands: S
 
 
 def parts_in(model: ModelDescription, bands: Sequence[bool]) -> int:
-    """Over how many parts of a vector a comparison on these bands goes; 1 where a vector has none."""
+    """Number of vector parts in a comparison on these bands; 1 for a vector without parts."""
     return sum(bands) if model.space == "parts" else 1

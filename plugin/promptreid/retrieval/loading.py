@@ -1,4 +1,4 @@
-"""From a folder or file with a trained model to an :class:`~promptreid.retrieval.embedder.Embedder`."""
+"""Loading of an :class:`~promptreid.retrieval.embedder.Embedder` from the folder or file of a trained model."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def load(
     workers: int = 2,
     allow_download: bool = False,
 ) -> Embedder:
-    """A trained model that embeds images.
+    """Load a trained model that embeds images.
 
     Args:
         source: a run's folder, a checkpoint, a file of weights, a file that ``promptreid export`` wrote (``.onnx``,
@@ -80,7 +80,7 @@ def load(
 def load_model(
     source: Path, config: str | Path | None = None, tower: str | Path | None = None
 ) -> tuple[nn.Module, ModelDescription]:
-    """A trained model in evaluation mode, and what its vectors are; as :func:`load`."""
+    """Load a trained model in evaluation mode and the description of its vectors; as :func:`load`."""
     return load_parts(source, config, tower)[:2]
 
 
@@ -88,7 +88,7 @@ def load_model(
 def load_parts(
     source: Path, config: str | Path | None = None, tower: str | Path | None = None
 ) -> tuple[nn.Module, ModelDescription, dict[str, Any]]:
-    """A trained model in evaluation mode, what its vectors are, and the record of its data; as :func:`load`."""
+    """Load a trained model in evaluation mode, the description of its vectors and its data record; as :func:`load`."""
     path = weights_of(source)
     state = _read(path)
     cfg = _configuration(state, source, config)
@@ -105,7 +105,7 @@ def load_parts(
 
 
 def configuration_of(source: Path, config: str | Path | None = None) -> Any:
-    """The configuration that a source of a model was trained with; see :func:`load`."""
+    """Training configuration of a model source; see :func:`load`."""
     return _configuration(_read(weights_of(source)), source, config)
 
 
@@ -136,7 +136,7 @@ def weights_of(source: Path) -> Path:
 
 
 def describe(model: nn.Module, cfg: Any, data: Mapping[str, Any]) -> ModelDescription:
-    """What the vectors of a model are.
+    """Describe the vectors of a model.
 
     Args:
         model: with its weights.

@@ -28,7 +28,7 @@ _TABLES = (".csv", ".parquet")
 
 @dataclass(frozen=True)
 class ObjectList:
-    """Objects, and what else is known of each.
+    """List of objects, with further columns for each.
 
     Attributes:
         objects: with different names.
@@ -60,7 +60,7 @@ SPLITS = {"test": ("query", "gallery"), "train": ("train",)}
 def list_objects(
     source: str, model: ModelDescription, band: str | None = None, root: str = "", split: str = "test"
 ) -> ObjectList:
-    """The objects that a command line means.
+    """List the objects that a command line names.
 
     Args:
         source: a folder, a ``.csv`` or ``.parquet`` file, or the name of a data set.

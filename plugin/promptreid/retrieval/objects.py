@@ -1,4 +1,4 @@
-"""What users give to be embedded, brought into one form: an object with an image for each of its bands."""
+"""Objects to embed in one form: an object with an image for each of its bands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Source = Any
 
 @dataclass(frozen=True)
 class ReIDObject:
-    """One person or vehicle at one moment.
+    """Person or vehicle at one moment, with an image per band.
 
     Attributes:
         images: an image by band; bands that are missing are left out.
@@ -42,7 +42,7 @@ class ReIDObject:
 def objects_of(
     given: Any, model: ModelDescription, band: str | None = None, cameras: Sequence[int] | int | None = None
 ) -> tuple[list[ReIDObject], bool]:
-    """The objects that a user's argument means.
+    """Turn a user's argument into objects.
 
     Args:
         given: one object or a list of them. An object is an image (see :data:`Source`), a mapping of bands to images in
@@ -79,7 +79,7 @@ def objects_of(
 
 
 def load_source(source: Source, levels: Range16) -> Image.Image:
-    """An image as the transforms take it: RGB, 8 bit.
+    """Load an image as the transforms take it: RGB, 8 bit.
 
     Raises:
         FileNotFoundError, ValueError, TypeError: no such file; not an image; an array of another shape or range.

@@ -1,4 +1,4 @@
-"""PyTorch as what runs an embedder's model."""
+"""PyTorch backend of an embedder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class TorchBackend:
-    """A model in evaluation mode.
+    """Backend that runs a model in evaluation mode.
 
     Args:
         model: as trained.
@@ -41,7 +41,7 @@ class TorchBackend:
         return vectors.float().cpu()
 
     def fold(self) -> list[str]:
-        """Turn what is constant after training into tables, with the same vectors; the names of these parts."""
+        """Replace parts that are constant after training by tables, with the same vectors; return their names."""
         return fold(self.model)
 
     def _autocast(self) -> Any:
@@ -51,7 +51,7 @@ class TorchBackend:
 
 
 def camera_rows_of(model: Any) -> int:
-    """How many cameras a model tells apart; 0 where its vectors do not depend on the camera."""
+    """Number of cameras that a model distinguishes; 0 if its vectors do not depend on the camera."""
     sie = getattr(model, "sie", None)
     by_camera = getattr(getattr(model, "options", None), "sie", "camera") == "camera"
     return sie.table.shape[0] if isinstance(sie, SideInformation) and by_camera else 0

@@ -1,4 +1,4 @@
-"""A trained model of PyTorch that embeds: what is added to an embedder by having the weights at hand."""
+"""Embedder in PyTorch: the functions that need the weights of the model."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TrainedEmbedder(Embedder):
 
     @property
     def network(self) -> nn.Module:
-        """The model itself, in evaluation mode."""
+        """Model in evaluation mode."""
         return self.backend.model
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -66,7 +66,7 @@ class TrainedEmbedder(Embedder):
         write_bundle(Path(folder), self._tuned(), self.model, self._data, card=card)
 
     def save_adapter(self, folder: str | Path) -> None:
-        """Write the weights that make descriptors and a JSON of what they belong to, as peft's users know it.
+        """Write the weights that make descriptors and a JSON that describes their tower, in the layout of peft.
 
         Raises:
             ValueError: the model was folded, or the file system refuses.
@@ -80,11 +80,11 @@ class TrainedEmbedder(Embedder):
 
     @property
     def active_adapter(self) -> str:
-        """The one that embeds."""
+        """Name of the tuned weights in use."""
         return self._active
 
     def load_adapter(self, folder: str | Path, name: str, tower: str | Path | None = None) -> None:
-        """Load other tuned weights for the same frozen tower, which is kept once in memory.
+        """Load other tuned weights for the same frozen tower; memory holds the tower once.
 
         Args:
             folder: what :meth:`save_adapter` or :meth:`save_pretrained` wrote, a run's folder, or a file of weights.
@@ -117,7 +117,7 @@ class TrainedEmbedder(Embedder):
         self._adapters[name] = (description, model.to(self.backend.device).eval(), data)
 
     def set_adapter(self, name: str) -> None:
-        """Embed with other tuned weights from now on.
+        """Switch to other tuned weights.
 
         Raises:
             ValueError: no such adapter.
@@ -129,7 +129,7 @@ class TrainedEmbedder(Embedder):
         self.use(description)
 
     def trainable_parameters(self) -> tuple[int, int]:
-        """How many parameters training changes, without classifiers, and how many there are in all."""
+        """Number of trained parameters, without classifiers, and of all parameters."""
         unused = tuple(getattr(self.network, "training_only", ("classifier.",)))
         counts = {
             name: count for name, count in count_parameters(self.network).items() if not f"{name}.".startswith(unused)
@@ -146,7 +146,7 @@ class TrainedEmbedder(Embedder):
         )  # fmt: skip
 
     def fold(self) -> list[str]:
-        """Turn what is constant after training into tables, with the same vectors: less to load and to compute.
+        """Replace parts that are constant after training by tables: same vectors, less memory and computation.
 
         A folded model is saved no more; export it.
 

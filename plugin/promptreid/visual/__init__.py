@@ -1,1 +1,1 @@
-"""Pictures of what a model does."""
+"""Pictures of a model's behaviour."""

@@ -1,4 +1,4 @@
-"""Where a model looks: heat maps over the images, of the class token, of each prompt, and through all blocks."""
+"""Attention maps over the images: of the class token, of each prompt, and through all blocks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class AttentionRow:
 
 
 def attention_figure(rows: Sequence[AttentionRow], *, width: str = "page", title: str = "", note: str = "") -> Figure:
-    """A row per image: the image, then each map over it, dark where nothing is looked at.
+    """Draw a row per image: the image, then each map over it, dark without attention.
 
     Each map has its own scale, from 0 to its largest value, which is written below in multiples of what every patch
     would get if all got the same: 1.0 means that nothing stands out.

@@ -1,4 +1,4 @@
-"""What a model sees: a batch after its augmentation, back in the range of images."""
+"""Input of a model: a batch after augmentation, scaled back to the range of images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def batch_figure(
     width: str = "page",
     title: str = "",
 ) -> Figure:
-    """A row of images for each band.
+    """Draw a row of images for each band.
 
     Args:
         images: (B, M, H, W, 3) uint8; see :func:`denormalised`.

@@ -1,4 +1,4 @@
-"""Which queries and which images a picture shows."""
+"""Choice of the queries and images that a picture shows."""
 
 from __future__ import annotations
 

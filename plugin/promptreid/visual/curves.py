@@ -1,4 +1,4 @@
-"""Numbers over epochs or ranks, a panel each, a line for each run."""
+"""Curves over epochs or ranks: a panel per measure, a line per run."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _BINS = 60
 def distances_figure(
     pairs: PairDistances, *, metric: str = "euclidean", width: str = "column", title: str = ""
 ) -> Figure:
-    """One curve per kind of pair, each of area 1, its mean as a tick below, and the gap between the bands.
+    """Draw one curve per kind of pair, each of area 1, with its mean as a tick, and the gap between bands.
 
     Args:
         pairs: see :func:`promptreid.evaluation.statistics.band_gap.pair_distances`.

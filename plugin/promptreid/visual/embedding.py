@@ -39,7 +39,7 @@ class Points:
         return len(self.pids)
 
     def select(self, rows: np.ndarray) -> Points:
-        """These images only: row numbers or flags."""
+        """Select images by row numbers or flags."""
         return Points(*(values[rows] for values in (self.features, self.pids, self.cameras, self.bands)))
 
     def of_identities(self, count: int, seed: int = 0) -> Points:
@@ -60,7 +60,7 @@ def embedding_figure(
     width: str = "page",
     title: str = "",
 ) -> Figure:
-    """Three panels: the same points coloured by identity, camera and band.
+    """Draw three panels: the same points coloured by identity, camera and band.
 
     Args:
         points: of one model; or several with their names, such as a model with and without a family of prompts, whose

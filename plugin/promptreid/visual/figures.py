@@ -1,4 +1,4 @@
-"""What all pictures share: a paper's widths, type sizes and colours, and files that appear whole.
+"""Shared style of all pictures: a paper's widths, type sizes and colours; files that appear whole.
 
 matplotlib is imported when a picture is made. No figure goes through pyplot, and no setting of it outlives the picture.
 """
@@ -52,7 +52,7 @@ _STYLE: Any = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The look of all pictures; matplotlib's settings are afterwards what they were.
+    """Set the style of all pictures for a block; matplotlib's settings return to their values afterwards.
 
     Raises:
         ValueError: matplotlib is not installed.
@@ -66,7 +66,7 @@ def style() -> Iterator[None]:
 
 
 def new_figure(width: str, height: float) -> Figure:
-    """An empty figure.
+    """Make an empty figure.
 
     Args:
         width: one of :data:`WIDTHS`.
@@ -83,7 +83,7 @@ def new_figure(width: str, height: float) -> Figure:
 
 
 def tighten(figure: Figure, pad: float = 0.6) -> None:
-    """Little room between the panels, in millimetres."""
+    """Reduce the room between the panels, in millimetres."""
     inches = pad / 25.4
     engine: Any = figure.get_layout_engine()
     engine.set(w_pad=inches, h_pad=inches, wspace=0, hspace=0)
@@ -111,7 +111,7 @@ def save_figure(figure: Figure, path: Path, overwrite: bool = False) -> Path:
 
 
 def picture_bytes(figure: Figure, kind: str = "png", dpi: int = DPI) -> bytes:
-    """A figure as the bytes of a file.
+    """Encode a figure as the bytes of a file.
 
     Args:
         figure: any.
@@ -126,7 +126,7 @@ def picture_bytes(figure: Figure, kind: str = "png", dpi: int = DPI) -> bytes:
 
 
 def check_picture_path(path: Path, overwrite: bool = False) -> None:
-    """Raise what :func:`save_figure` would raise, before the work is done."""
+    """Raise the errors of :func:`save_figure` before the work starts."""
     if path.suffix not in SUFFIXES:
         raise ValueError(f"--out {path}: pictures end in {' or '.join(SUFFIXES)}")
     if path.exists() and not overwrite:
@@ -143,11 +143,11 @@ def marks_of(values: Sequence[Any]) -> dict[Any, tuple[str, str]]:
 
 
 def grey_tile(size: tuple[int, int]) -> np.ndarray:
-    """What stands in for an image that cannot be read: (H, W, 3) uint8."""
+    """Grey tile for an image that cannot be read: (H, W, 3) uint8."""
     return np.full((*size, 3), 200, dtype=np.uint8)
 
 
 def bare(axes: Any) -> None:
-    """No ticks."""
+    """Remove the ticks."""
     axes.set_xticks([])
     axes.set_yticks([])

@@ -15,7 +15,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, **content: Any) -> str:
-    """A page; every text in it is escaped.
+    """Render a page and escape every text in it.
 
     Args:
         template: name of a file in ``templates``, such as ``"report.html"``.

@@ -1,4 +1,4 @@
-"""From features to points in a plane: t-SNE, UMAP or principal components."""
+"""Projection of features to points in a plane: t-SNE, UMAP or principal components."""
 
 from __future__ import annotations
 

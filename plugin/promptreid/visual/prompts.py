@@ -1,4 +1,4 @@
-"""Prompts beside one another: which are alike, how long they are, and which are copies."""
+"""Comparison of prompts: similarity, lengths and copies."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ _QUALITY = 90
 
 @dataclass(frozen=True)
 class Shown:
-    """A sample in a picture.
+    """Sample in a picture.
 
     Attributes:
         files: one per band, from top to bottom; None where it is missing.
@@ -60,7 +60,7 @@ def draw_rank_list(
     size: tuple[int, int] = (256, 128),
     read: Reader = read_images,
 ) -> Image.Image:
-    """The query on the left, the gallery images beside it in their order, numbered from 1.
+    """Draw the query on the left and the gallery images beside it in their order, numbered from 1.
 
     Args:
         query: the query.

@@ -1,4 +1,4 @@
-"""Ranked lists as a figure: each query with all its bands, and what it found, in the evaluator's order.
+"""Ranked lists as a figure: each query with all its bands and its results, in the evaluator's order.
 
 A right image has a blue frame and a tick, a wrong one an orange frame and a cross: no reader depends on colours.
 """
@@ -25,7 +25,7 @@ _LEFT, _RIGHT = 6.0, 1.0
 
 @dataclass(frozen=True)
 class RankRow:
-    """A query and what it found.
+    """Query and its ranked images.
 
     Attributes:
         query: its images and caption.

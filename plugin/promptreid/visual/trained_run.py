@@ -1,4 +1,4 @@
-"""A finished run, opened to be looked at: its data, its model with the weights, and its features, each made once."""
+"""Finished run, opened for pictures: its data, model, weights and features, each computed once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _UNIT = 1e-5
 
 
 class TrainedRun:
-    """See :func:`open_run`.
+    """Finished run, opened for pictures; see :func:`open_run`.
 
     Args:
         cfg: a tree from ``load_config`` whose ``data.save_dir`` is the run, or with ``model.load_weights``.
@@ -57,19 +57,19 @@ class TrainedRun:
 
     @property
     def loaders(self) -> dict[str, Any]:
-        """Of the target's queries and gallery."""
+        """Loaders of the target's queries and gallery."""
         loaders: dict[str, Any] = self.engine.test_loader[self.target]
         return loaders
 
     @property
     def model(self) -> Any:
-        """In evaluation mode, with its weights."""
+        """Model with its weights, in evaluation mode."""
         model: Any = self.engine.model
         return getattr(model, "module", model)
 
     @property
     def inspectable(self) -> Any:
-        """The model, if it can be looked into.
+        """Model, if it can be inspected.
 
         Raises:
             ValueError: it has no attention.
@@ -88,12 +88,12 @@ class TrainedRun:
 
     @property
     def datasets(self) -> dict[str, Any]:
-        """Of queries and gallery; their records stand in ``data``."""
+        """Data sets of queries and gallery; their records stand in ``data``."""
         return {split: self.loaders[split].dataset for split in SPLITS}
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Of the distinct test images: the gallery alone where every query is in it."""
+        """Splits of the distinct test images: only the gallery if it contains every query."""
         return distinct_splits(self.datasets)
 
     def records(self, split: str) -> list[Any]:
@@ -133,7 +133,7 @@ class TrainedRun:
 
     @cached_property
     def results(self) -> Results:
-        """Of the first protocol, as ``promptreid evaluate`` gives them."""
+        """Results of the first protocol, as ``promptreid evaluate`` gives them."""
         return self._target.evaluate(**self._settings)[0]
 
     @cached_property
@@ -142,7 +142,7 @@ class TrainedRun:
         return self._tested_by(self._protocols).per_query(**self._settings)
 
     def rank_lists(self, k: int) -> RankLists:
-        """The ``k`` nearest of each query of its first trial, by its rule."""
+        """The ``k`` nearest images of each query of the first trial, by the protocol's rule."""
         return self._target.rank_lists(k, **self._settings)
 
     def _extract(self, loader: Any, normalize: bool, split: str, kept: tuple[int, ...] | None) -> FeatureSet:

@@ -1,4 +1,4 @@
-"""Who is told what a training does: the interface, and the registry of those that configurations name."""
+"""Training loggers: the interface, and the registry of the names that configurations use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY = "train.loggers"
 
 
 class RunLogger:
-    """Writes down, or sends away, what a training does. A subclass overrides what it can keep; the rest is dropped.
+    """Training logger: writes or sends events. A subclass overrides the events that it keeps and ignores the rest.
 
     It is made in the process that writes, once what can be checked of the run is found good.
 
@@ -39,22 +39,22 @@ class RunLogger:
         """Raise ``ModuleNotFoundError``, with the remedy, where a package is missing; called before data are read."""
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Numbers by tag; called for each batch, so it should take well below a millisecond."""
+        """Log numbers by tag. The training calls it for each batch, so it should take well below a millisecond."""
 
     def text(self, tag: str, text: str, step: int) -> None:
-        """Markdown."""
+        """Log a text in Markdown."""
 
     def image(self, tag: str, pixels: np.ndarray, step: int) -> None:
-        """A picture, (H, W, 3) uint8."""
+        """Log a picture, (H, W, 3) uint8."""
 
     def histogram(self, tag: str, values: np.ndarray, step: int) -> None:
-        """Finite numbers, (N,) float32, N at least 1."""
+        """Log a histogram of finite numbers, (N,) float32, N at least 1."""
 
     def precision_recall(self, tag: str, curve: PrecisionRecall, step: int) -> None:
-        """A curve over pairs."""
+        """Log a precision-recall curve over pairs."""
 
     def embedding(self, name: str, objects: Objects) -> None:
-        """Features with their labels and thumbnails; a later call of that name replaces them."""
+        """Log features with their labels and thumbnails; a later call with the same name replaces them."""
 
     def layout(self, charts: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
         """Groups of charts: title of the group, title of the chart, regular expressions of its scalars' tags."""
@@ -63,10 +63,10 @@ class RunLogger:
         """At the end of the run: keys of its configuration, and its last results by tag."""
 
     def flush(self) -> None:
-        """Have what was told on the disk, before a checkpoint says that it is done."""
+        """Write all events to the disk, before a checkpoint records them as done."""
 
     def close(self) -> None:
-        """Nothing follows."""
+        """Close the logger; no event follows."""
 
 
 LoggerFactory = Callable[[Path, Position], RunLogger]
@@ -79,7 +79,7 @@ LOGGERS: dict[str, type[RunLogger]] = {}
 
 
 def register_logger(name: str, logger: type[RunLogger]) -> None:
-    """Make a logger known, so that ``train.loggers`` takes its name. A second, equal call does nothing.
+    """Register a logger, so that ``train.loggers`` takes its name. A second, equal call does nothing.
 
     Args:
         name: lower case.

@@ -1,4 +1,4 @@
-"""What every protocol has: a name, gallery draws, a filter rule and a CMC level."""
+"""Base class of protocols: a name, gallery draws, a filter rule and a CMC level."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PAIRS = 1 << 24
 
 
 class Protocol:
-    """A way to test: which images form the gallery, what a query may not see, how ranks are counted.
+    """Test protocol: the images of the gallery, the images excluded for a query, and the counting of ranks.
 
     The gallery handed in is always the pool of all candidate images, with features extracted once; a trial is a set of
     indices into it.

@@ -42,7 +42,7 @@ def registered_protocols() -> dict[str, Protocol]:
 
 
 def register_protocol(protocol: Protocol) -> None:
-    """Let a protocol of yours be named wherever one is: in ``test.protocols`` and by ``tools/evaluate.py``.
+    """Register a protocol, so that ``test.protocols`` and ``tools/evaluate.py`` take its name.
 
     A second call with the same object does nothing.
 
@@ -88,7 +88,7 @@ def _own_protocols(permutations: Permutations | None) -> dict[str, Protocol]:
 
 
 def find_protocols(wanted: str, permutations: Permutations | None = None) -> list[Protocol]:
-    """The protocol of this name, or all whose names begin with these words.
+    """Find the protocol of this name, or all whose names begin with these words.
 
     Any data set of torchreid's own may stand before ``-as-triples``.
 

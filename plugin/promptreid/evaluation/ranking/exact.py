@@ -31,7 +31,7 @@ _PART_ELEMENTS = 1 << 21
 
 @dataclass(frozen=True, eq=False)
 class Ranks:
-    """The outcome of each query; queries without a match carry rank 0 and NaN.
+    """Outcome of each query; queries without a match have rank 0 and NaN.
 
     Attributes:
         first: (Q,) int64 rank of the first match, from 1, in images or identities.

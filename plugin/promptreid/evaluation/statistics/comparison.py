@@ -15,7 +15,7 @@ MEASURES = ("R1", "mAP", "mINP")
 
 @dataclass(frozen=True)
 class Difference:
-    """One measure of two runs. All values are fractions.
+    """Difference of two runs in one measure. All values are fractions.
 
     Attributes:
         first, second: mean over all queries and trials of either run.
@@ -35,7 +35,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs under one protocol.
+    """Comparison of two runs under one protocol.
 
     Attributes:
         protocol: its name.

@@ -1,4 +1,4 @@
-"""Is it the same identity? True positive rates at given false positive rates, exact, without sorting all pairs."""
+"""Verification of identities: exact true positive rates at given false positive rates, without sorting all pairs."""
 
 from __future__ import annotations
 

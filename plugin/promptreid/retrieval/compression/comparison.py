@@ -1,4 +1,4 @@
-"""What smaller descriptors cost: bytes an object beside the scores of a search."""
+"""Cost of smaller descriptors: bytes per object beside the scores of a search."""
 
 from __future__ import annotations
 

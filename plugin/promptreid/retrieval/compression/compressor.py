@@ -22,7 +22,7 @@ _BLOCK = 8192
 
 @dataclass(frozen=True, eq=False)
 class Compressor:
-    """Principal components of a model's vectors, and what their numbers are kept as.
+    """Compressor of a model's vectors: principal components and a storage format for their numbers.
 
     Of a model with a part for each band, each part has its own projection and its own columns, so that objects are
     compared on the bands that both have, as before. Directions and storage are those of vectors of unit length where
@@ -49,7 +49,7 @@ class Compressor:
     def fit(
         cls, embeddings: Embeddings, dim: int | None = None, whiten: bool = False, store: str = "float32"
     ) -> Compressor:
-        """The compressor that some vectors teach; identities are not asked for.
+        """Fit a compressor to vectors, without identities.
 
         Args:
             embeddings: of the model, thousands of them where possible.
@@ -92,7 +92,7 @@ class Compressor:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the model's id and of all that was fitted."""
+        """sha256 of the model's id and of all fitted arrays."""
         found = hashlib.sha256(json.dumps([self.model.model_id, self.whiten, self.storage.name]).encode())
         for name, array in self.arrays().items():
             found.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
@@ -101,7 +101,7 @@ class Compressor:
 
     @cached_property
     def compressed(self) -> ModelDescription:
-        """What the smaller vectors are: of no other ``model_id`` than those of this very compressor."""
+        """Description of the smaller vectors, with a ``model_id`` that only this compressor has."""
         columns = _columns(self.model, self.projections)
         both = hashlib.sha256(f"{self.model.model_id} {self.digest}".encode()).hexdigest()
         return replace(
@@ -128,17 +128,17 @@ class Compressor:
 
     @property
     def bytes_per_object(self) -> int:
-        """Of a stored vector."""
+        """Bytes of a stored vector."""
         return self.storage.bytes_of(self.compressed.width_of_vector)
 
     @property
     def label(self) -> str:
-        """Such as ``64 whitened, int8``."""
+        """Label of the compressor, such as ``64 whitened, int8``."""
         whitened = " whitened" if self.whiten else ""
         return f"{self.compressed.width_of_vector}{whitened}, {self.storage.name}"
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All that was fitted, by name."""
+        """Arrays of the fit, by name."""
         found: dict[str, np.ndarray] = {}
         for number, projection in enumerate(self.projections):
             found |= {f"mean-{number}": projection.mean, f"axes-{number}": projection.axes}

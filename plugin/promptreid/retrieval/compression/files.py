@@ -1,4 +1,4 @@
-"""A compressor in a file of its own, or inside a file of vectors or a gallery, which so can be read alone."""
+"""Compressors in files: alone, or inside a file of vectors or a gallery, which is then complete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ABOUT = "compressor"
 
 
 def check_compressor_path(path: str | Path) -> None:
-    """Raise ``ValueError`` now rather than when the work is done, if no compressor can be written there."""
+    """Raise ``ValueError`` before the work starts, if no compressor can be written to this path."""
     if Path(path).suffix != SUFFIX:
         raise ValueError(f"{path}: files of compressors end in {SUFFIX}")
 

@@ -13,7 +13,7 @@ _LEAST_VARIANCE = 1e-10
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """x -> (x - mean) axes.
+    """Linear projection: x -> (x - mean) axes.
 
     Attributes:
         mean: (D,) float32.
@@ -26,7 +26,7 @@ class Projection:
 
     @property
     def width(self) -> int:
-        """d."""
+        """Width d of the projected vectors."""
         return int(self.axes.shape[1])
 
     def apply(self, vectors: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -40,7 +40,7 @@ class Projection:
 
 
 def fit_projection(vectors: np.ndarray, dim: int, whiten: bool) -> Projection:
-    """The ``dim`` directions in which vectors vary most.
+    """Fit the ``dim`` directions in which vectors vary most.
 
     Args:
         vectors: (N, D) floats.

@@ -1,4 +1,4 @@
-"""What the numbers of a descriptor are kept as: floats, whole numbers of one byte, or product-quantised."""
+"""Storage of the numbers of a descriptor: floats, whole numbers of one byte, or product-quantised."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SEED = 0
 
 
 class Storage(ABC):
-    """How (N, d) float32 become codes.
+    """Storage format: turns (N, d) float32 into codes.
 
     Attributes:
         name: ``float32``, ``float16``, ``int8`` or ``pqM``.
@@ -34,7 +34,7 @@ class Storage(ABC):
 
     @abstractmethod
     def code_width(self, width: int) -> int:
-        """How many codes there are for vectors of ``width`` numbers."""
+        """Number of codes for a vector of ``width`` numbers."""
 
     @abstractmethod
     def encode(self, vectors: np.ndarray) -> np.ndarray:
@@ -45,7 +45,7 @@ class Storage(ABC):
         """Vectors (N, d) float32."""
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What was fitted."""
+        """Arrays of the fit, by name."""
         return {}
 
     def check_width(self, width: int) -> None:

@@ -1,4 +1,4 @@
-"""What an exported file says of itself."""
+"""Description inside an exported file."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class About:
 
 
 def unreadable(path: Path, kind: str, error: Exception) -> ValueError:
-    """The error for a file that its runtime refuses."""
+    """Error for a file that its runtime refuses."""
     return ValueError(f"{path} cannot be read as {kind} ({_first_line(error)}); copy or export it again")
 
 

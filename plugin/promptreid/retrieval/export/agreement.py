@@ -1,4 +1,4 @@
-"""Whether an exported program computes what the model does."""
+"""Agreement of an exported program with its model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TIE = 1e-5  # scores that differ by less than this may change places: float32 s
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike the vectors of a model and of an exported file are.
+    """Agreement between the vectors of a model and of an exported file.
 
     Attributes:
         cosines: the smallest cosine, by the size of the batch.
@@ -33,7 +33,7 @@ class Agreement:
     same_order: float
 
     def check(self, precision: str) -> None:
-        """Refuse a file that computes something else.
+        """Refuse a file whose vectors differ from the model's.
 
         Raises:
             ValueError: a cosine below :data:`LEAST`, or, in float32, another order.

@@ -1,4 +1,4 @@
-"""From a trained model to a checked file."""
+"""Export of a trained model to a checked file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PACKAGES = ("promptreid", "torch", "onnx", "onnxscript", "onnxruntime", "openvi
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """Result of an export: the written files and their agreement.
 
     Attributes:
         files: with their sizes in bytes.
@@ -52,7 +52,7 @@ def export_model(
     data: str | None = None,
     calibration_images: int = CALIBRATION_IMAGES,
 ) -> Exported:
-    """Write a trained model as a file for another runtime, once that file has proved to compute the same.
+    """Write a trained model as a file for another runtime, after checking that the file computes the same.
 
     Args:
         source: a run's folder, a checkpoint or a file of weights, as :func:`promptreid.load` takes it.

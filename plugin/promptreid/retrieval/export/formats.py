@@ -1,4 +1,4 @@
-"""The kinds of files that a model is exported to, and how one is opened."""
+"""Kinds of exported files, and the code that opens them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WHY = {
 
 
 def module_of(kind: str) -> Any:
-    """What writes and reads files of a kind: functions ``write`` and ``read``."""
+    """Module that writes and reads files of a kind, with functions ``write`` and ``read``."""
     return import_module(f"promptreid.retrieval.export.{_MODULES[kind]}")
 
 
@@ -38,7 +38,7 @@ def kind_of(path: Path) -> str | None:
 
 
 def check_request(kind: str, path: Path, precision: str) -> None:
-    """Refuse what cannot be exported, before anything is computed.
+    """Refuse an impossible export before any computation.
 
     Raises:
         ValueError: an unknown kind, a name that does not end as the kind's do, a precision that the kind lacks, or a
@@ -55,7 +55,7 @@ def check_request(kind: str, path: Path, precision: str) -> None:
 
 
 def opened(path: Path, device: str | None = None, dtype: str = "float32") -> tuple[ModelDescription, Backend]:
-    """The model of an exported file, and what runs it.
+    """Open an exported file: its description and its backend.
 
     Args:
         path: of the file.

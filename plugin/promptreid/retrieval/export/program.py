@@ -17,7 +17,7 @@ _REFUSALS = (TypeError, AttributeError, ValueError, RuntimeError, NotImplemented
 
 
 class Program(nn.Module):
-    """A trained model with its inputs apart.
+    """Trained model with one tensor per input.
 
     Args:
         model: in evaluation mode.
@@ -50,17 +50,17 @@ def names_of(model: ModelDescription) -> list[str]:
 
 
 def tensors_of(batch: ModalBatch, names: Sequence[str]) -> tuple[Tensor, ...]:
-    """The batch as the program takes it."""
+    """Tensors of a batch, as the program takes them."""
     return tuple(batch[name].contiguous() for name in names)
 
 
 def arrays_of(batch: ModalBatch, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """The same by name, for runtimes that take arrays."""
+    """Arrays of a batch by name, for runtimes that take arrays."""
     return {name: batch[name].contiguous().numpy() for name in names}
 
 
 def program_of(model: nn.Module, name: str, example: tuple[Tensor, ...], dtype: torch.dtype = torch.float32) -> Program:
-    """A program that has run once.
+    """Build a program and run it once.
 
     Raises:
         ValueError: the model takes no samples with modalities, as torchreid's own models do not.
@@ -78,7 +78,7 @@ def program_of(model: nn.Module, name: str, example: tuple[Tensor, ...], dtype: 
 
 
 def traced(name: str, what: str, trace: Callable[[], object]) -> object:
-    """What ``trace`` gives.
+    """Result of ``trace``.
 
     Raises:
         ValueError: the model does what cannot be traced.

@@ -1,4 +1,4 @@
-"""The images behind a run: those to calibrate on, and those that show what a precision costs."""
+"""Images of a run: training images for calibration, test images to measure the cost of a precision."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RunData:
         self.datamanager.map_cameras(dict(model.camera_rows), tell=False)
 
     def score(self, backend: Backend) -> Results:
-        """The run's first protocol on the vectors of a backend."""
+        """Score the vectors of a backend under the run's first protocol."""
         loaders = self.datamanager.test_loader[self.target]
         protocol = protocols_of(loaders["query"].dataset, self.cfg.test.protocols)
         if not protocol:

@@ -1,4 +1,4 @@
-"""An index in a file: its vectors, what is known of its objects, and the stores of approximate kinds."""
+"""Index files: vectors, columns of the objects, and the stores of approximate kinds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STORE = "store."
 
 
 def check_index_path(path: Path) -> None:
-    """Raise ``ValueError`` now rather than when the work is done, if no index can be written there for its suffix."""
+    """Raise ``ValueError`` before the work starts, if the suffix does not allow writing an index."""
     if path.suffix != SUFFIX:
         raise ValueError(f"{path}: files of galleries end in {SUFFIX}")
 

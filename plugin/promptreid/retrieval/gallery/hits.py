@@ -1,4 +1,4 @@
-"""What a search finds."""
+"""Results of a search."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Hit(NamedTuple):
-    """One gallery object that a query has found.
+    """Gallery object that a query has found.
 
     Attributes:
         id: its name in the gallery.
@@ -30,7 +30,7 @@ class Hit(NamedTuple):
 
 @dataclass(frozen=True)
 class Hits:
-    """What each query has found, the most alike first; equal scores in the order in which objects were added.
+    """Results of each query, most alike first; equal scores in the order in which objects were added.
 
     Attributes:
         queries: (Q,) names of the queries.
@@ -49,7 +49,7 @@ class Hits:
 
     @property
     def scores(self) -> list[list[float]]:
-        """Their scores."""
+        """Scores of the objects found, for each query."""
         return [[hit.score for hit in found] for found in self.rows]
 
     def __len__(self) -> int:

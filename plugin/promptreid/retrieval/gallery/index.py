@@ -1,4 +1,4 @@
-"""A gallery of people or vehicles that is searched by their vectors."""
+"""Gallery index: people or vehicles, searched by their vectors."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from promptreid.retrieval.gallery.threshold import Threshold
 
 
 class Gallery(HasVectors, Protocol):
-    """Where the vectors are: in memory, or in Milvus."""
+    """Place of the vectors: memory or Milvus."""
 
     recall: dict[Bands, float]
 
     def __len__(self) -> int: ...
 
     def patterns(self) -> list[Bands]:
-        """The sets of bands that objects have."""
+        """Sets of bands of the objects."""
         ...
 
     def add(self, rows: Rows) -> None:
@@ -38,13 +38,13 @@ class Gallery(HasVectors, Protocol):
         ...
 
     def remove(self, ids: Sequence[str]) -> None:
-        """Take objects out, all or none."""
+        """Remove objects, all or none."""
         ...
 
     def search(
         self, bands: Bands, among: Sequence[Bands], queries: np.ndarray, k: int, wanted: Filter
     ) -> list[list[Hit]]:
-        """The k best objects for each query."""
+        """Find the k best objects for each query."""
         ...
 
 
@@ -119,7 +119,7 @@ class GalleryIndex:
             self.gallery = MilvusGallery(model, uri, collection, wanted, token)
 
     def __len__(self) -> int:
-        """How many objects there are; one of several sets of bands counts once in memory."""
+        """Number of objects; in memory, an object with several sets of bands counts once."""
         return len(self.gallery)
 
     @property
@@ -150,7 +150,7 @@ class GalleryIndex:
         self.gallery.add(rows_of(self._own(embeddings), self.model, ids, cameras, times, paths))
 
     def remove(self, ids: Sequence[str]) -> None:
-        """Take objects out, with all their sets of bands.
+        """Remove objects, with all their sets of bands.
 
         Raises:
             ValueError: an id is not there; nothing is removed then.
@@ -169,7 +169,7 @@ class GalleryIndex:
         bands: Sequence[str] | str | None = None,
         rerank: int | None = None,
     ) -> Hits:
-        """The k gallery objects that are most alike to each query.
+        """Find the k gallery objects that are most alike to each query.
 
         Args:
             queries: vectors of the same model.
@@ -266,7 +266,7 @@ class GalleryIndex:
         return files.load(Path(path), token)
 
     def close(self) -> None:
-        """Leave Milvus; in memory, there is nothing to do."""
+        """Close the connection to Milvus; no effect in memory."""
         close = getattr(self.gallery, "close", None)
         if close is not None:
             close()

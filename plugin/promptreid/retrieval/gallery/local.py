@@ -89,7 +89,7 @@ class LocalGallery:
                 held.members = np.concatenate([held.members, new])
 
     def remove(self, ids: Collection[str]) -> None:
-        """Take objects out: their rows are passed over at once, and gone when more than half are, or on saving.
+        """Remove objects: searches skip their rows at once; saving, or more than half removed, drops the rows.
 
         Raises:
             ValueError: an id is not there; nothing is removed then.
@@ -245,7 +245,7 @@ class LocalGallery:
         self._patterns.update(map(tuple, self.rows.present[numbers].tolist()))
 
     def restore(self, rows: Rows, held: dict[Bands, stores.Store], recall: dict[Bands, float]) -> None:
-        """Become the gallery of a file.
+        """Restore the gallery of a file.
 
         Raises:
             ValueError: a store does not fit the rows.

@@ -65,7 +65,7 @@ class MilvusGallery:
             raise
 
     def address(self) -> dict[str, Any]:
-        """What is needed to find it again, but no secret."""
+        """Address of the collections, without secrets."""
         subsets = (
             None if self.subsets is None else [short_names(bands, self.model.modalities) for bands in self.subsets]
         )

@@ -1,4 +1,4 @@
-"""What a search has found, to look at: a picture, and a page that opens in any browser, with all bands."""
+"""Search results as a picture, and as a page for any browser, with all bands."""
 
 from __future__ import annotations
 

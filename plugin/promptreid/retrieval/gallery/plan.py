@@ -1,4 +1,4 @@
-"""Which gallery objects a query is compared with, and on which bands."""
+"""Search plan: the gallery objects that a query is compared with, and the bands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""k-reciprocal re-ranking of what a query has found."""
+"""k-reciprocal re-ranking of the results of a query."""
 
 from __future__ import annotations
 

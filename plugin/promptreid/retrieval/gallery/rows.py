@@ -1,4 +1,4 @@
-"""The objects of a gallery as columns, what may be asked of them, and what users give to be added."""
+"""Rows of a gallery as columns, filters on them, and the check of rows that users add."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def rows_of(
     times: Sequence[Any] | np.ndarray | None,
     paths: Sequence[str] | np.ndarray | None,
 ) -> Rows:
-    """What a user gives to be added, checked.
+    """Check the rows that a user adds.
 
     Raises:
         ValueError: vectors of another model, lengths or kinds that do not fit, or an id twice.
@@ -114,7 +114,7 @@ def seconds(value: Any, name: str) -> float:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which gallery objects may be found.
+    """Filter: the gallery objects that a search may return.
 
     Attributes:
         cameras: those of these cameras alone.
@@ -153,7 +153,7 @@ def filter_of(
     until: Any,
     bands: Sequence[str] | str | None,
 ) -> Filter:
-    """A user's filter, checked.
+    """Check a user's filter.
 
     Raises:
         ValueError: a camera, time or band that is none.

@@ -138,21 +138,21 @@ class FaissStore(Store):
 
 
 def exact(queries: np.ndarray, vectors: np.ndarray, k: int, allowed: np.ndarray, by_cosine: bool) -> Found:
-    """The k best of the allowed vectors, by comparing all of them."""
+    """Find the k best of the allowed vectors by comparing all of them."""
     rows = np.flatnonzero(allowed)
     scores, found = nearest(queries, vectors[rows], k, by_cosine)
     return scores, rows[found]
 
 
 def nearest(queries: np.ndarray, vectors: Blocks, k: int, by_cosine: bool) -> Found:
-    """The k best vectors, by comparing all of them block by block."""
+    """Find the k best vectors by comparing all of them block by block."""
     found = topk(queries, cast(np.ndarray, vectors), min(k, len(vectors)), "cosine" if by_cosine else "euclidean")
     distances = found.distances.numpy()
     return (1 - distances if by_cosine else -distances), found.indices.numpy()
 
 
 def build(vectors: np.ndarray, by_cosine: bool, kind: str) -> Store:
-    """A store of these vectors.
+    """Build a store of vectors.
 
     Raises:
         ValueError: an unknown kind, FAISS is needed and not installed, or too few vectors to train on.

@@ -1,4 +1,4 @@
-"""The score from which on two objects are taken for one, calibrated to a rate of false accepts."""
+"""Match threshold: the score from which two objects count as one, calibrated to a rate of false accepts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NORMAL = 1.96  # of a two-sided interval of 95 %
 
 @dataclass(frozen=True)
 class Threshold:
-    """A score and what it was calibrated on.
+    """Threshold score and its calibration.
 
     Attributes:
         score: the least score of what is accepted.

@@ -1,1 +1,1 @@
-"""The run report: what several runs did, side by side, in one HTML page."""
+"""Run report: several runs side by side in one HTML page."""

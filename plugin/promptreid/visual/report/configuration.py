@@ -1,4 +1,4 @@
-"""Where the configurations of the runs differ, from one another and from the defaults."""
+"""Differences between the configurations of the runs, and from the defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report says, before it is a page."""
+"""Content of a report, before rendering."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Cell:
-    """A place in a table.
+    """Cell of a table.
 
     Attributes:
         text: what stands there.
@@ -59,7 +59,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Note:
-    """Stands where something could not be made.
+    """Note in place of a part that could not be made.
 
     Attributes:
         what: it is.
@@ -84,7 +84,7 @@ Item = Table | Picture | Note | Text
 
 @dataclass(frozen=True)
 class Block:
-    """Things that belong together.
+    """Group of items.
 
     Attributes:
         items: side by side where there is room.
@@ -120,7 +120,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """All of it.
+    """Whole report.
 
     Attributes:
         title: of the page.
@@ -133,5 +133,5 @@ class Report:
     sections: Sequence[Section] = field(default_factory=list)
 
     def items(self) -> list[Item]:
-        """Everything in it, from top to bottom."""
+        """Items of the report, from top to bottom."""
         return [item for section in self.sections for block in section.blocks for item in block.items]

@@ -1,4 +1,4 @@
-"""What training made of the prompts, by their method's measures."""
+"""Change of the prompts in training, by their method's measures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the weights and the numbers of the runs come from."""
+"""Origin of the weights and the numbers of the runs."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _USUAL = (ValueError, OSError)
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What a report is asked for.
+    """Options of a report.
 
     Attributes:
         root: folder of the data sets, where it is not where it was (``data.root``).

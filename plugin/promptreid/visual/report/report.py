@@ -22,7 +22,7 @@ SUFFIXES = (".html", ".htm")
 
 
 def collect(folders: Sequence[Path], options: ReportOptions | None = None) -> Report:
-    """What the report of some runs says.
+    """Collect the content of a report.
 
     A part that cannot be made, for lack of weights or images for example, is a note with the reason.
 
@@ -49,7 +49,7 @@ def collect(folders: Sequence[Path], options: ReportOptions | None = None) -> Re
 
 
 def check_report_path(path: Path, overwrite: bool = False) -> None:
-    """Refuse a path before the work is done.
+    """Refuse an unusable path before the work starts.
 
     Raises:
         ValueError: another suffix than that of a page.

@@ -1,4 +1,4 @@
-"""What a run's folder says without its data and its model."""
+"""Small files of a run's folder, readable without its data and its model."""
 
 from __future__ import annotations
 
