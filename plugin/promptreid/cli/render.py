@@ -18,6 +18,24 @@ def arguments(parser: Parser) -> None:
     parser.add_argument(
         "--seed", required=True, type=int, metavar="N", help="another seed: other subjects, cameras and splits"
     )
+    _add_size(parser)
+    parser.add_argument(
+        "--renderer",
+        type=int,
+        metavar="N",
+        help="how the bands hang together: 1 as in releases before 0.2, 2 as in real triples; default: the newest",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes; the images don't depend on it; default: %(default)s",
+    )
+
+
+def _add_size(parser: Parser) -> None:
+    """How many images, how large, and which of them are for training."""
     parser.add_argument(
         "--frames",
         type=int,
@@ -39,19 +57,6 @@ def arguments(parser: Parser) -> None:
         help="share of the identities to train on; default: 0.6 for sysu_mm01, else the real one",
     )
     split.add_argument("--test-ids", type=int, metavar="N", help="number of identities to test on")
-    parser.add_argument(
-        "--renderer",
-        type=int,
-        metavar="N",
-        help="how the bands hang together: 1 as in releases before 0.2, 2 as in real triples; default: the newest",
-    )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=1,
-        metavar="N",
-        help="processes; the images don't depend on it; default: %(default)s",
-    )
 
 
 def run(args: argparse.Namespace) -> None:
