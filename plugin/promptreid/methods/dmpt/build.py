@@ -82,15 +82,10 @@ def build_dmpt(
         backbone, weights, tower = CLIP_BACKBONE, weights or backbone, {**SMALL_CLIPS[backbone], **(tower or {})}
     loading = {"strict": strict_pretrained, "allow_download": allow_download}
     language = Language(options, modalities, object_name, phrases)
+    body: Any
     if is_clip(backbone):
-        config = clip_config(backbone, tower)
-        visual = create_visual(config)
         needs_text = options.needs_text and not text_from_state
-        text = create_text(config) if needs_text else None
-        if pretrained:
-            load_clip(visual, text, backbone, weights, search=not tower, **loading)
-        body: Any = ClipTower(visual, stride)
-        language.listen(config, None if text is None else ClipText(text).eval())
+        body = _clip_tower(backbone, tower, stride, language, needs_text, pretrained, weights, loading)
     else:
         vit = _timm_vit(backbone, tower or {})
         language.check_none(backbone, CLIP_BACKBONE)
@@ -111,6 +106,27 @@ def build_dmpt(
         language.alignment(num_classes),
         language.said,
     )
+
+
+def _clip_tower(
+    backbone: str,
+    sizes: Mapping[str, Any] | None,
+    stride: int | None,
+    language: Language,
+    needs_text: bool,
+    pretrained: bool,
+    weights: str | None,
+    loading: Mapping[str, bool],
+) -> ClipTower:
+    """A CLIP's image tower; ``language`` hears what its text tower says."""
+    config = clip_config(backbone, sizes)
+    visual = create_visual(config)
+    text = create_text(config) if needs_text else None
+    if pretrained:
+        load_clip(visual, text, backbone, weights, search=not sizes, **loading)
+    body = ClipTower(visual, stride)
+    language.listen(config, None if text is None else ClipText(text).eval())
+    return body
 
 
 def _timm_vit(name: str, sizes: Mapping[str, Any]) -> nn.Module:
