@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from promptreid.methods.mip.depths import instance_depth, prompt_depth, trunk_depth
 from promptreid.methods.mip.inspection import families_of, image_features, inspect, without
 from promptreid.methods.mip.options import MIPOptions, mip_paper, mip_release
 from promptreid.methods.mip.prompts import InstancePromptGenerator, ModalityPrompts
@@ -95,26 +96,25 @@ class MIP(KnowsModalities, nn.Module):
         self.loss = loss
         self.modalities = tuple(modalities)
         self.images_per_sample = images_per_sample
-        told_apart = options.modality_prompts and not options.naive_prompts
-        if (
-            told_apart
-            or options.modality_embedding
-            or options.sie == "modality"
-            or options.modality_bn
-            or images_per_sample > 1
-        ):
+        if images_per_sample > 1 or _knows_modalities(options):
             self.meaning = [list(self.modalities)]
-        dim, last, norm = vit.embed_dim, vit.blocks[-1], vit.norm
-        apply = plain_context_block if reference else context_block
-        self.backbone = Backbone(vit, _trunk_depth(len(vit.blocks), options), stride, image_size)
+        dim = vit.embed_dim
+        self.backbone = Backbone(vit, trunk_depth(len(vit.blocks), options), stride, image_size)
         count = len(self.modalities)
         self.sie = _side_information(options, cameras, count, dim)
         self.modality_embedding = (
             SideInformation(count, dim, options.sie_weight) if options.modality_embedding else None
         )
+        self.apply_block = plain_context_block if reference else context_block
+        self.checkpoint_blocks = False  # recompute the blocks in the backward pass
+        self._add_prompts(vit, num_classes)
+        self._add_heads(vit, num_classes, image_size)
 
-        depth = self.prompt_depth = _prompt_depth(len(self.backbone.blocks), options)
-        self.instance_depth = _instance_depth(depth, options)
+    def _add_prompts(self, vit: Any, num_classes: int) -> None:
+        options, count, apply = self.options, len(self.modalities), self.apply_block
+        dim, last, norm = vit.embed_dim, vit.blocks[-1], vit.norm
+        depth = self.prompt_depth = prompt_depth(len(self.backbone.blocks), options)
+        self.instance_depth = instance_depth(depth, options)
         length = options.prompt_length
         self.modality_prompts = self.instance_prompts = self.prompt_head = None
         if options.modality_prompts:
@@ -131,14 +131,14 @@ class MIP(KnowsModalities, nn.Module):
         prompted = depth if options.modality_prompts else self.instance_depth
         self.prompt_adapters = _adapters(prompted, dim) if options.prompt_adapters else None
 
-        self.apply_block = apply
-        self.checkpoint_blocks = False  # recompute the blocks in the backward pass
+    def _add_heads(self, vit: Any, num_classes: int, image_size: Grid | None) -> None:
+        options, dim = self.options, vit.embed_dim
         if image_size is not None and options.jpm:
             rows, columns = self.backbone.grid_of(image_size)
             check_jigsaw(rows * columns, options.jpm_shift, options.jpm_groups, options.jpm_divide)
-        self.head = _feature_head(options, last, norm, apply)
-        width = images_per_sample * dim
-        neck = partial(ModalityBNNeck, dim, count) if options.modality_bn else partial(BNNeck, width)
+        self.head = _feature_head(options, vit.blocks[-1], vit.norm, self.apply_block)
+        width = self.images_per_sample * dim
+        neck = partial(ModalityBNNeck, dim, len(self.modalities)) if options.modality_bn else partial(BNNeck, width)
         self.necks = nn.ModuleList(neck() for _ in range(self.head.count))
         self.classifier = nn.ModuleList(identity_classifier(width, num_classes) for _ in range(self.head.count))
 
@@ -282,29 +282,10 @@ class MIP(KnowsModalities, nn.Module):
         return prompts if self.prompt_adapters is None else self.prompt_adapters[layer](prompts)
 
 
-def _trunk_depth(blocks: int, options: MIPOptions) -> int:
-    depth = blocks - 1 - options.skipped_blocks
-    if depth < 1:
-        raise ValueError(
-            f"skipped_blocks={options.skipped_blocks} leaves no block before the head block of a {blocks}-block ViT"
-        )
-    return depth
-
-
-def _prompt_depth(trunk: int, options: MIPOptions) -> int:
-    if options.prompt_depth is None:
-        return trunk
-    if options.prompt_depth > trunk:
-        raise ValueError(f"prompt_depth={options.prompt_depth} is more than the {trunk} blocks before the head block")
-    return options.prompt_depth
-
-
-def _instance_depth(depth: int, options: MIPOptions) -> int:
-    if not options.instance_prompts:
-        return 0
-    if options.instance_depth is not None and options.instance_depth > depth:
-        raise ValueError(f"instance_depth={options.instance_depth} is more than the {depth} prompted blocks")
-    return options.instance_depth or depth
+def _knows_modalities(options: MIPOptions) -> bool:
+    """Whether anything in it is of one modality."""
+    told_apart = options.modality_prompts and not options.naive_prompts
+    return told_apart or options.modality_embedding or options.sie == "modality" or options.modality_bn
 
 
 def _generator(
