@@ -90,6 +90,13 @@ def test_no_room_but_methods_knows_a_method() -> None:
         assert of_methods(path) <= allowed, path
 
 
+@pytest.mark.parametrize("room", ["mip", "dmpt"])
+def test_mip_and_dmpt_know_no_other_method(room: str) -> None:
+    """What they share is in ``models/`` and ``losses/``."""
+    for path in (ROOT / "methods" / room).rglob("*.py"):
+        assert of_methods(path) <= {"base", "", room}, path
+
+
 def test_a_room_of_methods_is_pure_but_for_its_method_file() -> None:
     """A model and its loss know neither torchreid nor a configuration; ``method.py`` binds them to both."""
     adapters = {"base.py", "method.py", "keys.py", "convert.py", "prompt_report.py", "torchreid_backbones.py"}

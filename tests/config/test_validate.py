@@ -27,12 +27,14 @@ def config(*values: dict[str, Any]) -> CfgNode:
     return merged(default_config(), {key: value for some in values for key, value in some.items()})
 
 
-def test_the_defaults_are_valid():
+def test_the_defaults_are_valid(caplog: pytest.LogCaptureFixture) -> None:
     validate(default_config())
+    assert not caplog.records
 
 
-def test_a_torchreid_file_is_valid(request: pytest.FixtureRequest):
+def test_a_torchreid_file_is_valid(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> None:
     validate(load_config(request.path.with_name("osnet_softmax.yaml")), host.model_names(), host.dataset_names())
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
@@ -46,8 +48,9 @@ def test_a_torchreid_file_is_valid(request: pytest.FixtureRequest):
         {"loss.name": "triplet"},
     ],
 )
-def test_ordinary_settings_are_valid(values: dict[str, Any]):
+def test_ordinary_settings_are_valid(values: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     validate(config(values))
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
@@ -152,8 +155,9 @@ def test_an_unknown_model_brings_the_nearest():
         validate(config({"model.name": "osnet_1_0"}), models=host.model_names())
 
 
-def test_random_sampling_needs_no_multiple():
+def test_random_sampling_needs_no_multiple(caplog: pytest.LogCaptureFixture) -> None:
     validate(config({"train.batch_size": 30, "sampler.num_instances": 8}))
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,25 @@ def arguments(parser: Parser) -> None:
         metavar="N",
         help="seed; another seed gives other subjects, cameras and splits",
     )
+    _add_size(parser)
+    parser.add_argument(
+        "--renderer",
+        type=int,
+        metavar="N",
+        help="version of the renderer, how the bands relate: 1 as in releases before 0.2, 2 as in real triples; "
+        "default: the newest",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of processes; the images are the same with any; default: %(default)s",
+    )
+
+
+def _add_size(parser: Parser) -> None:
+    """How many images, how large, and which of them are for training."""
     parser.add_argument(
         "--frames",
         type=int,
@@ -44,20 +63,6 @@ def arguments(parser: Parser) -> None:
         help="share of the identities to train on; default: 0.6 for sysu_mm01, else the real one",
     )
     split.add_argument("--test-ids", type=int, metavar="N", help="number of identities to test on")
-    parser.add_argument(
-        "--renderer",
-        type=int,
-        metavar="N",
-        help="version of the renderer, how the bands relate: 1 as in releases before 0.2, 2 as in real triples; "
-        "default: the newest",
-    )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=1,
-        metavar="N",
-        help="number of processes; the images are the same with any; default: %(default)s",
-    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -27,6 +27,12 @@ FAR = 1e-3
 def arguments(parser: Parser) -> None:
     """What the command line takes."""
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
+    _add_build(steps)
+    _add_add(steps)
+    _add_query(steps)
+
+
+def _add_build(steps: Any) -> None:
     build = steps.add_parser("build", help="build an index from a file of vectors")
     build.add_argument(
         "vectors", metavar="VECTORS", help="a file that promptreid embed wrote, .safetensors or .parquet"
@@ -54,11 +60,17 @@ def arguments(parser: Parser) -> None:
         "--far", type=float, default=FAR, metavar="RATE", help="false accept rate per pair; default: %(default)s"
     )
     build.add_argument("--other-cameras", action="store_true", help="calibrate only on pairs of different cameras")
+
+
+def _add_add(steps: Any) -> None:
     add = steps.add_parser("add", help="add the vectors of a file to an index")
     add.add_argument("index", metavar="INDEX", type=Path, help="the index to change")
     add.add_argument("vectors", metavar="VECTORS", help="a file of vectors of the same model")
     _add_token(add)
     _add_columns(add)
+
+
+def _add_query(steps: Any) -> None:
     query = steps.add_parser("query", help="find the gallery objects most alike to images or vectors")
     query.add_argument("index", metavar="INDEX", type=Path, help="the index")
     query.add_argument(

@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -245,8 +244,3 @@ def _is_wide(image: Image.Image) -> bool:
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is an operating system's own, such as ``.DS_Store``, ``._0001.jpg`` or ``Thumbs.db``."""
     return name.startswith(".") or name.casefold() in _SYSTEM_FILES
-
-
-def list_images(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
-    """The image files of a folder, sorted by name; hidden files are left out."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and not is_hidden(path.name))

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -110,26 +111,14 @@ class ModalDataManager(host.ImageDataManager):
             augment, world_size = None, 1
         sampler = kwargs.get("train_sampler", "RandomSampler")
         ours = sampler in (CROSS_MODAL, IDENTITY)
-        if world_size > 1 and not ours:
-            raise ValueError(
-                f"sampler.train_sampler {sampler} gives each of the {world_size} processes the same images: choose "
-                f"{IDENTITY} or {CROSS_MODAL}, which divide every batch among them"
-            )
+        _check_divided(sampler, world_size)
         _check_name("data.incomplete", incomplete, INCOMPLETE)
         _check_name("data.decoder", decoder, DECODERS)
         _check_name("data.on_bad_image", on_bad_image, BAD_IMAGE)
         _check_start_method(start_method)
         levels = Range16(range_16bit, tuple(limits_16bit))
-        if kwargs.get("k_tfm", 1) != 1:
-            raise ValueError(
-                f"data.k_tfm {kwargs['k_tfm']}: neither torchreid's engines nor ours take a list of augmented copies "
-                "of an image; set it to 1"
-            )
-        # A table that somebody registered under another name has its file already.
-        options: dict[str, Any] = {"incomplete": incomplete} | ({"table": table} if table else {})
-        options |= {"test_only": True} if trained else {}
-        bound = bound_options(_names(kwargs), options, {"incomplete": INCOMPLETE[0], "table": "", "test_only": True})
-        with bound, host.no_downloads():
+        _check_copies(kwargs.get("k_tfm", 1))
+        with _bound(kwargs, incomplete, table, bool(trained)), host.no_downloads():
             # torchreid refuses a sampler that it doesn't know; its stand-in is replaced before anything is drawn.
             super().__init__(**{**kwargs, "train_sampler": "SequentialSampler" if ours else sampler})
         augment = augment or Augmentation()
@@ -328,6 +317,30 @@ class ModalDataManager(host.ImageDataManager):
 
     def _test_loaders(self) -> list[Any]:
         return [loader for pair in self.test_loader.values() for loader in pair.values()]
+
+
+def _check_divided(sampler: str, world_size: int) -> None:
+    if world_size > 1 and sampler not in (CROSS_MODAL, IDENTITY):
+        raise ValueError(
+            f"sampler.train_sampler {sampler} gives each of the {world_size} processes the same images: choose "
+            f"{IDENTITY} or {CROSS_MODAL}, which divide every batch among them"
+        )
+
+
+def _check_copies(count: int) -> None:
+    if count != 1:
+        raise ValueError(
+            f"data.k_tfm {count}: neither torchreid's engines nor ours take a list of augmented copies of an image; "
+            "set it to 1"
+        )
+
+
+def _bound(kwargs: dict[str, Any], incomplete: str, table: str, test_only: bool) -> AbstractContextManager[None]:
+    """Within it, the data sets that are built get the options that torchreid does not pass on."""
+    # A table that somebody registered under another name has its file already.
+    options: dict[str, Any] = {"incomplete": incomplete} | ({"table": table} if table else {})
+    options |= {"test_only": True} if test_only else {}
+    return bound_options(_names(kwargs), options, {"incomplete": INCOMPLETE[0], "table": "", "test_only": True})
 
 
 def _names(kwargs: dict[str, Any]) -> list[str]:

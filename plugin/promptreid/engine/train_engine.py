@@ -34,24 +34,13 @@ from promptreid.engine.prompt_monitor import PromptMonitor
 from promptreid.engine.run_watch import RunWatch, Tested
 from promptreid.engine.step_timer import StepTimer
 from promptreid.engine.test_engine import Draw, EvaluatingEngine
+from promptreid.engine.training_plan import evaluation_is_due, plan_of
 from promptreid.engine.unreadable import Replacements
 from promptreid.engine.update_step import StepOptions, Updater, in_float32
 from promptreid.engine.weight_average import tensors_of
 from promptreid.methods.base import method_of
 
 logger = logging.getLogger(__name__)
-
-_PLAN = {
-    "max_epoch": 0,
-    "start_epoch": 0,
-    "print_freq": 10,
-    "fixbase_epoch": 0,
-    "open_layers": None,
-    "start_eval": 0,
-    "eval_freq": -1,
-    "test_only": False,
-}
-"""The arguments of torchreid's ``Engine.run`` that concern training, with its defaults."""
 
 
 class PromptEngine(EvaluatingEngine):
@@ -153,7 +142,7 @@ class PromptEngine(EvaluatingEngine):
             ValueError: what cannot be trained or tested.
             KeyboardInterrupt, SystemExit: after a signal.
         """
-        plan = {name: kwargs.pop(name, default) for name, default in _PLAN.items()}
+        plan = plan_of(kwargs)
         if kwargs.get("visrank") and not plan["test_only"]:
             raise ValueError("test.visrank draws rank lists only when nothing is trained: set test.evaluate True")
         self.files = RunFolder(Path(save_dir), guest) if is_writer() else None
@@ -177,7 +166,8 @@ class PromptEngine(EvaluatingEngine):
             self.files.metrics.cut(self.position, self._resumed.get("metrics"))
         while True:
             self.epoch = self.position.epoch - 1  # torchreid's, 0-based: of the last epoch, or the current one
-            if not self.position.step and not self.position.evaluated and self._evaluation_is_due(plan):
+            due = evaluation_is_due(plan, self.position.epoch, self.max_epoch, self.selector.active)
+            if due and not self.position.step and not self.position.evaluated:
                 self._evaluate_epoch(settings)
             if not self.position.step and (self.position.epoch >= self.max_epoch or self.selector.exhausted):
                 break
@@ -297,13 +287,6 @@ class PromptEngine(EvaluatingEngine):
         if self.criterion is not None:
             return criterion_loss(self.criterion, output, pids)
         return host_loss(self, output, pids)
-
-    def _evaluation_is_due(self, plan: dict[str, Any]) -> bool:
-        """Whether the weights after the finished epochs are tested before training goes on."""
-        finished, every = self.position.epoch, plan["eval_freq"]
-        if finished == self.max_epoch:
-            return self.selector.active  # torchreid's final test follows anyway
-        return every > 0 and finished >= plan["start_eval"] and finished % every == 0
 
     def _evaluate_epoch(self, settings: dict[str, Any]) -> None:
         scores = self._test_all(self.selector.during_training, settings)

@@ -27,7 +27,7 @@ from promptreid.synthetic.layers import Image
 from promptreid.synthetic.manifest import MANIFEST, manifest_of
 from promptreid.synthetic.materials import BANDS
 from promptreid.synthetic.physics import RENDERER
-from promptreid.synthetic.plans import PEOPLE, Recipe, Shot, Style
+from promptreid.synthetic.plans import PEOPLE, Plan, Recipe, Shot, Style
 from promptreid.synthetic.rendering import render
 from promptreid.synthetic.sight import SIDES
 from promptreid.synthetic.trees import TREES, recipe_of
@@ -148,13 +148,18 @@ def write_tree(
         for count in _run(jobs, workers):
             done += count
             _report(done, total)
-        for copy, original in plan.copies.items():
-            (folder / copy).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder / original, folder / copy)
-        for name, text in {**plan.files, MANIFEST: json.dumps(manifest_of(recipe), indent=2) + "\n"}.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8")
+        _write_beside(folder, plan, recipe)
     return total + len(plan.copies)
+
+
+def _write_beside(folder: Path, plan: Plan, recipe: Recipe) -> None:
+    """What is not rendered: copies of images, lists, and the manifest."""
+    for copy, original in plan.copies.items():
+        (folder / copy).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / original, folder / copy)
+    for name, text in {**plan.files, MANIFEST: json.dumps(manifest_of(recipe), indent=2) + "\n"}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 class Job(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,6 @@ class RunLogger:
         """Close the logger; no event follows."""
 
 
-LoggerFactory = Callable[[Path, Position], RunLogger]
 _BUILT_IN = {
     "tensorboard": "promptreid.engine.loggers.tensorboard_logger.TensorBoardLogger",
     "mlflow": "promptreid.engine.loggers.mlflow_logger.MLflowLogger",

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from promptreid.methods.mip.prompts import rows_of
+from promptreid.models.embedding_rows import rows_of
 
 
 class Adapter(nn.Module):

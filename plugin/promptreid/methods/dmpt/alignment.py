@@ -36,8 +36,41 @@ class TextAlignment(nn.Module):
         return cosine_logits(features, self.sentences(), self.temperature)
 
 
-class ContextAlignment(nn.Module):
-    """The same with learned words of context before each sentence, as CoOp has them; an ablation.
+class LearnedContext(nn.Module):
+    """Words that are learned within sentences, for which the frozen text tower runs in every training step.
+
+    Args:
+        text: The tower; None where it is not there, and then nothing can be trained.
+        shape: Of the learned words, (..., d_t); initialised N(0, 0.02).
+        temperature: tau.
+    """
+
+    learning_rate_roles: ClassVar = {"context": "prompts"}
+
+    prompt_family = "context"
+
+    tokens: Tensor
+
+    def __init__(self, text: ClipText | None, shape: Sequence[int], temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.context = nn.Parameter(torch.empty(*shape))
+        nn.init.normal_(self.context, std=0.02)
+        self.text = None if text is None else Frozen(text)
+
+    def text_tower(self) -> Any:
+        """The tower.
+
+        Raises:
+            ValueError: The model was built without it.
+        """
+        if self.text is None:
+            raise ValueError("context_words need the text tower in training; build with text_from_state=False")
+        return self.text.module
+
+
+class ContextAlignment(LearnedContext):
+    """:class:`TextAlignment` with learned words of context before each sentence, as CoOp has them; an ablation.
 
     The frozen text tower then runs in every training step, and only the context gets gradients. Descriptors need
     neither.
@@ -54,12 +87,6 @@ class ContextAlignment(nn.Module):
         Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022.
     """
 
-    learning_rate_roles: ClassVar = {"context": "prompts"}
-
-    prompt_family = "context"
-
-    tokens: Tensor
-
     def __init__(
         self,
         text: ClipText | None,
@@ -69,11 +96,7 @@ class ContextAlignment(nn.Module):
         dim: int,
         temperature: float = 0.01,
     ) -> None:
-        super().__init__()
-        self.temperature = temperature
-        self.context = nn.Parameter(torch.empty(length, dim))
-        nn.init.normal_(self.context, std=0.02)
-        self.text = None if text is None else Frozen(text)
+        super().__init__(text, (length, dim), temperature)
         if text is not None:
             tokens = text.tokenise([sentence_of(phrase, object_name) for phrase in phrases], room=length)
             self.register_buffer("tokens", tokens, persistent=False)
@@ -84,9 +107,7 @@ class ContextAlignment(nn.Module):
         Raises:
             ValueError: The model was built without its text tower.
         """
-        if self.text is None:
-            raise ValueError("context_words need the text tower in training; build with text_from_state=False")
-        text: Any = self.text.module
+        text = self.text_tower()
         sentences = text.project(text.states(self.tokens, self.context), self.tokens, len(self.context))
         return cosine_logits(features, sentences, self.temperature)
 

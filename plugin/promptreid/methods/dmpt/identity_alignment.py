@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from promptreid.methods.dmpt.alignment import cosine_logits
+from promptreid.methods.dmpt.alignment import LearnedContext, cosine_logits
 from promptreid.methods.dmpt.words import sentence_of
 from promptreid.models.backbones.clip_text import ClipText
-from promptreid.models.frozen import Frozen
 
 _PLACE = "X"  # one word piece
 
 
-class IdentityAlignment(nn.Module):
+class IdentityAlignment(LearnedContext):
     """The logits ``cos(f, t_{m,i}) / tau`` over all identities i, m being the image's modality.
 
     t_{m,i} is the frozen text tower's feature of "a near-infrared photo of a X X X X person" with words X of identity
@@ -37,12 +36,6 @@ class IdentityAlignment(nn.Module):
         2025 (with the modality's name, and a weight of 0.1).
     """
 
-    learning_rate_roles: ClassVar = {"context": "prompts"}
-
-    prompt_family = "context"
-
-    tokens: Tensor
-
     def __init__(
         self,
         text: ClipText | None,
@@ -53,11 +46,7 @@ class IdentityAlignment(nn.Module):
         dim: int,
         temperature: float = 0.01,
     ) -> None:
-        super().__init__()
-        self.temperature = temperature
-        self.context = nn.Parameter(torch.empty(identities, length, dim))
-        nn.init.normal_(self.context, std=0.02)
-        self.text = None if text is None else Frozen(text)
+        super().__init__(text, (identities, length, dim), temperature)
         if text is not None:
             words = " ".join([*[_PLACE] * length, object_name])
             tokens = text.tokenise([sentence_of(phrase, words) for phrase in phrases])
@@ -81,14 +70,11 @@ class IdentityAlignment(nn.Module):
         Raises:
             ValueError: The model was built without its text tower.
         """
-        if self.text is None:
-            raise ValueError("context_words need the text tower in training; build with text_from_state=False")
-        return torch.stack([self._said(row, place) for row, place in zip(self.tokens, self.places, strict=True)])
+        text = self.text_tower()
+        return torch.stack([self._said(text, row, place) for row, place in zip(self.tokens, self.places, strict=True)])
 
-    def _said(self, row: Tensor, place: int) -> Tensor:
+    def _said(self, text: Any, row: Tensor, place: int) -> Tensor:
         """Features of one modality's sentence, tokens (T,), with the words of each identity from ``place`` on."""
-        assert self.text is not None
-        text: Any = self.text.module
         identities, length, _ = self.context.shape
         tokens = row.expand(identities, -1)
         fixed = text.embeddings(tokens)

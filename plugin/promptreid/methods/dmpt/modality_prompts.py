@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from promptreid.methods.dmpt.words import TextConstant
-from promptreid.methods.mip.prompts import rows_of
+from promptreid.models.embedding_rows import rows_of
 
 
 def _mapping(inner: int, outer: int, kind: str) -> nn.Sequential:

@@ -6,18 +6,10 @@ import math
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from promptreid.models.backbones.partial_block import BlockFunction, Context, context_block, fresh_block
-
-
-def rows_of(table: Tensor, rows: Tensor) -> Tensor:
-    """``table[rows]`` for a table (R, ...) and rows (B,), with a gradient that is the same in every run.
-
-    Indexing adds its gradients up in the order in which threads get to it; an embedding does so row by row.
-    """
-    return F.embedding(rows, table.flatten(1)).unflatten(1, table.shape[1:])
+from promptreid.models.embedding_rows import rows_of
 
 
 class ModalityPrompts(nn.Module):

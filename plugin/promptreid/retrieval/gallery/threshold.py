@@ -127,15 +127,9 @@ def calibrate(
     codes, count = _codes(who)
     every = _Pairs(queries, other, codes, same, other_cameras)
     most = int(far * len(queries) * len(other)) + 1
-    best, genuine, pairs = np.empty(0, np.float32), [np.empty(0, np.float32)], 0
-    for _, _, scores, taken, equal in every:
-        genuine.append(scores[taken & equal])
-        impostors = scores[taken & ~equal]
-        pairs += len(impostors)
-        best = _largest(np.concatenate([best, impostors]), most)
+    own, best, pairs = _scored(every, most)
     allowed = _allowed(far, pairs)
     score = float(np.nextafter(_largest(best, allowed + 1).min(), np.float32(np.inf)))
-    own = np.concatenate(genuine)
     found = Threshold(
         score,
         far,
@@ -145,15 +139,19 @@ def calibrate(
         _note(queries, None if same else other, other_cameras),
         _rate_of_others(every, score, count),
     )
-    if found.others is None or found.others[1] > FACTOR * far:
+    _warn_of_few(found)
+    return found
+
+
+def _warn_of_few(found: Threshold) -> None:
+    if found.others is None or found.others[1] > FACTOR * found.far:
         logger.warning(
             "calibrated on %d identities, too few to tell a false accept rate of %g: other identities may be accepted "
             "at %s times that rate; give more identities",
-            count,
-            far,
-            "many" if found.others is None else f"{found.others[1] / far:.1f}",
+            found.identities,
+            found.far,
+            "many" if found.others is None else f"{found.others[1] / found.far:.1f}",
         )
-    return found
 
 
 @dataclass(frozen=True)
@@ -174,6 +172,17 @@ class _Pairs:
                 taken &= self.queries.cameras[rows, None] != self.gallery.cameras[columns]
             left, right = self.codes[0][rows], self.codes[1][columns]
             yield left, right, scores, taken, left[:, None] == right
+
+
+def _scored(every: _Pairs, most: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Scores of the pairs of one identity, the ``most`` largest of pairs of two, and how many of the latter."""
+    best, genuine, pairs = np.empty(0, np.float32), [np.empty(0, np.float32)], 0
+    for _, _, scores, taken, equal in every:
+        genuine.append(scores[taken & equal])
+        impostors = scores[taken & ~equal]
+        pairs += len(impostors)
+        best = _largest(np.concatenate([best, impostors]), most)
+    return np.concatenate(genuine), best, pairs
 
 
 def _rate_of_others(pairs: _Pairs, score: float, count: int) -> tuple[float, float] | None:
