@@ -174,7 +174,7 @@ _TABLES = (
             Row("zero_shot", "frozen tower, untrained", RGBNT, _BARE_TOWER, trained=False),
             LINEAR_PROBE,
             FINE_TUNING,
-            replace(DMPT_S, name="VPT-deep (S)"),
+            replace(DMPT_S, name="VPT-deep (S)", against="linear_probe"),
             Row(
                 "three_osnet",
                 "three OSNet x0.25, from scratch",
@@ -189,7 +189,7 @@ _TABLES = (
                     "test.dist_metric": "cosine",
                 },
             ),
-            DMPT,
+            replace(DMPT, against="dmpt_s"),
         ),
         reference="fine_tuning",
         note="Descriptors are those after BNNeck; before it, the linear probe's is the untrained tower's.",
@@ -227,6 +227,7 @@ _TABLES = (
         "DMPT: options beyond the paper",
         BEYOND,
         note="dmpt_plus is provisionally S + bind + adapter; it says the same as that row until it is chosen anew.",
+        reference="dmpt_s_bind",
     ),
     Table(
         "mip_rates",
