@@ -21,15 +21,16 @@ PAGE = ROOT / "docs" / "licences.md"
 ALWAYS = "always"
 NONE_STATED = "none stated"
 TOOLS = {"test", "check"}
-"""Extras of who works on promptreid; nothing of them is installed for its users."""
+UNLISTED = {"docs", "fuzz"}
+"""Extras of who works on promptreid; nothing of them is installed for its users. The page lists the first two."""
 
 _PAGE = """\
 # Licences
 
 promptreid is under the MIT licence (`LICENSE`). Here is what pip installs for it and for its extras, with the licences
 that their metadata state ({made}; `make licences` writes this page).
-`always` comes with `pip install promptreid`; `test` and `check` are for work on promptreid itself. None of these is
-part of promptreid's own wheel.
+`always` comes with `pip install promptreid`; `test` and `check` are for work on promptreid itself, and so are `docs` and
+`fuzz`, which are not listed. None of these is part of promptreid's own wheel.
 
 ## Copyleft, proprietary, not stated
 
@@ -121,7 +122,8 @@ def direct() -> dict[str, list[Requirement]]:
     """Extra, or :data:`ALWAYS` -> its requirements in pyproject.toml."""
     about = project()
     groups = {ALWAYS: about["dependencies"], **about["optional-dependencies"]}
-    return {extra: [Requirement(each) for each in group] for extra, group in groups.items()}
+    listed = {extra: group for extra, group in groups.items() if extra not in UNLISTED}
+    return {extra: [Requirement(each) for each in group] for extra, group in listed.items()}
 
 
 def reasons() -> dict[str, str]:
@@ -135,7 +137,8 @@ def reasons() -> dict[str, str]:
         before = before if comment.strip() == "likewise" else comment.strip()
         for quoted in _QUOTED.findall(code) if before else []:
             found.setdefault(canonicalize_name(Requirement(quoted).name), before)
-    return found
+    listed = {canonicalize_name(each.name) for group in direct().values() for each in group}
+    return {name: why for name, why in found.items() if name in listed}
 
 
 def entries() -> dict[str, Entry]:
