@@ -51,7 +51,7 @@ def data(shared: Path) -> Path:
     root = shared / "distributed-data"
     with once(root) as first:
         for name, ids, size in (("sysu_mm01", 20, (32, 16)), ("rgbnt201", 16, (64, 32))) if first else ():
-            write_tree(name, root / FOLDERS[name], ids=ids, seed=3, frames=2, size=size)
+            write_tree(name, root / FOLDERS[name], ids=ids, seed=3, frames=2, size=size, renderer=1)
     return root
 
 
