@@ -18,6 +18,7 @@ from torch import Tensor
 from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.position import Position
 from promptreid.engine.checkpoints.provenance import check_configuration, data_behind, state_of_header
+from promptreid.engine.checkpoints.training_state import check_resumable
 from promptreid.models.weights import read_state_dict
 from promptreid.retrieval.loading import configuration_of
 
@@ -42,6 +43,7 @@ RUN: dict[str, Any] = {
     "split": "sysu",
     "versions": {"torch": "2.12"},
     "optimizer": {"state": {}},
+    "scheduler": {"last_epoch": 2},
     "processes": 1,
 }
 
@@ -95,7 +97,9 @@ def made_checkpoint(folder: Path, content: bytes) -> object:
     data_behind(path)
     configuration_of(path)
     check_configuration(str(state.get("config", "")), CONFIG, path, True)
-    return Position.of(state), read_state_dict(path)
+    weights = read_state_dict(path)
+    check_resumable(state, path)
+    return Position.of(state), weights
 
 
 def raw_checkpoint(folder: Path, content: bytes) -> object:

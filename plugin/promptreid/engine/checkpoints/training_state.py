@@ -67,7 +67,7 @@ def restore(engine: Any, state: dict[str, Any], path: Path) -> None:
         ValueError: it belongs to another configuration, model or optimiser, or in the middle of an epoch to another
             number of processes; nothing was changed.
     """
-    _check_resumable(state, path)
+    check_resumable(state, path)
     _check_config(engine.config, state.get("config", ""), path)
     _check_processes(state, path)
     differences = tensor_differences(engine.model.state_dict(), state["state_dict"])
@@ -94,7 +94,7 @@ def restore(engine: Any, state: dict[str, Any], path: Path) -> None:
     _tell_versions(state.get("versions", {}))
 
 
-def _check_resumable(state: Mapping[str, Any], path: Path) -> None:
+def check_resumable(state: Mapping[str, Any], path: Path) -> None:
     """Raise ``ValueError`` where a checkpoint lacks what a training goes on from."""
     missing = [name for name in ("epoch", "optimizer", "scheduler") if name not in state]
     if missing:
