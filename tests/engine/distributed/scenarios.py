@@ -192,14 +192,19 @@ def resuming(root: Path, folder: Path) -> Any:
     """A signal to the last process alone, then --resume; selection on the test set, drop path, augmentation."""
     changes = {"test.select": "test", "test.eval_freq": 1, "train.ema": 0.5, "train.batch_size": 32}
     outcome = {"whole": train(small_config(root, folder / "whole", **changes), calm=False)}
-    drawn = torch.get_rng_state()
-    last = torch.distributed.get_world_size() - 1
+    last, states = torch.distributed.get_world_size() - 1, []
+
+    def before(number: int, data: Any) -> None:
+        states.append(torch.get_rng_state())
+        if rank() == last and number == 2:
+            kill_self()
+
     for name in ("stopped", "other number"):
-        recorded = Recorded(before=lambda number, data: rank() == last and number == 2 and kill_self())
+        recorded = Recorded(before=before)
         outcome[name] = error_of(lambda name=name: run(small_config(root, folder / name, **changes)))
         outcome[f"{name} after"] = len(recorded.files)
     run(small_config(root, folder / "stopped", **changes), resume="auto")
-    return {**outcome, "drawn": drawn}
+    return {**outcome, "drawn": states[0]}
 
 
 def kill_self() -> None:
