@@ -19,8 +19,8 @@ from promptreid.pretraining.loop import EVERY, Recipe, train
 from promptreid.synthetic import RENDERER
 
 CHUNK = 64  # pictures rendered and encoded at a time
-LOCKED = ("visual.",)
-PROJECTION = ("visual.proj", "visual.ln_post.bias")  # of the image tower, what training or folding changes
+LOCKED = "visual."
+OWN = ("visual.proj", "visual.ln_post.bias")  # training changes the projection, folding the norm before it
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def train_lit(
     losses = train(nn.ModuleDict({"clip": clip, "contrast": contrast}), loss_of, recipe, checkpoint, every)
     contrast.fold(clip)
     state = {name: value.detach() for name, value in clip.state_dict().items()}
-    own = {name: value for name, value in state.items() if not name.startswith(LOCKED) or name in PROJECTION}
+    own = {name: value for name, value in state.items() if not name.startswith(LOCKED) or name in OWN}
     return {**own, TOKEN_IDS: vocabulary.ids.int()}, losses
 
 
