@@ -102,13 +102,14 @@ def load_plugins_of(args: argparse.Namespace) -> None:
         load_plugins(resolved(args.plugins or [], Path()))
 
 
-def add_resume_and_overwrite(parser: Parser, aside: str) -> None:
+def add_resume_and_overwrite(parser: Parser, aside: str) -> argparse._MutuallyExclusiveGroup:
     """Add the two to a verb that passes over what is finished anyway; ``aside`` is what is moved away."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
         "--resume", action="store_true", help="skip finished trainings and continue the rest; this is the default"
     )
     group.add_argument("--overwrite", action="store_true", help=f"train everything anew; {aside} moved aside")
+    return group
 
 
 def add_old_opts(parser: Parser) -> None:

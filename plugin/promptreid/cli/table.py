@@ -63,7 +63,14 @@ def arguments(parser: Parser) -> None:
     _add_instead(parser)
     add_overlays(parser)
     add_root(parser)
-    add_resume_and_overwrite(parser, "the runs of its rows, which other tables may share, and their results are")
+    again = add_resume_and_overwrite(
+        parser, "the runs of its rows, which other tables may share, and their results are"
+    )
+    again.add_argument(
+        "--extend",
+        action="store_true",
+        help="keep the runs in --results, of whatever commit, and train only the worlds and seeds that they lack",
+    )
     add_old_opts(parser)
 
 
@@ -110,7 +117,7 @@ def run(args: argparse.Namespace) -> None:
     elif args.plan:
         from promptreid.runs.tables.run_table import plan_of
 
-        print(plan_of(table, places, size, pairs))
+        print(plan_of(table, places, size, pairs, args.extend))
     else:
         _table(args, table, places, size, pairs)
 
@@ -129,7 +136,7 @@ def _table(args: argparse.Namespace, table: Table, places: Places, size: Size, p
     if args.show:
         result = ResultTable.read(places.results / table.name)
     else:
-        result = run_table.run_table(table, places, size, pairs, args.overwrite)
+        result = run_table.run_table(table, places, size, pairs, args.overwrite, args.extend)
     print(result.markdown())
     if not args.show:
         print(f"written to {args.out / table.name}: table.csv, table.md, table.json, table.png")

@@ -6,7 +6,7 @@ import logging
 import re
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -31,18 +31,20 @@ class Programme:
         trainings: all, in their order: world by world, in each seed by seed across the rows. So one that was
             interrupted has whole pairs.
         jobs: how many run at a time.
+        kept: runs that the results hold beside these, by the name of their row.
         seconds: that finished trainings took, by the key of their row.
     """
 
     trainings: Sequence[Training]
     jobs: int = 1
+    kept: Mapping[str, int] = field(default_factory=dict)
     seconds: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Sequence[Sequence[Training]], jobs: int = 1) -> Programme:
+    def of(cls, rows: Sequence[Sequence[Training]], jobs: int = 1, kept: Mapping[str, int] | None = None) -> Programme:
         """Of the trainings of several rows; times are those in the logs of the finished ones."""
         ordered = sorted((training for row in rows for training in row), key=lambda one: (one.world, one.seed))
-        programme = cls(ordered, jobs)
+        programme = cls(ordered, jobs, kept or {})
         for training in ordered:
             if training.is_done():
                 programme.add(training, logged_seconds(training.folder))
@@ -71,7 +73,7 @@ class Programme:
         """How much is done and to do, and how long it will take, row by row and in all."""
         to_do = self.to_do()
         keys = {training.row.key: training.row.name for training in self.trainings}
-        lines = []
+        lines = [f"  {name}: {number} in the results, kept" for name, number in self.kept.items()]
         for key, name in keys.items():
             mine = [training for training in self.trainings if training.row.key == key]
             left = [training for training in to_do if training.row.key == key]

@@ -17,6 +17,7 @@ from promptreid.config.for_others import without_paths
 from promptreid.evaluation.tables import Columns
 from promptreid.files import write_text
 from promptreid.runs.tables.costs import Cost, cost_of
+from promptreid.runs.tables.extension import extended
 from promptreid.runs.tables.made_with import made_with
 from promptreid.runs.tables.published import TABLE_FILE
 from promptreid.runs.tables.record import (
@@ -36,17 +37,20 @@ from promptreid.runs.tables.table import Table
 logger = logging.getLogger(__name__)
 
 
-def publish_row(folder: Path, table: Table, cfg: Any, trainings: Sequence[Training]) -> None:
+def publish_row(
+    folder: Path, table: Table, cfg: Any, trainings: Sequence[Training], extends: RowRecord | None = None
+) -> None:
     """Write a row's folder; where the same runs are in there already, it stays as it is.
 
     Args:
         folder: of the row, in that of its table.
         table: which the row is of.
         cfg: the row's configuration, in none of its worlds.
-        trainings: all of its runs, finished.
+        trainings: all of its runs, finished; those that ``extends`` lacks, where that is given.
+        extends: the record in the folder, whose runs the row keeps.
 
     Raises:
-        ValueError: the folder holds results of another commit.
+        ValueError: the folder holds results of another commit, which these do not extend.
     """
     row, config = trainings[0].row, without_paths(dump_config(cfg))
     tests, queries, runs = _outcomes(trainings)
@@ -56,13 +60,15 @@ def publish_row(folder: Path, table: Table, cfg: Any, trainings: Sequence[Traini
         "tests": tests,
         "queries_sha256": hashlib.sha256(pack_queries(queries)).hexdigest(),
     }
-    before = _record_there(folder)
-    if before is not None and _says(before, content) and (folder / CONFIG).read_text(encoding="utf-8") == config:
-        return
-    check_commits(before, folder, content["commits"])
+    if extends is None:
+        before = _record_there(folder)
+        if before is not None and _says(before, content) and (folder / CONFIG).read_text(encoding="utf-8") == config:
+            return
+        check_commits(before, folder, content["commits"])
     cost = cost_of(trainings[0].cfg, [training.folder for training in trainings]) if row.trained else Cost()
     costs = {"trained_parameters": cost.trained, "kept_bytes": cost.kept, "step_seconds": cost.step}
-    write_row(folder, RowRecord(**content, costs=costs, queries=queries), config)
+    record = RowRecord(**content, costs=costs, queries=queries)
+    write_row(folder, record if extends is None else extended(extends, record), config)
     logger.info("%s is written", folder)
 
 
@@ -91,7 +97,7 @@ def check_commits(before: RowRecord | None, folder: Path, commits: Sequence[str]
     raise ValueError(
         f"{folder} holds results of commit {', '.join(before.commits)}, and these are of "
         f"{', '.join(commits) or 'none'}; choose another --results, remove that folder, or have "
-        "all trained anew with --overwrite"
+        "all trained anew with --overwrite; --extend trains only the worlds and seeds that it lacks"
     )
 
 

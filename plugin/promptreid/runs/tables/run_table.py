@@ -9,11 +9,13 @@ from typing import Any
 
 from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.runs.run_log import run_log
+from promptreid.runs.tables.extension import pairs_of, record_to_extend
 from promptreid.runs.tables.jobs import Failure
 from promptreid.runs.tables.made_with import code_commit
 from promptreid.runs.tables.places import Places, Size, of_rows
 from promptreid.runs.tables.programme import Programme, complete_programme
 from promptreid.runs.tables.publish import check_writable, publish_row, publish_table, set_aside
+from promptreid.runs.tables.record import RowRecord
 from promptreid.runs.tables.render import ResultTable
 from promptreid.runs.tables.rows import Training, check_folder, row_config, trainings_of
 from promptreid.runs.tables.screen import choices_of
@@ -24,7 +26,12 @@ logger = logging.getLogger(__name__)
 
 
 def run_table(
-    table: Table, places: Places, size: Size, opts: Sequence[str] = (), overwrite: bool = False
+    table: Table,
+    places: Places,
+    size: Size,
+    opts: Sequence[str] = (),
+    overwrite: bool = False,
+    extend: bool = False,
 ) -> ResultTable:
     """Train each row in each world with each seed, write its folder in the results, and the table from these.
 
@@ -38,20 +45,26 @@ def run_table(
         size: how much is trained.
         opts: ``KEY VALUE ...`` for all rows; what a row is about itself wins.
         overwrite: move the folders of these rows' runs aside, which other tables may share, and those of their results.
+        extend: keep the runs that the results hold, of whatever commit, and train only the worlds and seeds that they
+            lack.
 
     Raises:
         ValueError, FileNotFoundError: before anything is trained, configurations that cannot be used, runs of another
-            configuration in a folder, and results of another commit; in the end, trainings that have failed.
+            configuration in a folder, and results of another commit or, to extend them, of another configuration; in
+            the end, trainings that have failed.
     """
-    rows = _prepared(of_rows(table, size.rows), places, size, opts)
+    if overwrite and extend:
+        raise ValueError("--overwrite trains everything anew, --extend keeps what is there; leave one of them out")
+    rows = _prepared(of_rows(table, size.rows), places, size, opts, extend)
     results = places.results / table.name
     if overwrite:
         _move_aside(rows, results, places.out / "earlier-results" / table.name)
     for row in rows:
         for training in row.trainings:
             check_folder(training.cfg)
-        check_writable(results / row.key, code_commit(), row.trainings)
-    programme = Programme.of([row.trainings for row in rows], size.jobs)
+        if row.extends is None:
+            check_writable(results / row.key, code_commit(), row.trainings)
+    programme = _programme(rows, size.jobs)
     with run_log():
         logger.info("%s: %s", table.name, programme.outlook(programme.to_do()))
         publish_table(results, table, opts)
@@ -63,31 +76,39 @@ def run_table(
     return result
 
 
-def plan_of(table: Table, places: Places, size: Size, opts: Sequence[str] = ()) -> str:
+def plan_of(table: Table, places: Places, size: Size, opts: Sequence[str] = (), extend: bool = False) -> str:
     """What :func:`run_table` would train, what of it is done, and how long the rest would take; nothing is trained."""
-    rows = _prepared(of_rows(table, size.rows), places, size, opts)
-    return f"{table.name}\n{Programme.of([row.trainings for row in rows], size.jobs).plan()}"
+    rows = _prepared(of_rows(table, size.rows), places, size, opts, extend)
+    return f"{table.name}\n{_programme(rows, size.jobs).plan()}"
 
 
 class _Prepared:
-    """A row with its configuration and all of its runs."""
+    """A row with its configuration and its runs; without those that the record has which it extends."""
 
-    def __init__(self, cfg: Any, trainings: list[Training]) -> None:
-        self.cfg, self.trainings = cfg, trainings
-        self.key = trainings[0].row.key
+    def __init__(self, cfg: Any, trainings: list[Training], extends: RowRecord | None = None) -> None:
+        there = pairs_of(extends) if extends else set()
+        self.cfg, self.extends, self.key = cfg, extends, trainings[0].row.key
+        self.trainings = [training for training in trainings if (training.world, training.seed) not in there]
 
     def is_done(self) -> bool:
         return all(training.is_done() for training in self.trainings)
 
 
-def _prepared(table: Table, places: Places, size: Size, opts: Sequence[str]) -> list[_Prepared]:
+def _prepared(table: Table, places: Places, size: Size, opts: Sequence[str], extend: bool = False) -> list[_Prepared]:
     choices = choices_of(places.results, table)
     found = []
     for row in table.rows:
         cfg = row_config(row, places.configs, places.out, opts, choices.get(row.key), places.overlays)
         worlds = world_seeds(cfg, size.worlds)
-        found.append(_Prepared(cfg, trainings_of(row, cfg, worlds, size.seeds, table.missing)))
+        trainings = trainings_of(row, cfg, worlds, size.seeds, table.missing)
+        folder = places.results / table.name / row.key
+        found.append(_Prepared(cfg, trainings, record_to_extend(folder, cfg, trainings) if extend else None))
     return found
+
+
+def _programme(rows: Sequence[_Prepared], jobs: int) -> Programme:
+    kept = {row.extends.name: len(pairs_of(row.extends)) for row in rows if row.extends}
+    return Programme.of([row.trainings for row in rows], jobs, kept)
 
 
 def _move_aside(rows: Sequence[_Prepared], results: Path, aside: Path) -> None:
@@ -105,7 +126,8 @@ def _complete(programme: Programme, table: Table, rows: Sequence[_Prepared], res
     """Complete the trainings, and write each row as soon as all of its own are there."""
 
     def publish(row: _Prepared) -> None:
-        publish_row(results / row.key, table, row.cfg, row.trainings)
+        if row.trainings:
+            publish_row(results / row.key, table, row.cfg, row.trainings, row.extends)
 
     def done(training: Training) -> None:
         row = next(row for row in rows if training in row.trainings)
