@@ -85,6 +85,10 @@ def _add_query(steps: Any) -> None:
     query.add_argument("--vectors", metavar="FILE", help="a file of vectors to find instead of images")
     query.add_argument("-k", type=positive, default=10, metavar="N", help="hits per query; default: %(default)s")
     query.add_argument("--rerank", type=positive, metavar="N", help="re-rank this many candidates by their neighbours")
+    query.add_argument(
+        "--effort", type=positive, default=1, metavar="N",
+        help="search more of an approximate index, in up to N times the time; default: %(default)s",
+    )  # fmt: skip
     query.add_argument("--cameras", type=int, nargs="+", metavar="N", help="find only objects of these cameras")
     query.add_argument("--not-cameras", type=int, nargs="+", metavar="N", help="find no objects of these cameras")
     query.add_argument("--since", type=float, metavar="SECONDS", help="find no object before this time")
@@ -155,6 +159,7 @@ def _query(args: argparse.Namespace) -> None:
         until=args.until,
         bands=args.bands,
         rerank=args.rerank,
+        effort=args.effort,
     )
     _show(hits)
     _draw(args, index, hits, paths)

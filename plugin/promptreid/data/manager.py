@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 CROSS_MODAL = "CrossModalSampler"
 IDENTITY = "IdentitySampler"
 _READING = ("data.pack", "data.decoder", "data.range_16bit", "data.on_bad_image")
+_STAND_INS = {"train_sampler": "SequentialSampler", "combineall": False, "load_train_targets": False}
+"""For tests alone: the sources need not be there; a target stands for them, and is never drawn from. torchreid refuses
+``load_train_targets`` for what is a source as well."""
 _PROBES = 8  # samples of each set whose images are looked at before training
 
 
@@ -102,13 +105,9 @@ class ModalDataManager(host.ImageDataManager):
         trained: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        self.trained = trained
+        self.trained, sources = trained, kwargs.get("sources")
         if trained:
-            # The sources need not be there; something has to stand for them, and it is never drawn from.
-            sources = kwargs.get("sources")
-            kwargs |= {"sources": kwargs.get("targets"), "train_sampler": "SequentialSampler", "combineall": False}
-            kwargs["load_train_targets"] = False  # which torchreid refuses for what is a source as well
-            augment, world_size = None, 1
+            kwargs, augment, world_size = {**kwargs, **_STAND_INS, "sources": kwargs.get("targets")}, None, 1
         sampler = kwargs.get("train_sampler", "RandomSampler")
         ours = sampler in (CROSS_MODAL, IDENTITY)
         _check_divided(sampler, world_size)
@@ -142,13 +141,17 @@ class ModalDataManager(host.ImageDataManager):
         self._set_reading(decoder, levels, on_bad_image)
         if pack:
             self._set_pack(Pack(pack, kwargs.get("root", "")), levels, augment.interpolation)
+        self._seed_batches(self._batches(sampler, kwargs, seed, rank, world_size), persistent_workers)
+        self._set_start_method(start_method)
+
+    def _batches(self, sampler: str, kwargs: Mapping[str, Any], seed: int, rank: int, world_size: int) -> SeededBatches:
+        """Batches of the sampler of that name, which depend on the seed and the epoch alone."""
         batches: Any = DrawnBatches(self.train_loader.batch_sampler, seed)
-        if ours:
+        if sampler in (CROSS_MODAL, IDENTITY):
             sizes = kwargs.get("batch_size_train", 32), kwargs.get("num_instances", 4)
             build = self._cross_modal_batches if sampler == CROSS_MODAL else self._identity_batches
             batches = build(*sizes, seed=seed, rank=rank, world_size=world_size)
-        self._seed_batches(SeededBatches(batches, seed, rank), persistent_workers)
-        self._set_start_method(start_method)
+        return SeededBatches(batches, seed, rank)
 
     @property
     def camera_rows(self) -> dict[str, int]:

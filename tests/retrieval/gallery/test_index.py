@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -258,6 +259,32 @@ def test_ivfpq_scores_exactly_what_it_finds(monkeypatch: pytest.MonkeyPatch) -> 
     places = {name: row for row, name in enumerate(gallery.names)}
     for query, hits in enumerate(found):
         assert [hit.score for hit in hits] == pytest.approx([every[query, places[hit.id]] for hit in hits], abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivfpq"])
+def test_more_effort_finds_more(kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("faiss")
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(stores, "LEAST_IVFPQ", 1500)
+    monkeypatch.setattr(stores, "_WIDTH_ASKED", 1)
+    monkeypatch.setattr(stores, "_LINKS", 2)
+    monkeypatch.setattr(stores, "_REFINED", 1)
+    model = description("whole")
+    gallery = vectors_of(model, range(1500), 1)  # all alike, which is hard
+    index, flat = promptreid.GalleryIndex(model, kind), promptreid.GalleryIndex(model)
+    for one in (index, flat):
+        one.add(gallery)
+    queries = vectors_of(model, range(40), 2)
+    exact = flat.search(queries)
+    little, more, most = (agreement(index.search(queries, effort=effort), exact) for effort in (1, 4, 64))
+    assert little < 0.9 and little + 0.05 < more <= most and most > 0.9
+    assert flat.search(queries, effort=4).ids == exact.ids
+    said = re.search(r"recall@10 ([0-9.]+) against the exact search, on its own vectors; with effort=8 ([0-9.]+)",
+                     caplog.text)  # fmt: skip
+    assert said and float(said[1]) == pytest.approx(index.recall["RGB+NIR+TIR"], abs=1e-3)
+    assert float(said[1]) < float(said[2])
+    with pytest.raises(ValueError, match="effort 0 must be at least 1"):
+        index.search(queries, effort=0)
 
 
 def agreement(found: Any, expected: Any) -> float:

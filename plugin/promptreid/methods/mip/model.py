@@ -19,6 +19,7 @@ from promptreid.methods.mip.parts import (
     instance_depth_of,
     prompt_depth_of,
     side_information_of,
+    tells_modalities_apart,
     trunk_depth_of,
 )
 from promptreid.methods.mip.prompts import ModalityPrompts
@@ -115,60 +116,55 @@ class MIP(KnowsModalities, nn.Module):
         self.loss = loss
         self.modalities = tuple(modalities)
         self.images_per_sample = images_per_sample
-        told_apart = options.modality_prompts and not options.naive_prompts
-        if (
-            told_apart
-            or options.modality_embedding
-            or options.sie == "modality"
-            or options.modality_bn
-            or images_per_sample > 1
-        ):
+        if images_per_sample > 1 or tells_modalities_apart(options):
             self.meaning = [list(self.modalities)]
         check_tower(vit, options, reference)
-        dim, last, norm = vit.embed_dim, vit.blocks[-1], vit.norm
-        apply = plain_context_block if reference else context_block
+        self.apply_block: BlockFunction = plain_context_block if reference else context_block
+        self.checkpoint_blocks = False  # recompute the blocks in the backward pass
         # Frozen positions stay on their own grid, so that a digest does not depend on the image size.
         settled = None if options.frozen else image_size
         self.backbone: Any = Backbone(vit, trunk_depth_of(len(vit.blocks), options), stride, settled)
-        count = len(self.modalities)
+        count, dim = len(self.modalities), vit.embed_dim
         self.sie = side_information_of(options, cameras, count, dim)
         self.modality_embedding = (
             SideInformation(count, dim, options.sie_weight) if options.modality_embedding else None
         )
+        self._add_prompts(vit, num_classes)
+        if image_size is not None and options.jpm:
+            rows, columns = self.trunk.grid_of(image_size)
+            check_jigsaw(rows * columns, options.jpm_shift, options.jpm_groups, options.jpm_divide)
+        self._add_heads(vit, num_classes)
+        if options.frozen:
+            self.backbone = Frozen(self.backbone)
 
+    def _add_prompts(self, vit: Any, num_classes: int) -> None:
+        """Add the prompts of both kinds, the head that IAEL classifies them with, and their adapters."""
+        options, dim, length = self.options, vit.embed_dim, self.options.prompt_length
         depth = self.prompt_depth = prompt_depth_of(len(self.trunk.blocks), options)
         self.instance_depth = instance_depth_of(depth, options)
-        length = options.prompt_length
         self.modality_prompts = self.instance_prompts = self.prompt_head = None
         if options.modality_prompts:
             patch = vit.patch_embed.proj.kernel_size
             scale, dropout = options.prompt_scale, options.prompt_dropout
-            sets = 1 if options.naive_prompts else count
+            sets = 1 if options.naive_prompts else len(self.modalities)
             self.modality_prompts = ModalityPrompts(depth, sets, length, dim, patch, scale, dropout)
+        last, apply = vit.blocks[-1], self.apply_block
         if options.instance_prompts:
             self.instance_prompts = generator_of(options, last, dim, apply)
         if options.iael:
-            pooling = options.iael_pooling
-            bias, layers = options.iael_bias, self.instance_depth
-            self.prompt_head = PromptHead(layers, length, num_classes, pooling, last, norm, dim, apply, bias)
+            layers, pooling, bias = self.instance_depth, options.iael_pooling, options.iael_bias
+            self.prompt_head = PromptHead(layers, length, num_classes, pooling, last, vit.norm, dim, apply, bias)
         prompted = depth if options.modality_prompts else self.instance_depth
         self.prompt_adapters = adapters_of(prompted, dim) if options.prompt_adapters else None
 
-        self.apply_block = apply
-        self.checkpoint_blocks = False  # recompute the blocks in the backward pass
-        if image_size is not None and options.jpm:
-            rows, columns = self.trunk.grid_of(image_size)
-            check_jigsaw(rows * columns, options.jpm_shift, options.jpm_groups, options.jpm_divide)
-        self.head: Any = feature_head_of(options, vit, apply)
-        count_of_heads = self.head.count
-        width = images_per_sample * dim
-        neck = partial(ModalityBNNeck, dim, count) if options.modality_bn else partial(BNNeck, width)
-        self.necks = nn.ModuleList(neck() for _ in range(count_of_heads))
-        self.classifier = nn.ModuleList(identity_classifier(width, num_classes) for _ in range(count_of_heads))
-        if options.frozen:
-            self.backbone = Frozen(self.backbone)
-        if options.frozen_heads:
-            self.head = Frozen(self.head)
+    def _add_heads(self, vit: Any, num_classes: int) -> None:
+        """Add what makes features of the tokens, and a BNNeck and a classifier for each feature."""
+        options, dim, width = self.options, vit.embed_dim, self.images_per_sample * vit.embed_dim
+        head = feature_head_of(options, vit, self.apply_block)
+        self.head: Any = Frozen(head) if options.frozen_heads else head
+        neck = partial(ModalityBNNeck, dim, len(self.modalities)) if options.modality_bn else partial(BNNeck, width)
+        self.necks = nn.ModuleList(neck() for _ in range(head.count))
+        self.classifier = nn.ModuleList(identity_classifier(width, num_classes) for _ in range(head.count))
 
     @property
     def trunk(self) -> Backbone:

@@ -26,6 +26,12 @@ def check_tower(vit: Any, options: MIPOptions, reference: bool) -> None:
         raise ValueError("reference=True is for towers without rotary positions; set it False")
 
 
+def tells_modalities_apart(options: MIPOptions) -> bool:
+    """Whether some part has weights of its own for each modality, so that their order means something."""
+    prompts = options.modality_prompts and not options.naive_prompts
+    return prompts or options.modality_embedding or options.sie == "modality" or options.modality_bn
+
+
 def trunk_depth_of(blocks: int, options: MIPOptions) -> int:
     """How many of a ViT's blocks are run before the heads; ``ValueError`` if none."""
     depth = blocks - 1 - options.skipped_blocks

@@ -42,7 +42,7 @@ class Gallery(HasVectors, Protocol):
         ...
 
     def search(
-        self, bands: Bands, among: Sequence[Bands], queries: np.ndarray, k: int, wanted: Filter
+        self, bands: Bands, among: Sequence[Bands], queries: np.ndarray, k: int, wanted: Filter, effort: int = 1
     ) -> list[list[Hit]]:
         """Find the k best objects for each query."""
         ...
@@ -168,6 +168,7 @@ class GalleryIndex:
         until: Any = None,
         bands: Sequence[str] | str | None = None,
         rerank: int | None = None,
+        effort: int = 1,
     ) -> Hits:
         """Find the k gallery objects that are most alike to each query.
 
@@ -180,6 +181,8 @@ class GalleryIndex:
             bands: find objects alone that have all of these bands, such as ``"RGB+TIR"``.
             rerank: re-rank so many candidates by k-reciprocal neighbours among one another; scores are then one minus
                 the re-ranked distance. Whether a query is known is still told by the plain scores.
+            effort: how much of an approximate kind is looked at: 4 finds more than 1 and takes up to four times as
+                long. Exact kinds ignore it.
 
         Raises:
             ValueError: another model's vectors, a query that no gallery object can be compared with, or a filter that
@@ -189,6 +192,10 @@ class GalleryIndex:
         check_same_model(self.model, queries.model, "queries")
         if k < 1 or (rerank is not None and rerank < 1):
             raise ValueError(f"k {k} and rerank {rerank} must be at least 1")
+        if effort < 1:
+            raise ValueError(
+                f"effort {effort} must be at least 1; more finds more of an approximate kind, and is slower"
+            )
         wanted = filter_of(self.model, cameras, not_cameras, since, until, bands)
         there = self.gallery.patterns()
         most = max(k, rerank or 0)
@@ -199,7 +206,7 @@ class GalleryIndex:
             except ValueError as error:
                 raise ValueError(f"query {queries.names[rows[0]]}: {error}") from None
             asked = [
-                self.gallery.search(key, among, compared(queries.vectors[rows], self.model, key), most, wanted)
+                self.gallery.search(key, among, compared(queries.vectors[rows], self.model, key), most, wanted, effort)
                 for key, among in stores.items()
             ]
             for place, row in enumerate(rows.tolist()):

@@ -21,6 +21,8 @@ from promptreid.retrieval.gallery.rows import Bands, Filter, Rows, no_rows
 logger = logging.getLogger(__name__)
 _FEW = 0.1
 """A filter that leaves a smaller share of an approximate store is searched exactly, which is faster and finds all."""
+_LOW, _MORE_EFFORT = 0.9, 8
+"""Below this recall@10 a store tells when it is built what so much more effort finds."""
 
 
 @dataclass
@@ -118,7 +120,7 @@ class LocalGallery:
                 self._store(bands)
 
     def search(
-        self, bands: Bands, among: Sequence[Bands], queries: np.ndarray, k: int, wanted: Filter
+        self, bands: Bands, among: Sequence[Bands], queries: np.ndarray, k: int, wanted: Filter, effort: int = 1
     ) -> list[list[Hit]]:
         """The k best objects for each query, equal scores in the order of their rows.
 
@@ -128,6 +130,7 @@ class LocalGallery:
             queries: (Q, d) as :func:`~promptreid.retrieval.embeddings.compared` gives them for ``bands``.
             k: at least 1.
             wanted: see :class:`~promptreid.retrieval.gallery.rows.Filter`.
+            effort: see :meth:`stores.Store.search`.
         """
         held = self._store(bands)
         codes = self._codes_of(np.array(among, dtype=bool))
@@ -135,7 +138,7 @@ class LocalGallery:
         allowed = kept[held.members]
         if not allowed.any():
             return [[] for _ in queries]
-        scores, places = self._found(held, bands, queries, min(k, int(allowed.sum())), allowed)
+        scores, places = self._found(held, bands, queries, min(k, int(allowed.sum())), allowed, effort)
         rows = held.members[places]
         order = np.lexsort((rows, -scores), axis=1)
         scores = np.take_along_axis(scores, order, 1) / (1 if self.model.by_cosine else parts_in(self.model, bands))
@@ -148,7 +151,9 @@ class LocalGallery:
         ]
         return self._compared(np.array(rows), bands)
 
-    def _found(self, held: Held, bands: Bands, queries: np.ndarray, k: int, allowed: np.ndarray) -> stores.Found:
+    def _found(
+        self, held: Held, bands: Bands, queries: np.ndarray, k: int, allowed: np.ndarray, effort: int
+    ) -> stores.Found:
         by_cosine = self.model.by_cosine
         if held.store is None:
             return self._exactly(held, bands, queries, k, allowed)
@@ -157,7 +162,7 @@ class LocalGallery:
             return held.store.search(queries, k, allowed)
         if allowed.mean() < _FEW:
             return self._exactly(held, bands, queries, k, allowed)
-        candidates = held.store.search(queries, k, allowed)
+        candidates = held.store.search(queries, k, allowed, effort)
         found = stores.refined(
             candidates, queries, lambda rows: self._compared(held.members[rows], bands), k, by_cosine
         )
@@ -206,10 +211,11 @@ class LocalGallery:
         store = self.held[bands].store
         if self.kind == "flat" or store is None:
             return
-        self.recall[bands] = stores.recall_of(store, vectors)
+        found = self.recall[bands] = stores.recall_of(store, vectors)
+        more = f"; with effort={_MORE_EFFORT} {stores.recall_of(store, vectors, _MORE_EFFORT):.3f}"
         logger.info(
-            "%s of %d vectors (%s): recall@10 %.3f against the exact search, on its own vectors",
-            self.kind, len(vectors), short_names(bands, self.model.modalities), self.recall[bands],
+            "%s of %d vectors (%s): recall@10 %.3f against the exact search, on its own vectors%s",
+            self.kind, len(vectors), short_names(bands, self.model.modalities), found, more if found < _LOW else "",
         )  # fmt: skip
 
     def _compared(self, rows: np.ndarray, bands: Bands) -> np.ndarray:

@@ -123,9 +123,9 @@ class MilvusGallery:
             self._delete(key, ids)
 
     def search(
-        self, bands: Bands, among: Sequence[Bands], queries: np.ndarray, k: int, wanted: Filter
+        self, bands: Bands, among: Sequence[Bands], queries: np.ndarray, k: int, wanted: Filter, effort: int = 1
     ) -> list[list[Hit]]:
-        """The k best objects for each query, as :meth:`LocalGallery.search`."""
+        """The k best objects for each query, as :meth:`LocalGallery.search`; exact, whatever the effort."""
         if bands not in self._known:
             raise ValueError(
                 f"{self.collection} in {self.uri} has no vectors of {self._name(bands)}: add them with "

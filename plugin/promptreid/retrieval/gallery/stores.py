@@ -73,13 +73,14 @@ class Store(ABC):
         """Append vectors."""
 
     @abstractmethod
-    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray) -> Found:
+    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray, effort: int = 1) -> Found:
         """The k best of the allowed rows for each query.
 
         Args:
             queries: (Q, d) float32.
             k: at least 1.
             allowed: (n,) bool, some of them true.
+            effort: how much of an approximate store is looked at, from 1 on; exact ones ignore it.
         """
 
 
@@ -96,7 +97,7 @@ class OwnFlat(Store):
     def add(self, vectors: np.ndarray) -> None:
         self._vectors = np.concatenate([self._vectors, vectors])
 
-    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray) -> Found:
+    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray, effort: int = 1) -> Found:
         return exact(queries, self._vectors, k, allowed, self.by_cosine)
 
 
@@ -118,22 +119,23 @@ class FaissStore(Store):
     def add(self, vectors: np.ndarray) -> None:
         self.index.add(np.ascontiguousarray(vectors, dtype=np.float32))
 
-    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray) -> Found:
-        most = min(k * (_REFINED if self.kind == "ivfpq" else 1), int(allowed.sum()))
-        settings = self._settings(allowed, most)
+    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray, effort: int = 1) -> Found:
+        most = min(k * (_REFINED * effort if self.kind == "ivfpq" else 1), int(allowed.sum()))
+        settings = self._settings(allowed, most, effort)
         found, rows = self.index.search(np.ascontiguousarray(queries, dtype=np.float32), most, params=settings)
         return np.where(rows < 0, -np.inf, found if self.by_cosine else -found).astype(np.float32), rows
 
-    def _settings(self, allowed: np.ndarray, k: int) -> Any:
+    def _settings(self, allowed: np.ndarray, k: int, effort: int) -> Any:
         faiss = need_faiss(self.kind)
         chosen = {}
         if not allowed.all():
             self._bits = np.packbits(allowed, bitorder="little")  # FAISS keeps a pointer, not a copy
             chosen["sel"] = faiss.IDSelectorBitmap(self._bits)
         if self.kind == "hnsw":
-            return faiss.SearchParametersHNSW(efSearch=max(_WIDTH_ASKED, 2 * k), **chosen)
+            return faiss.SearchParametersHNSW(efSearch=effort * max(_WIDTH_ASKED, 2 * k), **chosen)
         if self.kind == "ivfpq":
-            return faiss.SearchParametersIVF(nprobe=max(8, self.index.nlist // 8), **chosen)
+            cells = effort * max(8, self.index.nlist // 8)
+            return faiss.SearchParametersIVF(nprobe=min(cells, self.index.nlist), **chosen)
         return faiss.SearchParameters(**chosen) if chosen else None
 
 
@@ -173,12 +175,13 @@ def build(vectors: np.ndarray, by_cosine: bool, kind: str) -> Store:
     return store
 
 
-def recall_of(store: Store, vectors: np.ndarray) -> float:
+def recall_of(store: Store, vectors: np.ndarray, effort: int = 1) -> float:
     """Recall@10: the share of the ten exact neighbours of its own vectors, themselves apart, that a store finds.
 
     Args:
         store: of ``vectors``.
         vectors: all of them; at most 200, drawn at random, are asked for.
+        effort: of the search.
     """
     k = min(_RECALL_AT, len(vectors) - 1)
     if k < 1:
@@ -186,7 +189,7 @@ def recall_of(store: Store, vectors: np.ndarray) -> float:
     rows = np.random.default_rng(_SEED).permutation(len(vectors))[:_SAMPLE]
     everything = np.ones(len(vectors), dtype=bool)
     expected = exact(vectors[rows], vectors, k + 1, everything, store.by_cosine)[1]
-    candidates = store.search(vectors[rows], k + 1, everything)
+    candidates = store.search(vectors[rows], k + 1, everything, effort)
     found = refined(candidates, vectors[rows], lambda chosen: vectors[chosen], k + 1, store.by_cosine)[1]
     shares = []
     for row, right, given in zip(rows.tolist(), expected.tolist(), found.tolist(), strict=True):
