@@ -205,7 +205,7 @@ def _show(hits: Hits) -> None:
             files = ", ".join(filter(None, hit.path.split("\n")))
             place = f"  {files}" if files not in ("", hit.id) else ""
             camera = f"  camera {hit.camera}" if hit.camera >= 0 else ""
-            print(f"  {rank:3}  {hit.score:8.4f}  {hit.id}{place}{camera}")
+            print(f"  {rank:3}  {hit.score:10.6f}  {hit.id}{place}{camera}")
 
 
 def _fill(

@@ -106,12 +106,12 @@ def write_page(
 
 def _row(rank: int, hit: Hit) -> tuple[str, ...]:
     camera = str(hit.camera) if hit.camera >= 0 else ""
-    return str(rank), f"{hit.score:.4f}", hit.id, camera, "" if math.isnan(hit.time) else str(hit.time)
+    return str(rank), f"{hit.score:.6f}", hit.id, camera, "" if math.isnan(hit.time) else str(hit.time)
 
 
 def _caption(hit: Hit) -> tuple[str, ...]:
     camera = (f"camera {hit.camera}",) if hit.camera >= 0 else ()
-    return (f"{hit.score:.4f}", Path(_last(hit.id)).stem[:_LONGEST], *camera)
+    return (f"{hit.score:.6f}", Path(_last(hit.id)).stem[:_LONGEST], *camera)
 
 
 def _verdict(hits: Hits, query: int) -> str:

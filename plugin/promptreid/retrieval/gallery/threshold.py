@@ -58,7 +58,7 @@ class Threshold:
         if self.true_accept_rate is not None:
             accepted = f"{100 * self.true_accept_rate:.1f} % of the pairs of one identity are accepted"
         return (
-            f"score {self.score:.4f} or more: a false accept rate of {self.far:g} a pair, measured on {self.pairs} "
+            f"score {self.score:.6f} or more: a false accept rate of {self.far:g} a pair, measured on {self.pairs} "
             f"pairs of {self.identities} identities ({self.note}); {self._expected()}{accepted}. A gallery of N "
             f"objects accepts a stranger with 1-(1-far)^N: {100 * self.of_gallery(100):.1f} % for N = 100, "
             f"{100 * self.of_gallery(1000):.1f} % for N = 1000"
