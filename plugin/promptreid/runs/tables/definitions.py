@@ -112,6 +112,9 @@ BEYOND = (
     DMPT_S_BIND,
     FINE_TUNING,
     _beyond("adapter", " + adapter", {"adapter": 40}),
+    Row("dmpt_adapter_unbound", "S + adapter", RGBNT, {"dmpt.preset": "dmpt_s", "dmpt.adapter": 40}),
+    # As many trained parameters as S + bind + adapter: the bind's are in the bottleneck.
+    Row("dmpt_adapter_wide", "S + wide adapter", RGBNT, {"dmpt.preset": "dmpt_s", "dmpt.adapter": 168}),
     _beyond("adapter_apart", " + an adapter per modality", {"adapter": 40, "adapter_shared": False}),
     _beyond("exchange", " + exchange", {"exchange": 8}),
     Row("dmpt_exchange_unbound", "S + exchange", RGBNT, {"dmpt.preset": "dmpt_s", "dmpt.exchange": 8}),
