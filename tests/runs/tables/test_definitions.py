@@ -130,7 +130,8 @@ def test_each_option_beyond_the_paper_stands_alone() -> None:
     alone = {
         "dmpt_adapter": {"adapter"}, "dmpt_adapter_unbound": {"adapter", "bind"},
         "dmpt_adapter_wide": {"adapter", "bind"}, "dmpt_adapter_apart": {"adapter", "adapter_shared"},
-        "dmpt_exchange": {"exchange"}, "dmpt_exchange_unbound": {"exchange", "bind"}, "dmpt_lora": {"lora"}, "dmpt_fusion": {"fusion"},
+        "dmpt_exchange": {"exchange"}, "dmpt_exchange_unbound": {"exchange", "bind"},
+        "dmpt_lora": {"lora"}, "dmpt_fusion": {"fusion"},
         "dmpt_s_bind": set(), "dmpt_s": {"bind"},
     }  # fmt: skip
     assert {key: changed[key] for key in alone} == alone
