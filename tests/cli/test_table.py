@@ -39,10 +39,10 @@ def test_it_passes_on_what_it_was_given_and_prints_the_table(
     given = ["dmpt_ladder", "train.max_epoch", "1", "--seeds", "2", "--out", tmp_path, "--root", "data"]
     given += ["--overlay", "profiles/8gb"]
     assert promptreid("table", *given, "--overwrite", "--opts", "train.lr", "0.1") == 0
-    ((table, places, size, opts, overwrite),) = calls
+    ((table, places, size, opts, overwrite, extend),) = calls
     assert places.overlays == (places.configs / "profiles" / "8gb.yaml",)
     assert (table.name, places.out, places.results) == ("dmpt_ladder", tmp_path, tmp_path / "results")
-    assert (size, overwrite) == (Size(seeds=2), True)
+    assert (size, overwrite, extend) == (Size(seeds=2), True, False)
     assert opts == ["data.root", "data", "train.lr", "0.1", "train.max_epoch", "1"]
     assert all((places.configs / row.config).is_file() for each in TABLES.values() for row in each.rows)
     printed, warned = capsys.readouterr()
@@ -56,9 +56,12 @@ def test_the_size_and_the_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(ResultTable, "markdown", lambda: "the table")
     given = ["--worlds", "5", "--jobs", "2", "--rows", "dmpt_s", "dmpt", "train.lr", "0.1", "--results", tmp_path / "r"]
     assert promptreid("table", "dmpt_ladder", *given) == 0
-    ((_, places, size, opts, _),) = calls
+    ((_, places, size, opts, *again),) = calls
     assert (size, opts) == (Size(3, 5, 2, ("dmpt_s", "dmpt")), ["train.lr", "0.1"])
-    assert (places.out, places.results) == (Path("log/tables"), tmp_path / "r")
+    assert (places.out, places.results, again) == (Path("log/tables"), tmp_path / "r", [False, False])
+    assert promptreid("table", "dmpt_ladder", *given, "--extend") == 0
+    assert calls[-1][-2:] == (False, True)
+    assert promptreid("table", "dmpt_ladder", *given, "--extend", "--overwrite") == 2
 
 
 def test_the_plan_trains_nothing(
