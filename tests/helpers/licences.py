@@ -29,7 +29,7 @@ _PAGE = """\
 
 promptreid is under the MIT licence (`LICENSE`). Here is what pip installs for it and for its extras, with the licences
 that their metadata state ({made}; `make licences` writes this page).
-`always` comes with `pip install promptreid`; `test` and `check` are for work on promptreid itself, and so are
+`always` comes with `pip install .`; `test` and `check` are for work on promptreid itself, and so are
 `docs` and `fuzz`, which are not listed. None of these is part of promptreid's own wheel.
 
 ## Copyleft, proprietary, not stated

@@ -229,7 +229,7 @@ _TABLES = (
         "dmpt_plus",
         "DMPT: options beyond the paper",
         BEYOND,
-        note="dmpt_plus is provisionally S + bind + adapter; it says the same as that row until it is chosen anew.",
+        note="dmpt_plus is S + bind + adapter.",
         reference="dmpt_s_bind",
     ),
     Table(
