@@ -1,4 +1,4 @@
-"""Embed images by a trained model: promptreid embed log/mip_quickstart images --band rgb --out vectors.safetensors."""
+"""Embed images with a model: promptreid embed log/mip_quickstart images --band rgb --out vectors.safetensors."""
 
 from __future__ import annotations
 

@@ -212,10 +212,12 @@ class LocalGallery:
         if self.kind == "flat" or store is None:
             return
         found = self.recall[bands] = stores.recall_of(store, vectors)
-        more = f"; with effort={_MORE_EFFORT} {stores.recall_of(store, vectors, _MORE_EFFORT):.3f}"
+        more = ""
+        if found < _LOW:
+            more = f"; with effort={_MORE_EFFORT} {stores.recall_of(store, vectors, _MORE_EFFORT):.3f}"
         logger.info(
             "%s of %d vectors (%s): recall@10 %.3f against the exact search, on its own vectors%s",
-            self.kind, len(vectors), short_names(bands, self.model.modalities), found, more if found < _LOW else "",
+            self.kind, len(vectors), short_names(bands, self.model.modalities), found, more,
         )  # fmt: skip
 
     def _compared(self, rows: np.ndarray, bands: Bands) -> np.ndarray:
