@@ -24,7 +24,7 @@ AQE_K, AQE_ALPHA = 5, 0.0
 
 TABLES = (
     "baselines_vi", "mip_frozen", "mip_ablation", "baselines_rgbnt", "dmpt_ladder", "semantic_length",
-    "missing_modality", "dmpt_readings", "dmpt_plus", "mip_rates",
+    "missing_modality", "dmpt_hypotheses", "dmpt_readings", "dmpt_plus", "mip_rates",
 )  # fmt: skip
 
 MIP_RELEASES = ("sysu_mm01", "regdb")

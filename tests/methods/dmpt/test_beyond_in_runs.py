@@ -25,6 +25,8 @@ SMALL = {
 }  # fmt: skip
 OPTIONS = {
     "dmpt.preset": "dmpt_plus",
+    "dmpt.bind": True,
+    "dmpt.adapter": 8,
     "dmpt.adapter_shared": False,
     "dmpt.exchange": 4,
     "dmpt.lora": 2,

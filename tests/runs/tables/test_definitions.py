@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from promptreid import host
 from promptreid.engine.optimizers import build_optimizer
 from promptreid.methods.dmpt.options import dmpt_plus
+from promptreid.models.parameter_count import count_parameters
 from promptreid.runs.build import build_criterion, build_model
 from promptreid.runs.tables.definitions import TABLES, Row, find_table
 from promptreid.runs.tables.rows import row_config
@@ -136,4 +138,17 @@ def test_each_option_beyond_the_paper_stands_alone() -> None:
     }  # fmt: skip
     assert {key: changed[key] for key in alone} == alone
     assert set(changed) - set(alone) == {"dmpt", "linear_probe", "fine_tuning", "dmpt_plus"}
-    assert options["dmpt_plus"] == dmpt_plus(after_bn=True)
+    assert options["dmpt_plus"] == dmpt_plus(after_bn=True, adapter=72)
+
+
+def trained_without_heads(row: Row) -> int:
+    counts = count_parameters(build(row))
+    return sum(part.trainable for name, part in counts.items() if name not in ("necks", "classifier"))
+
+
+def test_dmpt_plus_is_as_large_a_share_of_the_small_tower_as_of_a_vit_b() -> None:
+    rows = {row.key: row for row in TABLES["dmpt_plus"].rows}
+    tower = trained_without_heads(rows["fine_tuning"])
+    assert trained_without_heads(rows["dmpt_plus"]) <= 0.065 * tower
+    wider = replace(rows["dmpt_plus"], overrides={**rows["dmpt_plus"].overrides, "dmpt.adapter": 80})
+    assert trained_without_heads(wider) > 0.065 * tower, "the next multiple of eight"

@@ -63,6 +63,12 @@ def _reading(key: str, name: str, settings: Mapping[str, Any], preset: str = "dm
 _ADDED_WORDS = {"word_deep": True, "word_maps": "each", "word_output": "semantic", "word_length": 8, "word_std": 0.02}
 _OF_IDENTITIES = {"alignment_of": "identity", "context_words": 4, "temperature": 0.07}
 _GATED = {"word_first_layer": 5, "prompt_gates": True, "attention_temperature": True}
+ADDED = _reading("added", "M per block, added to S by gates", _ADDED_WORDS)
+PATCHES = _reading(
+    "patches", "M without words, S and M from patches", {"word_source": "learned", "prompt_init": "patches"}
+)
+IDENTITY = _reading("identity", "W_t on identities", _OF_IDENTITIES, "dmpt")
+ON_WORDS = _reading("on_words", "W_t on the outputs of M", {"alignment_on": "modality_prompts"}, "dmpt")
 READINGS = (
     DMPT_S_BIND_M,
     _reading("medium", "bind as a medium", {"bind_direction": "medium", "bind_keys": "all"}),
@@ -71,16 +77,16 @@ READINGS = (
     _reading("end", "M from the end of the text", {"word_source": "end"}),
     _reading("layers", "M per block, from the text's layers", {"word_deep": True, "word_source": "layers"}),
     _reading("low_rank", "M per block, maps of low rank apart", {"word_deep": True, "word_maps": "low_rank"}),
-    _reading("added", "M per block, added to S by gates", _ADDED_WORDS),
+    ADDED,
     _reading("content", "M from content", {"word_content": 16}),
     _reading("free", "M without words", {"word_source": "learned"}),
-    _reading("patches", "M without words, S and M from patches", {"word_source": "learned", "prompt_init": "patches"}),
+    PATCHES,
     _reading("apart", "prompts with a softmax of their own", {"prompt_attention": "apart"}),
     _reading("gated", "M in the last two blocks, gates, temperatures", _GATED),
     DMPT,
     _reading("context", "W_t with learned context", {"context_words": 4}, "dmpt"),
-    _reading("identity", "W_t on identities", _OF_IDENTITIES, "dmpt"),
-    _reading("on_words", "W_t on the outputs of M", {"alignment_on": "modality_prompts"}, "dmpt"),
+    IDENTITY,
+    ON_WORDS,
     _reading("symmetric", "W_t symmetric", {"alignment_symmetric": True}, "dmpt"),
 )
 
@@ -120,7 +126,8 @@ BEYOND = (
     Row("dmpt_exchange_unbound", "S + exchange", RGBNT, {"dmpt.preset": "dmpt_s", "dmpt.exchange": 8}),
     _beyond("lora", " + LoRA", {"lora": 8}),
     _beyond("fusion", " + fusion", {"fusion": True}),
-    Row("dmpt_plus", "dmpt_plus", RGBNT, {"dmpt.preset": "dmpt_plus"}),
+    # The preset's width would be a quarter of the small tower; this one is 6.2 % of it, as the preset is of a ViT-B/16.
+    Row("dmpt_plus", "dmpt_plus", RGBNT, {"dmpt.preset": "dmpt_plus", "dmpt.adapter": 72}),
 )
 
 _EIGHT = {"train.max_epoch": 8}
@@ -224,12 +231,18 @@ _TABLES = (
         note="drop: in training, each modality of a sample is left out with probability 0.3.",
         missing=True,
     ),
+    Table(
+        "dmpt_hypotheses",
+        "DMPT: hypotheses about M and W_t",
+        (DMPT_S_BIND_M, ADDED, PATCHES, DMPT, IDENTITY, ON_WORDS),
+        reference="dmpt_s_bind_m",
+    ),
     Table("dmpt_readings", "DMPT: other readings of the paper, other mechanisms", READINGS),
     Table(
         "dmpt_plus",
         "DMPT: options beyond the paper",
         BEYOND,
-        note="dmpt_plus is S + bind + adapter.",
+        note="dmpt_plus is S + adapter, as large a share of this tower as the preset is of a ViT-B/16.",
         reference="dmpt_s_bind",
     ),
     Table(
