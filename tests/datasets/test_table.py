@@ -580,8 +580,8 @@ def test_the_check_counts_and_opens_its_images(tmp_path: Path) -> None:
     report = check("table", table=str(file))
     assert report.good and len(report.manifest) == 64
     assert report.notes[:2] == [
-        "train: 2 identities, 8 samples (4 cam1, 4 cam2, 7 complete, 7 near_infrared, 8 thermal_infrared, 8 visible)",
-        "query: 2 identities, 8 samples (4 cam1, 4 cam2, 8 complete, 8 near_infrared, 8 thermal_infrared, 8 visible)",
+        "train: 2 identities, 8 samples (4 cam0, 4 cam1, 7 complete, 7 near_infrared, 8 thermal_infrared, 8 visible)",
+        "query: 2 identities, 8 samples (4 cam0, 4 cam1, 8 complete, 8 near_infrared, 8 thermal_infrared, 8 visible)",
     ]
     assert report.notes[3].startswith("train: ") and "no near_infrared image" in report.notes[3]
     (tmp_path / rows[3]["visible"]).write_bytes(b"")
@@ -594,6 +594,15 @@ def test_the_check_counts_and_opens_its_images(tmp_path: Path) -> None:
     for name, table in (("table", ""), ("regdb", str(file))):
         with pytest.raises(ValueError, match="--table names the file of the data set 'table'"):
             check(name, str(tmp_path), table=table)
+
+
+def test_the_check_calls_cameras_what_the_table_calls_them(tmp_path: Path) -> None:
+    names = {"cam1": "7", "cam2": "Back  door"}
+    rows = people(tmp_path, images=16)
+    kinds = sorted({row["camid"] for row in rows})
+    rows = [{**row, "camid": names[f"cam{kinds.index(row['camid']) + 1}"]} for row in rows]
+    first = check("table", table=str(write_csv(tmp_path / "t.csv", rows))).notes[0]
+    assert first == "train: 2 identities, 8 samples (4 cam7, 4 camBack_door, 8 complete, 8 visible)"
 
 
 def test_a_copy_elsewhere_has_the_same_manifest(tmp_path: Path) -> None:

@@ -157,14 +157,27 @@ def _bundled(data: Any, record: Record) -> Record:
 
 def _check_table(table: Path, content: bool, decode: bool, workers: int) -> Report:
     try:
-        splits, *_ = read(table)
+        splits, _, cameras = read(table)
     except TableError as error:
         return Report(problems=error.problems)
-    return _check_unpublished(splits, [str(table)], f"of {table}", content, decode, workers)
+    names = {number: _camera_name(text) for number, text in cameras.items()}
+    return _check_unpublished(splits, [str(table)], f"of {table}", content, decode, workers, names)
+
+
+def _camera_name(text: str) -> str:
+    """What a table calls a camera, as one word that says that it is one."""
+    name = "_".join(text.split())
+    return name if name.lower().startswith("cam") else f"cam{name}"
 
 
 def _check_unpublished(
-    splits: Splits, lists: list[str], place: str, content: bool, decode: bool, workers: int
+    splits: Splits,
+    lists: list[str],
+    place: str,
+    content: bool,
+    decode: bool,
+    workers: int,
+    cameras: Mapping[int, str] | None = None,
 ) -> Report:
     parts = _parts(splits)
     logger.info("opening %d images %s", len(parts), place)
@@ -174,7 +187,7 @@ def _check_unpublished(
     images = [parts[file] for file in sorted(parts)]
     return Report(
         problems=find_bad_images(images, decode, workers),
-        notes=[*_counts(splits), *incomplete_samples(splits), *_notes(images, decode, workers)],
+        notes=[*_counts(splits, cameras), *incomplete_samples(splits), *_notes(images, decode, workers)],
         manifest=manifest(folder, files, content, workers),
     )
 
@@ -190,11 +203,11 @@ def _parts(splits: Splits) -> dict[str, str]:
     return {strips.file_of(path): path for path in paths if path is not None}
 
 
-def _counts(splits: Splits) -> list[str]:
+def _counts(splits: Splits, cameras: Mapping[int, str] | None = None) -> list[str]:
     """Identities and samples of each split, and of each camera and modality in it."""
     lines = []
     for split, records in splits.items():
-        groups = count(records)
+        groups = count(records, cameras)
         ids, samples = groups.pop("all", Count(0, 0))
         parts = ", ".join(f"{number} {group}" for group, (_, number) in sorted(groups.items()) if " " not in group)
         lines.append(f"{split}: {ids} identities, {samples} samples ({parts})" if parts else f"{split}: no sample")
@@ -227,19 +240,24 @@ def compare(expected: Mapping[tuple[str, str], Count], splits: Splits) -> list[R
     return [Row(*key, wanted, counted.get(key[0], {}).get(key[1], nothing)) for key, wanted in expected.items()]
 
 
-def count(records: list[Record]) -> dict[str, Count]:
-    """Identities and samples of every group of records."""
+def count(records: list[Record], cameras: Mapping[int, str] | None = None) -> dict[str, Count]:
+    """Identities and samples of every group of records.
+
+    Args:
+        records: of one split.
+        cameras: names of the cameras, by their numbers from 0; None for cam1, cam2, ...
+    """
     ids: dict[str, set[int]] = defaultdict(set)
     images: dict[str, int] = defaultdict(int)
     for path, pid, *_ in records:
-        for group in _groups(path):
+        camera = cameras[path.camera] if cameras else f"cam{path.camera + 1}"
+        for group in _groups(path, camera):
             ids[group].add(pid)
             images[group] += 1
     return {group: Count(len(ids[group]), images[group]) for group in images}
 
 
-def _groups(path: PathBundle) -> Iterator[str]:
-    camera = f"cam{path.camera + 1}"
+def _groups(path: PathBundle, camera: str) -> Iterator[str]:
     yield from ("all", camera)
     for modality in path.paths.keys() - missing_modalities(path):
         yield from (modality, f"{modality} {camera}")

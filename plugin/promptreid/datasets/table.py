@@ -52,7 +52,8 @@ class Table(ModalDataset):
                 f"data.table is empty, but data.sources or data.targets names the data set {NAME!r}: set data.table to "
                 "the CSV or Parquet file of its images"
             )
-        splits, self.modalities, self.num_cameras = read(table, test_only)
+        splits, self.modalities, cameras = read(table, test_only)
+        self.num_cameras = max(cameras) + 1
         self.images_per_sample = _images_per_sample(splits)
         splits |= {"train": []} if test_only else {}
         chosen, lacking = usable_samples(splits, incomplete, table)
@@ -85,7 +86,7 @@ class Table(ModalDataset):
         self.train = list(once.values())
 
 
-def read(table: str | Path, test_only: bool = False) -> tuple[Splits, tuple[str, ...], int]:
+def read(table: str | Path, test_only: bool = False) -> tuple[Splits, tuple[str, ...], dict[int, str]]:
     """The samples of a table, incomplete ones too, with identities as numbers.
 
     Args:
@@ -93,8 +94,8 @@ def read(table: str | Path, test_only: bool = False) -> tuple[Splits, tuple[str,
         test_only: images that are trained on alone may be missing.
 
     Returns:
-        records of ``train``, ``query`` and ``gallery`` in the order of the rows, the modalities, and the size of the
-        table of cameras.
+        records of ``train``, ``query`` and ``gallery`` in the order of the rows, the modalities, and what the table
+        calls the camera of each number.
 
     Raises:
         FileNotFoundError, TableError, ValueError: as :func:`~promptreid.datasets.table_rows.read_rows`.
@@ -110,7 +111,7 @@ def read(table: str | Path, test_only: bool = False) -> tuple[Splits, tuple[str,
         record = (PathBundle(row.images, camera, labels), pids[row.pid], camera)
         for split in row.splits:
             splits[split].append(record)
-    return splits, _modalities(rows), max(cameras.values()) + 1
+    return splits, _modalities(rows), {number: text for text, number in cameras.items()}
 
 
 def numbers(texts: Iterable[str], most: int = 10**_LONGEST) -> dict[str, int]:

@@ -60,7 +60,10 @@ def physics_of(renderer: int) -> Physics:
         ValueError: there is no such renderer.
     """
     if renderer not in RENDERERS:
-        raise ValueError(f"renderer: there is no {renderer!r}; choose from {', '.join(map(str, RENDERERS))}")
+        versions = ", ".join(map(str, RENDERERS))
+        raise ValueError(
+            f"renderer (data.synthetic.renderer, --renderer): there is no {renderer!r}; choose from {versions}"
+        )
     return RENDERERS[renderer]
 
 
