@@ -142,7 +142,9 @@ def test_all_renderers_draw_the_same_visible_pictures() -> None:
 
 
 def test_a_renderer_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"renderer \(data.synthetic.renderer, --renderer\): there is no 3; choose from 1, 2"):
+    with pytest.raises(
+        ValueError, match=r"renderer \(data.synthetic.renderer, --renderer\): there is no 3; choose from 1, 2"
+    ):
         Recipe("sysu_mm01", 9, 0, renderer=3)
 
 

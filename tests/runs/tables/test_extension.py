@@ -17,6 +17,7 @@ from promptreid.runs.tables.places import Size
 from promptreid.runs.tables.record import read_row
 from promptreid.runs.tables.render import ResultTable
 from promptreid.runs.tables.run_table import plan_of
+from promptreid.runs.tables.table import Table
 
 LATER = "b" * 40
 MORE = Size(seeds=3, worlds=4)
@@ -160,3 +161,58 @@ def test_a_table_that_is_extended_in_part_says_what_differs(without_runs: Path) 
         run_toy(without_runs, size=Size(3, 3, rows=("cccc",)), extend=True)
     with pytest.raises(ValueError, match="cannot be compared"):
         ResultTable.read(without_runs / "results" / "toy")
+
+
+# Rows that another table has
+
+OTHER = Table("other", "Another toy", (replace(ROWS[1], name="The same"), replace(ROWS[2], against="")), reference="bb")
+
+
+def test_a_row_of_another_table_is_taken_over(without_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = trained(monkeypatch)
+    run_toy(without_runs, OTHER, extend=True)
+    assert found == []
+    before, after = (read_row(without_runs / "results" / table / "bb") for table in ("toy", "other"))
+    assert (after.table, after.name, after.against) == ("other", "The same", "")
+    same = replace(after, table=before.table, name=before.name, queries={})
+    assert same == replace(before, queries={})
+    assert read_row(without_runs / "results" / "other" / "cccc").against == ""
+    assert read_row(without_runs / "results" / "toy" / "cccc").against == "bb", "that one stays as it is"
+
+
+def test_and_extended(without_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = trained(monkeypatch)
+    run_toy(without_runs, OTHER, MORE, extend=True)
+    assert len(found) == 2 * (4 * 3 - 3 * 2)
+    assert read_row(without_runs / "results" / "other" / "bb").commits == [COMMIT, LATER]
+
+
+@pytest.mark.parametrize("other", ["configuration", "fewer"])
+def test_only_if_it_is_the_same(without_runs: Path, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
+    found = trained(monkeypatch)
+    opts = [*OPTS, "train.max_epoch", "7"] if other == "configuration" else OPTS
+    size = Size(1, 2) if other == "fewer" else Size(2, 3)
+    run_toy(without_runs, replace(OTHER, rows=OTHER.rows[:1]), size, opts, extend=True)
+    assert len(found) == size.seeds * size.worlds, "all trained"
+
+
+def test_a_test_under_missing_modalities_is_another(without_runs: Path) -> None:
+    plans = [
+        plan_of(replace(OTHER, missing=missing), places(without_runs), Size(2, 3), OPTS, extend=True)
+        for missing in (False, True)
+    ]
+    assert ["The same: 6 in the results, kept" in plan for plan in plans] == [True, False]
+
+
+def test_a_kept_row_has_the_name_that_its_table_has_today(without_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = trained(monkeypatch)
+    renamed = replace(TOY, rows=(*ROWS[:2], replace(ROWS[2], name="Row D", against="a")))
+    run_toy(without_runs, renamed, extend=True)
+    row = read_row(without_runs / "results" / "toy" / "cccc")
+    assert (row.name, row.against, found) == ("Row D", "a", [])
+
+
+def test_without_extend_nothing_is_taken_over(without_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = trained(monkeypatch)
+    run_toy(without_runs, OTHER)
+    assert len(found) == 2 * 6

@@ -21,19 +21,27 @@ from promptreid.runs.tables.record import ARRAYS, RECORD, RowRecord, RunRecord, 
 from promptreid.runs.tables.rows import HARMLESS, Training
 
 
-def record_to_extend(folder: Path, cfg: Any, trainings: Sequence[Training]) -> RowRecord | None:
+def record_to_extend(
+    folder: Path, cfg: Any, trainings: Sequence[Training], missing: bool = False
+) -> tuple[RowRecord, Path] | None:
     """Read the record of a row that gets more runs; None where there is none.
+
+    A row that its table does not have yet may be in another table of the same results. Then that one's record is read.
 
     Args:
         folder: of the row, in that of its table.
         cfg: the row's configuration today, in none of its worlds.
         trainings: all runs that the row shall have.
+        missing: the row is tested under missing modalities.
+
+    Returns:
+        the record, and the folder that it is in.
 
     Raises:
         ValueError: files that cannot be read, another configuration, or runs in the record that aren't asked for.
     """
     if not (folder / RECORD).exists():
-        return None
+        return _of_another_table(folder, cfg, trainings, missing)
     record = read_row(folder)
     differences = _differences(record, cfg)
     if differences:
@@ -49,7 +57,21 @@ def record_to_extend(folder: Path, cfg: Any, trainings: Sequence[Training]) -> R
             f"{folder} holds world {world}, seed {seed}, which --worlds and --seeds leave out: it has "
             f"{len(record.worlds)} worlds and {len(record.seeds) or 1} seeds; ask for at least as many"
         )
-    return record
+    return record, folder
+
+
+def _of_another_table(
+    folder: Path, cfg: Any, trainings: Sequence[Training], missing: bool
+) -> tuple[RowRecord, Path] | None:
+    """The record with the most runs of those that the same row has in other tables, all of them asked for."""
+    wanted = {(training.world, training.seed) for training in trainings}
+    found = []
+    for file in sorted(folder.parent.parent.glob(f"*/{folder.name}/{RECORD}")):
+        record = read_row(file.parent)
+        tested_alike = any(run.condition for run in record.runs) == missing
+        if tested_alike and pairs_of(record) <= wanted and not _differences(record, cfg):
+            found.append((record, file.parent))
+    return max(found, key=lambda one: len(pairs_of(one[0])), default=None)
 
 
 def pairs_of(record: RowRecord) -> set[tuple[int, int]]:

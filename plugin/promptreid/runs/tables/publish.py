@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from promptreid.runs.tables.record import (
     write_row,
 )
 from promptreid.runs.tables.rows import HARMLESS, Training, query_scores, run_scores
-from promptreid.runs.tables.table import Table
+from promptreid.runs.tables.table import Row, Table
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,22 @@ def publish_row(
     record = RowRecord(**content, costs=costs, queries=queries)
     write_row(folder, record if extends is None else extended(extends, record), config)
     logger.info("%s is written", folder)
+
+
+def keep_row(folder: Path, table: Table, row: Row, record: RowRecord, found: Path) -> None:
+    """Write a row's folder from a record that has all of its runs, under the names that the table has today.
+
+    Args:
+        folder: of the row, in that of its table.
+        table, row: which it is.
+        record: of the row, perhaps in another table.
+        found: the folder that it was read from.
+    """
+    named = replace(record, table=table.name, name=row.name, against=row.against)
+    if found == folder and named == record:
+        return
+    write_row(folder, named, (found / CONFIG).read_text(encoding="utf-8"))
+    logger.info("%s is written from %s", folder, found)
 
 
 def publish_table(folder: Path, table: Table, opts: Sequence[str]) -> None:

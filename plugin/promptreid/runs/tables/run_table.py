@@ -14,7 +14,7 @@ from promptreid.runs.tables.jobs import Failure
 from promptreid.runs.tables.made_with import code_commit
 from promptreid.runs.tables.places import Places, Size, of_rows
 from promptreid.runs.tables.programme import Programme, complete_programme
-from promptreid.runs.tables.publish import check_writable, publish_row, publish_table, set_aside
+from promptreid.runs.tables.publish import check_writable, keep_row, publish_row, publish_table, set_aside
 from promptreid.runs.tables.record import RowRecord
 from promptreid.runs.tables.render import ResultTable
 from promptreid.runs.tables.rows import Training, check_folder, row_config, trainings_of
@@ -45,8 +45,8 @@ def run_table(
         size: how much is trained.
         opts: ``KEY VALUE ...`` for all rows; what a row is about itself wins.
         overwrite: move the folders of these rows' runs aside, which other tables may share, and those of their results.
-        extend: keep the runs that the results hold, of whatever commit, and train only the worlds and seeds that they
-            lack.
+        extend: keep the runs that the results hold, of whatever commit, for this table or another one with the same
+            row, and train only the worlds and seeds that they lack.
 
     Raises:
         ValueError, FileNotFoundError: before anything is trained, configurations that cannot be used, runs of another
@@ -85,10 +85,14 @@ def plan_of(table: Table, places: Places, size: Size, opts: Sequence[str] = (), 
 class _Prepared:
     """A row with its configuration and its runs; without those that the record has which it extends."""
 
-    def __init__(self, cfg: Any, trainings: list[Training], extends: RowRecord | None = None) -> None:
-        there = pairs_of(extends) if extends else set()
-        self.cfg, self.extends, self.key = cfg, extends, trainings[0].row.key
-        self.trainings = [training for training in trainings if (training.world, training.seed) not in there]
+    def __init__(self, cfg: Any, trainings: list[Training], there: tuple[RowRecord, Path] | None = None) -> None:
+        self.cfg, self.row, self.key, self.there = cfg, trainings[0].row, trainings[0].row.key, there
+        pairs = pairs_of(there[0]) if there else set()
+        self.trainings = [training for training in trainings if (training.world, training.seed) not in pairs]
+
+    @property
+    def extends(self) -> RowRecord | None:
+        return self.there[0] if self.there else None
 
     def is_done(self) -> bool:
         return all(training.is_done() for training in self.trainings)
@@ -102,12 +106,13 @@ def _prepared(table: Table, places: Places, size: Size, opts: Sequence[str], ext
         worlds = world_seeds(cfg, size.worlds)
         trainings = trainings_of(row, cfg, worlds, size.seeds, table.missing)
         folder = places.results / table.name / row.key
-        found.append(_Prepared(cfg, trainings, record_to_extend(folder, cfg, trainings) if extend else None))
+        there = record_to_extend(folder, cfg, trainings, table.missing) if extend else None
+        found.append(_Prepared(cfg, trainings, there))
     return found
 
 
 def _programme(rows: Sequence[_Prepared], jobs: int) -> Programme:
-    kept = {row.extends.name: len(pairs_of(row.extends)) for row in rows if row.extends}
+    kept = {row.row.name: len(pairs_of(row.extends)) for row in rows if row.extends}
     return Programme.of([row.trainings for row in rows], jobs, kept)
 
 
@@ -126,8 +131,11 @@ def _complete(programme: Programme, table: Table, rows: Sequence[_Prepared], res
     """Complete the trainings, and write each row as soon as all of its own are there."""
 
     def publish(row: _Prepared) -> None:
+        folder = results / row.key
         if row.trainings:
-            publish_row(results / row.key, table, row.cfg, row.trainings, row.extends)
+            publish_row(folder, table, row.cfg, row.trainings, row.extends)
+        elif row.there is not None:
+            keep_row(folder, table, row.row, *row.there)
 
     def done(training: Training) -> None:
         row = next(row for row in rows if training in row.trainings)
