@@ -238,6 +238,10 @@ def test_losses() -> None:
         ({"train.cosine.cycle": 7}, "train.cosine.cycle (needs train.lr_scheduler=mip_cosine)"),
         ({"test.select_target": "regdb"}, "test.select_target (needs test.select=dev|test)"),
         ({"data.synthetic.ids": 3}, "data.synthetic.ids (needs data.synthetic.like)"),
+        (
+            {"data.synthetic.ids": 3, "data.synthetic.seed": 5},
+            "data.synthetic.ids, data.synthetic.seed (need data.synthetic.like)",
+        ),
         ({"sgd.nesterov": True}, "sgd.nesterov (needs train.optim=sgd)"),
         ({"loss.prompt.margin": 1.0}, "loss.prompt.margin (needs loss.name=prompt)"),
         ({"mip.jpm": False, "dmpt.deep": False}, "mip.jpm, dmpt.deep (not read by model.name resnet50 with loss.name"),

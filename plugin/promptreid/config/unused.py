@@ -23,15 +23,14 @@ def unread(flat: Flat) -> set[str]:
 
 
 def without_effect(flat: Flat) -> list[str]:
-    """One piece of text for each key that is not at its default and that nothing reads, with the reason.
-
-    Keys that the model, or the loss, does not read are told together.
+    """Keys that are not at their default and that nothing reads: one piece of text for each reason.
 
     Args:
         flat: all leaves of a configuration.
     """
     nobodys = unread(flat)
-    useless, found = [], []
+    useless: list[str] = []
+    lacking: dict[str, list[str]] = {}
     for section in all_sections():
         for key in section.keys:
             if flat[key.name] == key.default:
@@ -39,7 +38,8 @@ def without_effect(flat: Flat) -> list[str]:
             if key.name in nobodys:
                 useless.append(key.name)
             elif not key.has_effect(flat):
-                found.append(f"{key.name} (needs {key.needs})")
+                lacking.setdefault(key.needs, []).append(key.name)
+    found = [f"{', '.join(keys)} (need{'s' * (len(keys) == 1)} {needs})" for needs, keys in lacking.items()]
     if useless:
         reader = f"model.name {flat['model.name']} with loss.name {flat['loss.name']}"
         found.insert(0, f"{', '.join(useless)} (not read by {reader})")
