@@ -98,7 +98,7 @@ def test_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_csv(tmp_path / "people.csv", rows)
     assert run("table", "--table", file) == 0
     printed = capsys.readouterr().out
-    assert "note: train: 2 identities, 8 samples (4 camA, 4 camB, 8 complete, 8 visible)\n" in printed
+    assert "note: train: 2 identities, 8 samples (4 camera A, 4 camera B, 8 complete, 8 visible)\n" in printed
     assert "sha256 " in printed and printed.endswith("complete and readable\n") and "NOT" not in printed
     rows[0]["pid"] = rows[-1]["pid"]
     write_csv(file, rows)

@@ -69,7 +69,8 @@ def arguments(parser: Parser) -> None:
     again.add_argument(
         "--extend",
         action="store_true",
-        help="keep the runs in --results, of whatever commit, and train only the worlds and seeds that they lack",
+        help="keep the runs in --results, of whatever commit, also those of the same row in another table, and train "
+        "only the worlds and seeds that they lack",
     )
     add_old_opts(parser)
 

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     if args.eval_only or args.resume_from is not None:
         raise ValueError(
             "--splits and --seeds train, and continue what they find: leave out --eval-only and --resume-from; "
-            "promptreid evaluate FOLDER tests all of their models, promptreid evaluate FOLDER/seed-1 one of them"
+            "promptreid evaluate FOLDER tests all of their models, promptreid evaluate FOLDER/seed-1 (or split-1) one"
         )
     from promptreid.runs.splits_and_seeds import parse_splits, run_several
 

@@ -160,14 +160,8 @@ def _check_table(table: Path, content: bool, decode: bool, workers: int) -> Repo
         splits, _, cameras = read(table)
     except TableError as error:
         return Report(problems=error.problems)
-    names = {number: _camera_name(text) for number, text in cameras.items()}
+    names = {number: f"camera {text}" for number, text in cameras.items()}
     return _check_unpublished(splits, [str(table)], f"of {table}", content, decode, workers, names)
-
-
-def _camera_name(text: str) -> str:
-    """What a table calls a camera, as one word that says that it is one."""
-    name = "_".join(text.split())
-    return name if name.lower().startswith("cam") else f"cam{name}"
 
 
 def _check_unpublished(
@@ -206,10 +200,12 @@ def _parts(splits: Splits) -> dict[str, str]:
 def _counts(splits: Splits, cameras: Mapping[int, str] | None = None) -> list[str]:
     """Identities and samples of each split, and of each camera and modality in it."""
     lines = []
+    names = set((cameras or {}).values())
     for split, records in splits.items():
         groups = count(records, cameras)
         ids, samples = groups.pop("all", Count(0, 0))
-        parts = ", ".join(f"{number} {group}" for group, (_, number) in sorted(groups.items()) if " " not in group)
+        shown = sorted(group for group in groups if " " not in group or group in names)
+        parts = ", ".join(f"{groups[group].images} {group}" for group in shown)
         lines.append(f"{split}: {ids} identities, {samples} samples ({parts})" if parts else f"{split}: no sample")
     return lines
 

@@ -146,7 +146,7 @@ def trained_without_heads(row: Row) -> int:
     return sum(part.trainable for name, part in counts.items() if name not in ("necks", "classifier"))
 
 
-def test_dmpt_plus_is_as_large_a_share_of_the_small_tower_as_of_a_vit_b() -> None:
+def test_dmpt_plus_trains_no_more_than_the_papers_share_of_the_small_tower() -> None:
     rows = {row.key: row for row in TABLES["dmpt_plus"].rows}
     tower = trained_without_heads(rows["fine_tuning"])
     assert trained_without_heads(rows["dmpt_plus"]) <= 0.065 * tower

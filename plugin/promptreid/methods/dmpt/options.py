@@ -33,7 +33,7 @@ _FROM_ZERO = ("context_words", "sie_weight", "word_std", "word_content", "adapte
 _POSITIVE = ("temperature", "prompt_std", "adapter_scale", "lora_alpha")
 PLUS = {"bind": False, "words": False, "alignment": False, "adapter": 296}
 """What :func:`dmpt_plus` has otherwise than :class:`DMPTOptions`: semantic prompts, and adapters as wide as 6.5 % of a
-ViT-B/16 allow. In ``results/dmpt_plus`` adapters gained most of the options, and parameters more there than in a bind.
+ViT-B/16 allow. In ``results/dmpt_plus`` adapters gain most of all options, and more than a bind of as many parameters.
 """
 
 

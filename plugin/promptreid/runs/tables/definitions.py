@@ -126,7 +126,7 @@ BEYOND = (
     Row("dmpt_exchange_unbound", "S + exchange", RGBNT, {"dmpt.preset": "dmpt_s", "dmpt.exchange": 8}),
     _beyond("lora", " + LoRA", {"lora": 8}),
     _beyond("fusion", " + fusion", {"fusion": True}),
-    # The preset's width would be a quarter of the small tower; this one is 6.2 % of it, as the preset is of a ViT-B/16.
+    # The preset's width would be a quarter of the small tower; with this one its parts are 6.2 % of it.
     Row("dmpt_plus", "dmpt_plus", RGBNT, {"dmpt.preset": "dmpt_plus", "dmpt.adapter": 72}),
 )
 
@@ -242,7 +242,7 @@ _TABLES = (
         "dmpt_plus",
         "DMPT: options beyond the paper",
         BEYOND,
-        note="dmpt_plus is S + adapter, as large a share of this tower as the preset is of a ViT-B/16.",
+        note="dmpt_plus is S + adapter, within 6.5 % of this tower as the preset is of a ViT-B/16.",
         reference="dmpt_s_bind",
     ),
     Table(
