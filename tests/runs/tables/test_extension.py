@@ -187,13 +187,35 @@ def test_and_extended(without_runs: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert read_row(without_runs / "results" / "other" / "bb").commits == [COMMIT, LATER]
 
 
-@pytest.mark.parametrize("other", ["configuration", "fewer"])
-def test_only_if_it_is_the_same(without_runs: Path, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
+def test_only_if_it_is_the_same(without_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = trained(monkeypatch)
-    opts = [*OPTS, "train.max_epoch", "7"] if other == "configuration" else OPTS
-    size = Size(1, 2) if other == "fewer" else Size(2, 3)
-    run_toy(without_runs, replace(OTHER, rows=OTHER.rows[:1]), size, opts, extend=True)
-    assert len(found) == size.seeds * size.worlds, "all trained"
+    opts = [*OPTS, "train.max_epoch", "7"]
+    run_toy(without_runs, replace(OTHER, rows=OTHER.rows[:1]), Size(2, 3), opts, extend=True)
+    assert len(found) == 2 * 3, "all trained"
+
+
+@pytest.mark.parametrize("key", ["bb", "cccc"])
+def test_only_the_runs_that_are_asked_for(
+    without_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    found = trained(monkeypatch)
+    few = Size(seeds=1, worlds=4)
+    run_toy(without_runs, OTHER, few, extend=True)
+    assert sorted(found) == [("bb", 3011, 1), ("cccc", 3011, 1)], "three worlds are there"
+    row = read_row(without_runs / "results" / "other" / key)
+    use_toy_trainings(monkeypatch, LATER)
+    run_toy(tmp_path / "whole", OTHER, few)
+    at_once = read_row(tmp_path / "whole" / "results" / "other" / key)
+    assert replace(row, commits=[], queries={}) == replace(at_once, commits=[], queries={})
+    for name, column in at_once.queries.items():
+        np.testing.assert_array_equal(row.queries[name], column)
+
+
+def test_an_untrained_row_is_cut_to_its_worlds(without_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = trained(monkeypatch)
+    run_toy(without_runs, replace(OTHER, rows=(ROWS[0],), reference=""), Size(seeds=1, worlds=2), extend=True)
+    row = read_row(without_runs / "results" / "other" / "a")
+    assert (row.worlds, row.seeds, found) == ([11, 1011], [], [])
 
 
 def test_a_test_under_missing_modalities_is_another(without_runs: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ def record_to_extend(
 ) -> tuple[RowRecord, Path] | None:
     """Read the record of a row that gets more runs; None where there is none.
 
-    A row that its table does not have yet may be in another table of the same results. Then that one's record is read.
+    A row that its table does not have yet may be in another table of the same results. Then that one's record is read,
+    without the runs that aren't asked for.
 
     Args:
         folder: of the row, in that of its table.
@@ -38,7 +39,7 @@ def record_to_extend(
         the record, and the folder that it is in.
 
     Raises:
-        ValueError: files that cannot be read, another configuration, or runs in the record that aren't asked for.
+        ValueError: files that cannot be read, another configuration, or runs in this folder that aren't asked for.
     """
     if not (folder / RECORD).exists():
         return _of_another_table(folder, cfg, trainings, missing)
@@ -63,15 +64,38 @@ def record_to_extend(
 def _of_another_table(
     folder: Path, cfg: Any, trainings: Sequence[Training], missing: bool
 ) -> tuple[RowRecord, Path] | None:
-    """The record with the most runs of those that the same row has in other tables, all of them asked for."""
+    """Of the records that the same row has in other tables, the one with the most runs that are asked for."""
     wanted = {(training.world, training.seed) for training in trainings}
     found = []
     for file in sorted(folder.parent.parent.glob(f"*/{folder.name}/{RECORD}")):
         record = read_row(file.parent)
         tested_alike = any(run.condition for run in record.runs) == missing
-        if tested_alike and pairs_of(record) <= wanted and not _differences(record, cfg):
-            found.append((record, file.parent))
+        if tested_alike and pairs_of(record) & wanted and not _differences(record, cfg):
+            found.append((part_of(record, wanted), file.parent))
     return max(found, key=lambda one: len(pairs_of(one[0])), default=None)
+
+
+def part_of(record: RowRecord, pairs: Set[tuple[int, int]]) -> RowRecord:
+    """Keep the runs of some worlds and seeds; commits and environments stay those of all runs.
+
+    Args:
+        record: of a row.
+        pairs: world and seed of each run that is kept.
+    """
+    if pairs_of(record) <= pairs:
+        return record
+    runs = [run for run in record.runs if (run.world, run.seed) in pairs]
+    places = zip(record.queries["world"].tolist(), record.queries["seed"].tolist(), strict=True)
+    kept = np.array([place in pairs for place in places])
+    queries = {name: column[kept] for name, column in record.queries.items()}
+    return replace(
+        record,
+        worlds=sorted({run.world for run in runs}),
+        seeds=sorted({run.seed for run in runs}) if record.trained else [],
+        runs=runs,
+        queries=queries,
+        queries_sha256=hashlib.sha256(pack_queries(queries)).hexdigest(),
+    )
 
 
 def pairs_of(record: RowRecord) -> set[tuple[int, int]]:
