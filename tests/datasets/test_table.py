@@ -1,11 +1,9 @@
-"""The data set ``table``: records, numbers, protocols, runs, and every refusal with its lines."""
+"""The data set ``table``: records, numbers, protocols and runs."""
 
 from __future__ import annotations
 
 import json
-import logging
 import random
-import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,18 +12,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from image_tables import TRIPLE, described, people, triples, write_csv, write_image
+from image_tables import TRIPLE, described, people, triples, write_csv
 from small_runs import ROOT, small_config
 
 from promptreid import DATASETS, host
 from promptreid.config import load_config
 from promptreid.data.manager import ModalDataManager
 from promptreid.data.options import bound_options
-from promptreid.datasets.checks import check
 from promptreid.datasets.rgbnt201 import RGBNT201
 from promptreid.datasets.sysu_mm01 import SYSUMM01
 from promptreid.datasets.table import Table, numbers
-from promptreid.datasets.table_rows import _COLUMNS, SPLITS, TableError
+from promptreid.datasets.table_rows import TableError
 from promptreid.engine.feature_extraction import protocols_of
 from promptreid.evaluation.protocols import FeatureSet
 from promptreid.evaluation.protocols.base import DIRECTIONS
@@ -357,189 +354,6 @@ def test_one_camera_leaves_the_market_rule_nothing_to_count(tmp_path: Path) -> N
     assert names(protocols_of(data, ["nothing-excluded"])) == ["nothing-excluded"]
     with pytest.raises(ValueError, match=r"test\.protocols 'market1501': none of the 2 queries"):
         protocols_of(data, ["market1501"])
-
-
-# What docs/datasets.md says
-
-TEXT = (ROOT / "docs" / "datasets.md").read_text()
-
-
-def examples(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
-
-
-@pytest.fixture
-def documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the example's files."""
-    monkeypatch.chdir(tmp_path)
-    Path("people").mkdir()
-    for language in ("csv", "yaml"):
-        Path(f"people/people.{language}").write_text(examples(language)[0])
-    for number, line in enumerate(examples("csv")[0].splitlines()[1:]):
-        write_image(Path("people") / line.split(",")[0], number)
-    return tmp_path
-
-
-def test_the_example_trains_and_tests(documented: Path) -> None:
-    small = {"mip.vit.depth": 2, "mip.vit.embed_dim": 16, "mip.vit.num_heads": 2}
-    short = {"train.max_epoch": 1, "train.warmup_epochs": 0, "data.workers": 0}
-    run(load_config("people/people.yaml", overrides={**small, **short}))
-    assert list(scores(Path("log/people"))) == ["cross-modal infrared-visible", "cross-modal visible-infrared"]
-    report = check("table", table="people/people.csv")
-    assert report.good and report.notes[0].startswith("train: 2 identities, 4 samples")
-
-
-def test_the_python_examples_run(documented: Path) -> None:
-    bound, named = examples("python")
-    for code in (bound, named):
-        space: dict[str, Any] = {}
-        exec(compile(code, "datasets.md", "exec"), space)
-        assert space["data"].num_train_pids == 2
-    del host._DATASETS["our_people"], host._ours["dataset", "our_people"]
-
-
-def test_the_columns_and_splits_are_documented() -> None:
-    assert [name for name in (*_COLUMNS, *SPLITS) if f"`{name}`" not in TEXT] == []
-
-
-# Refusals
-
-
-HEADER = "path,pid,camid,split"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    people(tmp_path, images=16)
-    return tmp_path
-
-
-def refused(folder: Path, text: str) -> list[str]:
-    (folder / "t.csv").write_text(text)
-    with pytest.raises(TableError) as caught:
-        load(folder / "t.csv")
-    assert str(caught.value).startswith(f"{folder / 't.csv'}: ")
-    return caught.value.problems
-
-
-def test_no_table_and_a_table_without_its_data_set(pairs: Path, small_root: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"data\.table is empty, but data\.sources or data\.targets names"):
-        run(settings(pairs, tmp_path / "run", **{"data.table": ""}))
-    with pytest.raises(ValueError, match=r"data\.table .*people\.csv: none of data\.sources and data\.targets takes"):
-        run(settings(pairs, tmp_path / "run", **{"data.sources": ["sysu_mm01"], "data.targets": ["sysu_mm01"]}))
-    with pytest.raises(FileNotFoundError, match=r"none\.csv: no such table; set data\.table"):
-        load(tmp_path / "none.csv")
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("header", "problems"),
-    [
-        ("path,pdi,camid,split", ["unknown column 'pdi'; did you mean 'pid'? (the columns are path,",
-                                  "the column 'pid' is missing"]),
-        ("pid,camid,split", ["the column 'path' is missing, or in its place some of visible, infrared"]),
-        ("path,visible,pid,camid,split", ["'path' has one image per row, and 'visible' is for rows of several"]),
-        ("visible,modality,pid,camid,split", ["'modality' says what 'path' is, but here 'visible' says so itself"]),
-        ("path,pid,PID,camid,split", ["2 columns are called 'pid'; keep one"]),
-        ("path;pid;camid;split", ["unknown column 'path;pid;camid;split'; separate the columns by commas",
-                                  "the column 'pid'", "the column 'camid'", "the column 'split'", "the column 'path'"]),
-    ],
-)  # fmt: skip
-def test_columns(folder: Path, header: str, problems: list[str]) -> None:
-    found = refused(folder, f"{header}\na,b,c,d\n")
-    assert [problem.startswith(f"line 1: {start}") for problem, start in zip(found, problems, strict=True)] == [
-        True
-    ] * len(problems), found
-
-
-def test_cells(folder: Path) -> None:
-    rows = ["images/p0-0.jpg,,A,train", "images/p0-1.jpg,p,,train", "images/p0-2.jpg,p,A,",
-            "images/p0-3.jpg,p,A,trian",
-            '"images/none.jpg",p,"A\nB",train', ",p,A,train",
-            "images/p1-0.jpg,p,A", "images/p1-1.jpg,-1,A,train"]  # fmt: skip
-    assert refused(folder, "\n".join([HEADER, *rows])) == [
-        "line 2: pid is empty",
-        "line 3: camid is empty",
-        "line 4: split is empty",
-        "line 5: split 'trian' is none of train, query, gallery, test; did you mean 'train'?",
-        f"line 6: {folder}/images/none.jpg: no such file",
-        "line 8: path is empty",
-        "line 9: 3 cells, but the header has 4",
-        "line 10: pid -1 is negative; leave out rows of nobody or of nowhere (junk)",
-    ]
-
-
-def test_modalities_are_known_ones(folder: Path) -> None:
-    rows = ["images/p0-0.jpg,a,A,train,infrarot", "images/p0-1.jpg,a,A,train,"]
-    assert refused(folder, "\n".join([f"{HEADER},modality", *rows])) == [
-        "line 2: modality 'infrarot' is none of visible, infrared, near_infrared, thermal_infrared; did you mean "
-        "'infrared'?"
-    ]
-    assert refused(folder, "visible,infrared,pid,camid,split\n,,a,A,train\n") == ["line 2: no modality has an image"]
-
-
-def test_contradictions(folder: Path) -> None:
-    rows = ["images/p0-0.jpg,a,A,train,visible", "images/p0-1.jpg,a,A,train,infrared",
-            "images/../images/p0-0.jpg,a,B,train,visible", "images/p1-0.jpg,a,A,query,visible",
-            "images/p1-1.jpg,b,A,test,visible", "images/p1-1.jpg,b,A,gallery,visible",
-            "images/p1-0.jpg,c,A,gallery,infrared", "images/p2-0.jpg,d,A,train,infrared"]  # fmt: skip
-    assert refused(folder, "\n".join([f"{HEADER},modality", *rows])) == [
-        f"line 4: {folder}/images/p0-0.jpg is in train already, in line 2",
-        "line 5: identity 'a' is tested here and trained in line 2; a test of it would be far too good: take it out of "
-        "one of the two",
-        f"line 7: {folder}/images/p1-1.jpg is in gallery already, in line 6",
-        f"line 8: {folder}/images/p1-0.jpg shows 'c' here and 'a' in line 5",
-        "line 9: identity 'd' has no visible image in train; cross-modal training needs every modality of everyone: "
-        "add some, or take its rows out",
-    ]
-
-
-def test_a_row_that_makes_no_sense_is_not_held_against_others(folder: Path) -> None:
-    """With it the identity might have both modalities."""
-    rows = ["images/p0-0.jpg,a,A,train,visible", "images/p0-1.jpg,a,,train,infrared", "images/p1-0.jpg,b,A,query,"]
-    assert refused(folder, "\n".join([f"{HEADER},modality", *rows])) == ["line 3: camid is empty"]
-
-
-def test_a_message_shows_ten_problems_and_their_number(folder: Path) -> None:
-    (folder / "t.csv").write_text("\n".join([HEADER, *["images/p0-0.jpg,a,,train"] * 13]))
-    with pytest.raises(TableError) as caught:
-        load(folder / "t.csv")
-    lines = str(caught.value).splitlines()
-    assert lines[0].endswith("t.csv: 13 problems")
-    assert lines[1:] == [f"  line {number}: camid is empty" for number in range(2, 12)] + ["  and 3 more"]
-    (folder / "t.csv").write_text("\n".join([HEADER, "images/p0-0.jpg,a,,train"]))
-    with pytest.raises(TableError, match=r"t\.csv: line 2: camid is empty$"):
-        load(folder / "t.csv")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("path,pid,camid,split\nä,a,b,train\n".encode("latin-1"), r"t\.csv: not UTF-8 \(.* at byte 21\); save it as"),
-        ("path,pid,camid,split\n".encode("utf-16"), r"t\.csv: not UTF-8"),
-        (b'path,pid,camid,split\n"a"b,a,b,train\n', r"t\.csv: not a CSV file: line 2: "),
-        (b"", r"t\.csv: 4 problems"),
-        (b"path,pid,camid,split\n\n", r"t\.csv: it has columns and no row"),
-    ],
-)
-def test_files_that_are_no_table(tmp_path: Path, content: bytes, message: str) -> None:
-    (tmp_path / "t.csv").write_bytes(content)
-    with pytest.raises(ValueError, match=message):
-        load(tmp_path / "t.csv")
-
-
-def test_another_suffix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"t\.xlsx: tables end in \.csv or \.parquet"):
-        load(tmp_path / "t.xlsx")
-
-
-def test_strangers_among_the_queries_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    rows = people(tmp_path, images=16)
-    rows[8] |= {"pid": "stranger"}
-    with caplog.at_level(logging.WARNING):
-        load(write_csv(tmp_path / "t.csv", rows))
-    assert "identities of 1 of 2 queries are nowhere in the gallery; they don't count" in caplog.text
-    assert rows[8]["path"] in caplog.text
 
 
 # Parquet

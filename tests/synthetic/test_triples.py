@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from triple_twins import LIKES, OPTIONS, SIZES, STRIPS, TRIPLES, VEHICLES, moments, plan_of, write_twins
 
-from promptreid import DATASETS, synthetic
-from promptreid.data.images import read_image
-from promptreid.evaluation import FeatureSet
-from promptreid.synthetic import BANDS, FOLDERS, TREES, Plan, Shot, recipe_of, render_shot
+from promptreid import synthetic
+from promptreid.synthetic import BANDS, FOLDERS, Plan, recipe_of, render_shot
 
-STRIPS = {"rgbnt100": 3, "rgbn300": 2}
-TRIPLES = ("market_mm", "msvr310", "rgbnt201", "wmveid863")
-LIKES = (*TRIPLES, *STRIPS)
-VEHICLES = ("msvr310", "rgbn300", "rgbnt100", "wmveid863")
-SIZES = {"market_mm": (32, 16), "rgbnt201": (32, 16), "msvr310": (16, 32), "wmveid863": (16, 32)}
-OPTIONS: dict[str, dict[str, Any]] = {  # small trees
-    **{like: {"ids": 7, "frames": 2, "size": size} for like, size in SIZES.items()},
-    **{like: {"ids": 4, "frames": 1} for like in STRIPS},
-}
 NAMES = {
     "market_mm": r"(?P<split>train|query|gallery)/(?P<band>RGB|NI|TI)/"
     r"(?P<pid>\d{4}|-1)_c(?P<camera>[1-6])s[1-6]_\d{6}_(?P<box>\d\d)\.jpg",
@@ -45,16 +33,7 @@ GALLERIES = {"market_mm": "gallery", "rgbnt201": "test", "wmveid863": "test"}
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all twins."""
-    root = tmp_path_factory.mktemp("triples")
-    for like in LIKES:
-        count = synthetic.write_tree(like, root / FOLDERS[like], seed=1, **OPTIONS[like])
-        assert count == len(list((root / FOLDERS[like]).rglob("*.jpg")))
-    return root
-
-
-def plan_of(like: str, ids: int = 30, seed: int = 1, **options: Any) -> Plan:
-    return TREES[like](recipe_of(like, ids, seed, **options))
+    return write_twins(tmp_path_factory.mktemp("triples"))
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -76,14 +55,6 @@ def images_of(like: str, plan: Plan) -> list[tuple[str, dict[str, str]]]:
 
 def values(like: str, plan: Plan, field: str, split: str) -> list[str]:
     return [fields[field] for _, fields in images_of(like, plan) if fields["split"] == split]
-
-
-def moments(plan: Plan) -> dict[tuple[int, int, int], list[Shot]]:
-    """The shots of each pid, camera and frame, in order."""
-    found: dict[tuple[int, int, int], list[Shot]] = defaultdict(list)
-    for shot in plan.shots:
-        found[shot.pid, shot.camera, shot.frame].append(shot)
-    return found
 
 
 # What all have in common
@@ -414,121 +385,3 @@ def test_market_mm_computes_near_infrared_and_dark_visible_images() -> None:
     assert np.abs(grey[..., 0] - plain[0] @ [0.299, 0.587, 0.114]).max() < 2
     assert (grey == grey[..., :1]).all()
     assert not (grey == plain[1]).all()
-
-
-# The parsers
-
-
-def evaluate(data: Any) -> list[Any]:
-    """The results of all protocols on random distances."""
-    query, gallery = (
-        FeatureSet(
-            None,
-            np.array([record[1] for record in records]),
-            np.array([record[0].camera for record in records]),
-            scenes=np.array([record[2] for record in records]),
-        )
-        for records in (data.query, data.gallery)
-    )
-    distances = np.random.default_rng(0).random((len(data.query), len(data.gallery)))
-    return [protocol.evaluate_distances(distances, query, gallery) for protocol in data.protocols]
-
-
-@pytest.mark.parametrize("like", LIKES)
-def test_parsers_load_the_tree_and_protocols_evaluate_it(
-    root: Path, caplog: pytest.LogCaptureFixture, like: str
-) -> None:
-    with caplog.at_level(logging.WARNING):
-        data = DATASETS[like](root=str(root), verbose=False)
-    plan = plan_of(like, **OPTIONS[like])
-    assert bool(caplog.records) == (like == "wmveid863"), "only incomplete triples are worth a warning"
-    trained = {shot.pid for shot in plan.shots if "train" in shot.path}
-    assert data.num_train_pids == len(trained)
-    assert {pid for _, pid, *_ in data.query} <= {pid for _, pid, *_ in data.gallery}
-    invalid = [trial.num_invalid for results in evaluate(data) for trial in results.trials]
-    assert invalid and (max(invalid) > 0) == (like == "wmveid863"), "vehicles with one view have no match"
-
-
-@pytest.mark.parametrize("like", ["rgbnt201", "rgbnt100", "rgbn300"])
-def test_parsers_find_the_images_of_the_plan(root: Path, like: str) -> None:
-    data, plan = DATASETS[like](root=str(root), verbose=False), plan_of(like, **OPTIONS[like])
-    path, pid, *_ = data.gallery[0]
-    shots = moments(plan)[pid, path.camera + 1, next(iter(sorted(s.frame for s in plan.shots if s.pid == pid)))]
-    assert set(path.paths) == set(BANDS[: len(shots)])
-    for shot in shots:
-        expected = render_shot(shot, 1, shot.camera, recipe_of(like, seed=1, **OPTIONS[like]).size, plan.style)
-        read = np.asarray(read_image(path.paths[shot.band])).astype(int)
-        assert read.shape == expected.shape
-        assert np.abs(read - expected).mean() < 8
-
-
-@pytest.mark.parametrize("incomplete", ["skip", "keep"])
-def test_incomplete_triples_are_skipped_or_kept(root: Path, incomplete: str) -> None:
-    data = DATASETS["wmveid863"](root=str(root), verbose=False, incomplete=incomplete)
-    found = defaultdict(set)
-    for shot in plan_of("wmveid863", **OPTIONS["wmveid863"]).shots:
-        found[shot.path.split("/")[0], shot.pid, shot.camera, shot.frame].add(shot.band)
-    for records, split in ((data.train, "train"), (data.gallery, "test")):
-        bands = [len(seen) for (name, *_), seen in found.items() if name == split]
-        assert len(records) == (len(bands) if incomplete == "keep" else bands.count(3))
-        assert (None in {file for path, *_ in records for file in path.paths.values()}) == (incomplete == "keep")
-
-
-def test_rgbnt201_dev_splits_the_twin(root: Path) -> None:
-    data = DATASETS["rgbnt201_dev"](root=str(root), verbose=False)
-    assert len({pid for _, pid, *_ in data.query}) >= 2
-    assert data.num_train_pids + len({pid for _, pid, *_ in data.query}) == 6
-
-
-# Bad input
-
-
-@pytest.mark.parametrize("like", LIKES)
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"ids": 2}, "ids: must be 3 to 9000"),
-        ({"seed": -1}, "seed: must not be negative"),
-        ({"frames": 0}, "frames: must be 1 to 999"),
-        ({"size": (127, 64)}, "size: height and width must be even"),
-        ({"train_fraction": 0.0}, "train_fraction: must lie between 0 and 1"),
-        ({"test_ids": 5}, "test_ids: must be 1 to 4 for 6 ids"),
-    ],
-)
-def test_bad_arguments_are_refused(tmp_path: Path, like: str, change: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)):
-        synthetic.write_tree(out=tmp_path / "tree", **{"like": like, "ids": 6, "seed": 0, **change})
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("like", "options", "message"),
-    [
-        (
-            "rgbnt100",
-            {"ids": 6, "size": (64, 128)},
-            "size: the parts of a strip of rgbnt100 are 128 x 256, not (64, 128)",
-        ),
-        (
-            "rgbn300",
-            {"ids": 6, "size": (128, 64)},
-            "size: the parts of a strip of rgbn300 are 128 x 256, not (128, 64)",
-        ),
-        ("rgbnt100", {"ids": 601}, "ids: rgbnt100 numbers vehicles to 600"),
-        ("rgbnt100", {"ids": 400, "test_ids": 301}, "there can't be 99 and 301"),
-        ("msvr310", {"ids": 3}, "ids: msvr310 needs 2 test ids (a query and a distractor), and of 3 ids it has 1"),
-        ("wmveid863", {"ids": 9, "test_ids": 1}, "ids: wmveid863 needs 2 test ids"),
-        ("rgbnt201", {"ids": 6, "frames": 100}, "frames: names of rgbnt201 have room for 99, not 100"),
-        ("wmveid863", {"ids": 6, "frames": 999}, "frames: names of wmveid863 have room for 998, not 999"),
-    ],
-)
-def test_what_a_data_set_has_no_room_for_is_refused(
-    tmp_path: Path, like: str, options: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(ValueError, match=re.escape(message)):
-        synthetic.write_tree(like, tmp_path / "tree", seed=0, **options)
-    assert not list(tmp_path.iterdir())
-
-
-def test_strips_may_be_given_the_size_that_they_have() -> None:
-    assert recipe_of("rgbnt100", 6, 0, size=(128, 256)) == recipe_of("rgbnt100", 6, 0)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,24 +26,16 @@ def is_record(name: str) -> bool:
     return name.endswith(_SUFFIX)
 
 
-class Fits(Protocol):
-    """A part of a model that can take weights of other sizes."""
-
-    def fit_state(self, state: dict[str, Tensor], prefix: str, adopt: bool) -> None:
-        """Prepare for a state dict, or change it to what the part can take.
-
-        Args:
-            state: Names and tensors, of which those under ``prefix`` may be replaced.
-            prefix: Of the part's names.
-            adopt: Take on the state's sizes; otherwise the part keeps its own.
-
-        Raises:
-            ValueError: The state belongs to a part of other sizes, and what tells so is all that has come along.
-        """
-
-
 def fit_state(model: nn.Module, state: Mapping[str, Tensor], adopt: bool) -> dict[str, Tensor]:
     """Let every part of a model that can do so fit itself to a state dict, or the state dict to itself.
+
+    A part that can has a method ``fit_state(state, prefix, adopt)``. It may replace tensors of the state dict whose
+    names begin with ``prefix``. It raises a ``ValueError`` for a state of other sizes that it cannot take.
+
+    Args:
+        model: Of which all parts are asked.
+        state: Names and tensors; stays as it is.
+        adopt: Parts take on the state's sizes; otherwise they keep their own.
 
     Returns:
         The state dict to load.

@@ -112,7 +112,7 @@ def _prepared(table: Table, places: Places, size: Size, opts: Sequence[str], ext
 
 
 def _programme(rows: Sequence[_Prepared], jobs: int) -> Programme:
-    kept = {row.row.name: len(pairs_of(row.extends)) for row in rows if row.extends}
+    kept = {one.row.name: len(pairs_of(one.extends)) for one in rows if one.extends}
     return Programme.of([row.trainings for row in rows], jobs, kept)
 
 
