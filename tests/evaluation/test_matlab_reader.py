@@ -42,6 +42,12 @@ def test_numbers_are_as_scipy_reads_them(values: np.ndarray, packed: bool, tmp_p
     assert found["a"].value().dtype.newbyteorder("=") == theirs.dtype
 
 
+def test_an_infinite_imaginary_part_leaves_the_real_one_as_it_is(tmp_path: Path) -> None:
+    values = np.array([[complex(0.0, np.inf), complex(-0.0, 2.0), complex(np.inf, np.nan)]])
+    found = read_format_5(saved(tmp_path / "a.mat", a=values))["a"].value()
+    np.testing.assert_array_equal(found.view(np.float64), values.view(np.float64))
+
+
 @given(rows=st.lists(TEXTS, min_size=1, max_size=4))
 def test_texts_and_cells_are_as_scipy_reads_them(rows: list[str], tmp_path_factory: Any) -> None:
     path = tmp_path_factory.getbasetemp() / "texts.mat"
@@ -62,6 +68,16 @@ def test_the_other_order_of_bytes(tmp_path: Path) -> None:
     path.write_bytes(b"MATLAB 5.0".ljust(124) + b"\1\0MI" + struct.pack(">II", 14, len(body)) + body)
     np.testing.assert_array_equal(scipy.io.loadmat(path)["a"], [[1.5, 2.5]])
     np.testing.assert_array_equal(read_format_5(path)["a"].value(), [[1.5, 2.5]])
+
+
+@pytest.mark.parametrize(("rows", "letters"), [(2**29, 0), (2, 0), (2**31 - 1, 2**31 - 1)])
+def test_a_matrix_of_texts_without_letters_takes_no_memory(tmp_path: Path, rows: int, letters: int) -> None:
+    flags, dims = struct.pack("<IIII", 6, 8, 4, 0), struct.pack("<IIii", 5, 8, rows, letters)
+    body = flags + dims + struct.pack("<HH4s", 1, 1, b"a\0\0\0") + struct.pack("<II", 16, 0)
+    path = tmp_path / "a.mat"
+    path.write_bytes(b"MATLAB 5.0".ljust(124) + b"\0\1IM" + struct.pack("<II", 14, len(body)) + body)
+    with pytest.raises(ValueError, match=r"a\.mat: .*a: (\d+ texts without a letter|0 numbers for)"):
+        read_variables(path, None)
 
 
 def test_cells_that_are_nested_twenty_thousand_levels_deep(tmp_path: Path) -> None:

@@ -64,7 +64,14 @@ class Variable:
         if self.kind in ("struct", "object", "sparse", "function", "opaque"):
             raise ValueError(f"{self.name}: a MATLAB {self.kind} is not read; save numbers, texts or cells of texts")
         found = self._numbers(*next(parts, (1, memoryview(b""))))
-        return found + 1j * self._numbers(*next(parts, (1, memoryview(b"")))) if self.is_complex else found
+        return self._complex(found, *next(parts, (1, memoryview(b"")))) if self.is_complex else found
+
+    def _complex(self, real: np.ndarray, kind: int, content: memoryview) -> np.ndarray:
+        imaginary = self._numbers(kind, content)
+        # Not real + 1j * imaginary: 0 times infinity would be the real part.
+        found = np.empty(self.shape, np.result_type(real, imaginary, np.complex64))
+        found.real, found.imag = real, imaginary
+        return found
 
     def _cells(self, parts: Iterator[tuple[int, memoryview]], depth: int) -> np.ndarray:
         if depth >= _DEEPEST:
@@ -85,6 +92,8 @@ class Variable:
             units = self._plain(kind, content).astype(np.int64)
         if len(self.shape) != 2:
             raise ValueError(f"{self.name}: characters of shape {self.shape}")
+        if self.shape[0] > 1 and not self.shape[1]:  # each would take memory, and none is in the file
+            raise ValueError(f"{self.name}: {self.shape[0]} texts without a letter")
         if self.shape[0] == 1 and kind in _TEXTS:  # dimensions count what UTF-16 takes
             rows = units[None]
         else:

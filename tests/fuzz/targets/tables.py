@@ -156,7 +156,7 @@ def made_matlab(folder: Path, content: bytes) -> object:
     if source.once_in(4):
         names["pids"] = {"a": source.array(), "b": [source.text()]}  # type: ignore[assignment]
     if source.once_in(4):
-        names["query_f"] = source.array() + 1j if source.once_in(2) else source.array().astype(object)
+        names["query_f"] = np.full((2, 2), 1 + 1j) if source.once_in(2) else source.array().astype(object)
     try:
         scipy.io.savemat(folder / "a.mat", names, do_compression=source.once_in(2))
     except (TypeError, ValueError, UnicodeError):  # what MATLAB's format cannot hold
