@@ -152,8 +152,9 @@ def _attend_turned(
     else:
         mixed = shaped_attention(query, key, value, shaping)
     mixed = attn.norm(mixed.transpose(1, 2).flatten(2))
-    if attn.gate is not None:
-        mixed = mixed * attn.gate(own.tokens).sigmoid()
+    gate = getattr(attn, "gate", None)  # timm before 1.0.28 has none
+    if gate is not None:
+        mixed = mixed * gate(own.tokens).sigmoid()
     return attn.proj_drop(attn.proj(mixed))
 
 

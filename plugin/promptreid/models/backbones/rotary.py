@@ -65,7 +65,8 @@ def _for_any_grid(rope: Any) -> Any:
     """The same formula without the table of one grid, which timm's ``RotaryEmbeddingCat`` would give for all."""
     if type(rope).__name__ != "RotaryEmbeddingCat" or rope.feat_shape is None:
         return deepcopy(rope).eval()
-    return type(rope)(**{name: getattr(rope, name) for name in _SETTINGS}).eval()
+    # timm before 1.0.30 has no rotate_half here.
+    return type(rope)(**{name: getattr(rope, name) for name in _SETTINGS if hasattr(rope, name)}).eval()
 
 
 def behind(count: int, turns: Tensor) -> Tensor:
