@@ -128,3 +128,52 @@ def test_versions(tmp_path: Path) -> None:
     (tmp_path / "none.mat").write_bytes(b"x" * 200)
     with pytest.raises(ValueError, match="does not begin as one"):
         version_of(tmp_path / "none.mat")
+
+
+# Format 4
+
+
+def format_4(
+    rows: int, columns: int, kind: int = 0, name: bytes = b"a\0", order: str = "<", content: bytes = b""
+) -> bytes:
+    return struct.pack(f"{order}iiiii", kind + 1000 * (order == ">"), rows, columns, 0, len(name)) + name + content
+
+
+@given(values=arrays.arrays(st.sampled_from(["f4", "f8", "i2", "i4", "u1", "u2", "c16"]),
+                            arrays.array_shapes(min_dims=2, max_dims=2, max_side=4), elements={"allow_nan": False}),
+       rows=st.lists(TEXTS, min_size=1, max_size=3))  # fmt: skip
+def test_format_4_is_as_scipy_reads_it(values: np.ndarray, rows: list[str], tmp_path_factory: Any) -> None:
+    path = tmp_path_factory.getbasetemp() / "4.mat"
+    scipy.io.savemat(path, {"a": values, "texts": np.array(rows), "b": np.ones((1, 2))}, format="4")
+    found, sizes = read_variables(path, None)
+    theirs = scipy.io.loadmat(path)
+    assert sizes["a"] == values.shape and list(sizes) == ["a", "texts", "b"]
+    for name in sizes:
+        np.testing.assert_array_equal(found[name], theirs[name])
+
+
+def test_format_4_in_the_other_order_of_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "4.mat"
+    path.write_bytes(struct.pack(">iiiii", 1000, 1, 2, 0, 2) + b"a\0" + struct.pack(">dd", 1.5, 2.5))
+    np.testing.assert_array_equal(read_variables(path, None)[0]["a"], [[1.5, 2.5]])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        # Its end would be its beginning: 20 bytes of header, 12 of the name, and -4 numbers.
+        (format_4(-4, 1, name=b"a".ljust(12, b"\0")), r"a matrix of -4 x 1"),
+        (format_4(1, -1), r"a matrix of 1 x -1"),
+        (format_4(2**31 - 1, 2**31 - 1), r"a variable that ends behind the file"),
+        (format_4(2**29, 0, kind=1), r"536870912 texts without a letter"),
+        (format_4(1, 1, content=bytes(8))[:-4] , r"a variable that ends behind the file"),
+        (format_4(1, 1, content=bytes(12)), r"a header that is cut short"),
+        (format_4(0, 0, kind=90), r"a matrix of type 90"),
+    ],
+)  # fmt: skip
+def test_broken_files_of_format_4_are_refused_at_once(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "4.mat").write_bytes(content)
+    started = time.process_time()
+    with pytest.raises(ValueError, match=rf"4\.mat: not a MATLAB file that can be read \(.*{message}"):
+        read_variables(tmp_path / "4.mat", None)
+    assert time.process_time() - started < 1

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from promptreid.evaluation.features import check_length
-from promptreid.evaluation.matlab_reader import read_format_5, version_of
+from promptreid.evaluation.matlab_reader import check_format_4, read_format_5, version_of
 
 SIDES = ("query", "gallery")
 NAMES = {
@@ -142,9 +142,10 @@ def read_variables(path: Path, names: Sequence[str] | None) -> tuple[dict[str, n
 
 
 def _read_format_4(path: Path, names: Sequence[str] | None) -> tuple[dict[str, np.ndarray], dict[str, tuple[int, ...]]]:
-    """By scipy, whose reader of this format is Python."""
+    """By scipy, whose reader of this format is Python, once the headers are known to fit the file."""
     from scipy import io
 
+    check_format_4(path)
     sizes = {name: size for name, size, _ in io.whosmat(str(path), appendmat=False)}
     wanted = [name for name in sizes if names is None or name in names]
     loaded = io.loadmat(str(path), appendmat=False, variable_names=wanted)

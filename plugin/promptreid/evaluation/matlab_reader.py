@@ -28,6 +28,8 @@ _CLASSES = {
     10: "int16", 11: "uint16", 12: "int32", 13: "uint32", 14: "int64", 15: "uint64", 16: "function", 17: "opaque",
 }  # fmt: skip
 _COMPLEX = 0x0800
+_BYTES_4 = (8, 4, 4, 2, 2, 1)  # of a number of format 4, by its type
+_CHARACTERS_4, _SPARSE_4 = 1, 2
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,39 @@ def version_of(path: Path) -> str:
     if head[124:128] in (b"\0\1IM", b"\1\0MI"):
         return "5"
     raise ValueError("it does not begin as one")
+
+
+def check_format_4(path: Path) -> None:
+    """Walk from header to header of a file of format 4.
+
+    scipy's reader believes the headers. A matrix of -4 rows may then end where it begins, and is read again and again.
+
+    Raises:
+        ValueError: a header that is broken, or does not fit the file.
+    """
+    content = memoryview(path.read_bytes())
+    first = int.from_bytes(content[:4], "little")
+    order, place = "<" if first <= 5000 else ">", 0
+    while place < len(content):
+        place = _end_of_matrix_4(content, place, order)
+
+
+def _end_of_matrix_4(content: memoryview, place: int, order: str) -> int:
+    if len(content) - place < 20:
+        raise ValueError("a header that is cut short")
+    kind, rows, columns, imaginary, name = struct.unpack(f"{order}5i", content[place : place + 20])
+    number, matrix = divmod(kind % 1000, 10)
+    if not 0 <= kind <= 5000 or number >= len(_BYTES_4) or matrix > _SPARSE_4:
+        raise ValueError(f"a matrix of type {kind}")
+    if rows < 0 or columns < 0 or name < 1:
+        raise ValueError(f"a matrix of {rows} x {columns} with a name of {name} bytes")
+    if matrix == _CHARACTERS_4 and rows > 1 and not columns:
+        raise ValueError(f"{rows} texts without a letter")
+    parts = 2 if imaginary == 1 and matrix != _SPARSE_4 else 1
+    end = place + 20 + name + rows * columns * _BYTES_4[number] * parts
+    if end > len(content):
+        raise ValueError("a variable that ends behind the file")
+    return end
 
 
 def read_format_5(path: Path) -> dict[str, Variable]:
