@@ -13,6 +13,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # make docs      bring the pages' tables of keys and of results up to date, and build the documentation site
+# make coverage  run the tests, and list the lines of the package that they do not run
 # make fuzz      look for files that break a parser: make fuzz TARGET=yaml SECONDS=600
 # make bounds    write requirements/min.txt from pyproject.toml
 # make licences  write docs/licences.md from what make test-new has installed
@@ -20,7 +21,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 EXTRAS := fast,parquet,search,milvus,mlflow,export,openvino,visual,test
 OLDEST  = $(firstword $(foreach minor,10 11 12 13,$(shell python3.$(minor) -c '' 2>/dev/null && echo python3.$(minor))) $(PYTHON))
 
-.PHONY: demo test test-slow test-min test-new check docs fuzz bounds licences clean
+.PHONY: demo test test-slow test-min test-new check docs coverage fuzz bounds licences clean
 
 demo: $(VENV)/.ready
 	$(BIN)/python tools/train_net.py --config-file configs/mip/quickstart.yaml --overwrite
@@ -49,6 +50,10 @@ docs: $(VENV)/.ready-docs
 	$(BIN)/python -m promptreid.config.document docs/config.md
 	$(BIN)/python -m promptreid.runs.tables.document docs/results.md README.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+coverage: $(VENV)/.ready-test
+	$(PIP) --editable '.[coverage]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" --cov=promptreid --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
 SECONDS ?= 60
 fuzz: $(VENV)/.ready-test

@@ -90,7 +90,7 @@ def test_its_metadata_are_pyproject_s(wheel: Path) -> None:
     assert about["Version"] == re.search(r'^version = "(.+)"$', PROJECT, re.MULTILINE)[1]  # type: ignore[index]
     assert str(about.get_payload()).startswith((ROOT / "README.md").read_text(encoding="utf-8")[:200])
     extras = {"fast", "parquet", "search", "milvus", "export", "openvino", "visual", "mlflow"}
-    extras |= {"test", "check", "docs", "fuzz"}
+    extras |= {"test", "check", "coverage", "docs", "fuzz"}
     assert {*about.get_all("Provides-Extra", [])} == extras
     needed = about.get_all("Requires-Dist", [])
     assert "torchreid>=0.2.5" in needed  # a user's checkout of 1.4.0 stays

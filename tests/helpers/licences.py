@@ -21,7 +21,7 @@ PAGE = ROOT / "docs" / "licences.md"
 ALWAYS = "always"
 NONE_STATED = "none stated"
 TOOLS = {"test", "check"}
-UNLISTED = {"docs", "fuzz"}
+UNLISTED = {"coverage", "docs", "fuzz"}
 """Extras of who works on promptreid; nothing of them is installed for its users. The page lists the first two."""
 
 _PAGE = """\
@@ -30,7 +30,7 @@ _PAGE = """\
 promptreid is under the MIT licence (`LICENSE`). Here is what pip installs for it and for its extras, with the licences
 that their metadata state ({made}; `make licences` writes this page).
 `always` comes with `pip install .`; `test` and `check` are for work on promptreid itself, and so are
-`docs` and `fuzz`, which are not listed. None of these is part of promptreid's own wheel.
+`coverage`, `docs` and `fuzz`, which are not listed. None of these is part of promptreid's own wheel.
 
 ## Copyleft, proprietary, not stated
 

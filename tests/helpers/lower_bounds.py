@@ -21,7 +21,7 @@ else:
 
 ROOT = Path(__file__).resolve().parents[2]
 MINIMUM = ROOT / "requirements" / "min.txt"
-UNTESTED = {"check", "docs", "fuzz"}
+UNTESTED = {"check", "coverage", "docs", "fuzz"}
 """Extras that no test uses."""
 
 
