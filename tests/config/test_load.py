@@ -247,3 +247,11 @@ def test_any_value_survives_dump_and_load(tmp_path_factory, text, number, names,
 def test_dump_keeps_the_order_of_the_tree():
     nodes = [line.rstrip(":") for line in dump_config(default_config()).splitlines() if not line.startswith(" ")]
     assert nodes[:4] == ["model", "data", "market1501", "cuhk03"]
+
+
+@pytest.mark.parametrize("value", ["[mip_vit_base_patch16]", "{a: 1}", "7"])
+def test_a_name_of_a_model_that_is_no_text_is_refused(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"model: {{name: {value}}}\n")
+    with pytest.raises(ValueError, match=r"a\.yaml.*model\.name"):
+        load_config(path)

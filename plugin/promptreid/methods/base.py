@@ -251,7 +251,7 @@ def _section(method: Method) -> Section:
         method.title or method.name,
         keys,
         owner=_where(method),
-        in_use=lambda flat: flat["model.name"] in method.models,
+        in_use=lambda flat: flat["model.name"] in tuple(method.models),  # a list in a YAML file has no hash
         contradictions=method.contradictions,
         reads=tuple(method.reads),
         of_model=True,
