@@ -63,6 +63,8 @@ def _reading(key: str, name: str, settings: Mapping[str, Any], preset: str = "dm
 _ADDED_WORDS = {"word_deep": True, "word_maps": "each", "word_output": "semantic", "word_length": 8, "word_std": 0.02}
 _OF_IDENTITIES = {"alignment_of": "identity", "context_words": 4, "temperature": 0.07}
 _GATED = {"word_first_layer": 5, "prompt_gates": True, "attention_temperature": True}
+LAYERS = _reading("layers", "M per block, from the text's layers", {"word_deep": True, "word_source": "layers"})
+APART = _reading("apart", "prompts with a softmax of their own", {"prompt_attention": "apart"})
 ADDED = _reading("added", "M per block, added to S by gates", _ADDED_WORDS)
 PATCHES = _reading(
     "patches", "M without words, S and M from patches", {"word_source": "learned", "prompt_init": "patches"}
@@ -75,13 +77,13 @@ READINGS = (
     _reading("residual", "bind in a chain", {"bind_residual": True}),
     _reading("offsets", "M told apart by offsets", {"word_offsets": True}),
     _reading("end", "M from the end of the text", {"word_source": "end"}),
-    _reading("layers", "M per block, from the text's layers", {"word_deep": True, "word_source": "layers"}),
+    LAYERS,
     _reading("low_rank", "M per block, maps of low rank apart", {"word_deep": True, "word_maps": "low_rank"}),
     ADDED,
     _reading("content", "M from content", {"word_content": 16}),
     _reading("free", "M without words", {"word_source": "learned"}),
     PATCHES,
-    _reading("apart", "prompts with a softmax of their own", {"prompt_attention": "apart"}),
+    APART,
     _reading("gated", "M in the last two blocks, gates, temperatures", _GATED),
     DMPT,
     _reading("context", "W_t with learned context", {"context_words": 4}, "dmpt"),
@@ -233,8 +235,8 @@ _TABLES = (
     ),
     Table(
         "dmpt_hypotheses",
-        "DMPT: hypotheses about M and W_t",
-        (DMPT_S_BIND_M, ADDED, PATCHES, DMPT, IDENTITY, ON_WORDS),
+        "DMPT: hypotheses about prompts and sentences",
+        (DMPT_S_BIND_M, ADDED, PATCHES, LAYERS, APART, DMPT, IDENTITY, ON_WORDS),
         reference="dmpt_s_bind_m",
     ),
     Table("dmpt_readings", "DMPT: other readings of the paper, other mechanisms", READINGS),
