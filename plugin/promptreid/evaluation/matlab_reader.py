@@ -141,17 +141,21 @@ def check_format_4(path: Path) -> None:
     Raises:
         ValueError: a header that is broken, or does not fit the file.
     """
-    content = memoryview(path.read_bytes())
-    first = int.from_bytes(content[:4], "little")
-    order, place = "<" if first <= 5000 else ">", 0
-    while place < len(content):
-        place = _end_of_matrix_4(content, place, order)
+    size, place = path.stat().st_size, 0
+    with open(path, "rb") as file:
+        order = "<" if int.from_bytes(file.read(4), "little") <= 5000 else ">"
+        while place < size:
+            file.seek(place)
+            place += _length_4(file.read(20), order)
+            if place > size:
+                raise ValueError("a variable that ends behind the file")
 
 
-def _end_of_matrix_4(content: memoryview, place: int, order: str) -> int:
-    if len(content) - place < 20:
+def _length_4(header: bytes, order: str) -> int:
+    """Bytes of a variable of format 4 with its header."""
+    if len(header) < 20:
         raise ValueError("a header that is cut short")
-    kind, rows, columns, imaginary, name = struct.unpack(f"{order}5i", content[place : place + 20])
+    kind, rows, columns, imaginary, name = struct.unpack(f"{order}5i", header)
     number, matrix = divmod(kind % 1000, 10)
     if not 0 <= kind <= 5000 or number >= len(_BYTES_4) or matrix > _SPARSE_4:
         raise ValueError(f"a matrix of type {kind}")
@@ -160,10 +164,7 @@ def _end_of_matrix_4(content: memoryview, place: int, order: str) -> int:
     if matrix == _CHARACTERS_4 and rows > 1 and not columns:
         raise ValueError(f"{rows} texts without a letter")
     parts = 2 if imaginary == 1 and matrix != _SPARSE_4 else 1
-    end = place + 20 + name + rows * columns * _BYTES_4[number] * parts
-    if end > len(content):
-        raise ValueError("a variable that ends behind the file")
-    return end
+    return 20 + name + rows * columns * _BYTES_4[number] * parts
 
 
 def read_format_5(path: Path) -> dict[str, Variable]:
