@@ -28,6 +28,7 @@ def gradients(select: Callable[[Tensor, Tensor], Tensor], runs: int = 30) -> lis
 def test_looking_rows_up_is_indexing_with_a_reproducible_gradient() -> None:
     first, *others = gradients(rows_of)
     assert all(torch.equal(first, other) for other in others)
-    torch.testing.assert_close(first, gradients(lambda table, rows: table[rows], runs=1)[0])
+    # torch sums some 128 numbers around 1 in an order of its own, another one in each run.
+    torch.testing.assert_close(first, gradients(lambda table, rows: table[rows], runs=1)[0], rtol=0.0, atol=1e-4)
     table, rows = torch.randn(3, 4, 5), torch.tensor([2, 0, 2])
     assert torch.equal(rows_of(table, rows), table[rows])
