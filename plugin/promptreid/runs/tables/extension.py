@@ -71,11 +71,11 @@ def _of_another_table(
         record = read_row(file.parent)
         tested_alike = any(run.condition for run in record.runs) == missing
         if tested_alike and pairs_of(record) & wanted and not _differences(record, cfg):
-            found.append((part_of(record, wanted), file.parent))
+            found.append((_part_of(record, wanted), file.parent))
     return max(found, key=lambda one: len(pairs_of(one[0])), default=None)
 
 
-def part_of(record: RowRecord, pairs: Set[tuple[int, int]]) -> RowRecord:
+def _part_of(record: RowRecord, pairs: Set[tuple[int, int]]) -> RowRecord:
     """Keep the runs of some worlds and seeds; commits and environments stay those of all runs.
 
     Args:
