@@ -108,6 +108,25 @@ def test_screening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert "not allowed with argument --plan" in capsys.readouterr().err
 
 
+def test_repeating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    from promptreid.runs.tables import repeat
+
+    calls = []
+    found: list[SimpleNamespace] = []
+    monkeypatch.setattr(repeat, "repeat_rows", lambda *given: calls.append(given) or found)
+    monkeypatch.setattr(repeat, "repetitions_markdown", lambda found: f"{len(found)} runs")
+    given = ["dmpt_ladder", "--repeat", "--rows", "dmpt", "--out", tmp_path, "--results", tmp_path / "r"]
+    for changed, code in ((0, 0), (3, 1)):
+        found.append(SimpleNamespace(changed=changed))
+        assert promptreid("table", *given) == code
+        assert capsys.readouterr().out == f"{len(found)} runs\n"
+    table, places, size, opts = calls[-1]
+    assert (table, size, opts) == ("dmpt_ladder", Size(1, 1, 1, ("dmpt",)), [])
+    assert (places.out, places.results) == (tmp_path, tmp_path / "r")
+    assert promptreid("table", *given, "--plan") == 2
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
 def test_errors_are_one_line(capsys: pytest.CaptureFixture) -> None:
     assert promptreid("table", "dmpt_lader") == 2
     assert "error: there is no table 'dmpt_lader'; did you mean 'dmpt_ladder'?" in capsys.readouterr().err

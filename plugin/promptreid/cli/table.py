@@ -33,7 +33,10 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("table", metavar="TABLE", help=f"one of {', '.join(TABLES)}, or a YAML file that describes one")
     add_pairs(parser)
     parser.add_argument(
-        "--seeds", type=int, metavar="N", help="trainings per row and world; default: 3, and 1 with --screen"
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="trainings per row and world; default: 3, and 1 with --screen or --repeat",
     )
     parser.add_argument(
         "--worlds",
@@ -81,6 +84,11 @@ def _add_instead(parser: Parser) -> None:
         "--plan", action="store_true", help="print the planned trainings and their time, without training"
     )
     group.add_argument("--show", action="store_true", help="print the table from --results, without any training")
+    group.add_argument(
+        "--repeat",
+        action="store_true",
+        help="train runs of --results again and compare the outcome of each query; exit status 1 where one changed",
+    )
     parser.add_list(
         "--screen",
         ends=is_key,
@@ -97,8 +105,8 @@ def _add_instead(parser: Parser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> None:
-    """Print the table, and where it is written."""
+def run(args: argparse.Namespace) -> int:
+    """Print the table, and where it is written; exit status 1 if a repeated run came out differently."""
     pairs = pairs_of(args)
     if args.root is not None:
         pairs = ["data.root", args.root, *pairs]
@@ -108,19 +116,30 @@ def run(args: argparse.Namespace) -> None:
     table = find_table(args.table)
     results = args.results or args.out / "results"
     places = Places(shipped_folder(), args.out, results, tuple(overlays_of(args)))
-    usual = (1, 2) if args.screen else (3, 1)
+    usual = (1, 2) if args.screen else (1, 1) if args.repeat else (3, 1)
     seeds, worlds = (
         least if given is None else given for given, least in zip((args.seeds, args.worlds), usual, strict=True)
     )
     size = Size(seeds, worlds, args.jobs, tuple(args.rows))
     if args.screen:
         _screen(table, places, size, args.screen, pairs)
+    elif args.repeat:
+        return _repeat(table, places, size, pairs)
     elif args.plan:
         from promptreid.runs.tables.run_table import plan_of
 
         print(plan_of(table, places, size, pairs, args.extend))
     else:
         _table(args, table, places, size, pairs)
+    return 0
+
+
+def _repeat(table: Table, places: Places, size: Size, pairs: Sequence[str]) -> int:
+    from promptreid.runs.tables.repeat import repeat_rows, repetitions_markdown
+
+    found = repeat_rows(table.name, places, size, pairs)
+    print(repetitions_markdown(found))
+    return int(any(one.changed for one in found))
 
 
 def _screen(table: Table, places: Places, size: Size, words: Sequence[str], pairs: Sequence[str]) -> None:

@@ -150,6 +150,23 @@ def complete_programme(programme: Programme, done: Callable[[Training], None] | 
     return failures
 
 
+def raise_failures(failures: Sequence[Failure], total: int, then: str = "") -> None:
+    """Raise ``ValueError`` with why trainings have failed, where any has.
+
+    Args:
+        failures: of :func:`complete_programme`.
+        total: how many trainings there are.
+        then: what is said behind the remedy.
+    """
+    if not failures:
+        return
+    lines = [f"{one.training.name}: {one.reason} ({one.log})" for one in failures]
+    raise ValueError(
+        f"{len(failures)} of {total} trainings have failed; the others are finished, and the same command goes on with "
+        f"these.{then}\n" + "\n".join(lines)
+    )
+
+
 def logged_seconds(folder: Path) -> float:
     """How long a run took by its log, without the time between its sessions; 0 where there is none."""
     log = RunFolder(folder).log

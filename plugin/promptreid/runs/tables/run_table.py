@@ -13,7 +13,7 @@ from promptreid.runs.tables.extension import pairs_of, record_to_extend
 from promptreid.runs.tables.jobs import Failure
 from promptreid.runs.tables.made_with import code_commit
 from promptreid.runs.tables.places import Places, Size, of_rows
-from promptreid.runs.tables.programme import Programme, complete_programme
+from promptreid.runs.tables.programme import Programme, complete_programme, raise_failures
 from promptreid.runs.tables.publish import check_writable, keep_row, publish_row, publish_table, set_aside
 from promptreid.runs.tables.record import RowRecord
 from promptreid.runs.tables.render import ResultTable
@@ -69,8 +69,7 @@ def run_table(
         logger.info("%s: %s", table.name, programme.outlook(programme.to_do()))
         publish_table(results, table, opts)
     failures = _complete(programme, table, rows, results)
-    if failures:
-        _report(failures, len(programme.trainings), results)
+    raise_failures(failures, len(programme.trainings), f" Rows that are whole are in {results}.")
     result = ResultTable.read(results)
     result.save(places.out / table.name)
     return result
@@ -147,11 +146,3 @@ def _complete(programme: Programme, table: Table, rows: Sequence[_Prepared], res
             if row.is_done():
                 publish(row)
     return complete_programme(programme, done)
-
-
-def _report(failures: Sequence[Failure], total: int, results: Path) -> None:
-    lines = [f"{one.training.name}: {one.reason} ({one.log})" for one in failures]
-    raise ValueError(
-        f"{len(failures)} of {total} trainings have failed; the others are finished, and the same command goes on with "
-        f"these. Rows that are whole are in {results}.\n" + "\n".join(lines)
-    )
