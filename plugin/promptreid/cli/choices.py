@@ -23,8 +23,8 @@ RERANK_DISTANCES = ("squared", "plain")
 AQE_K, AQE_ALPHA = 5, 0.0
 
 TABLES = (
-    "baselines_vi", "mip_frozen", "mip_ablation", "baselines_rgbnt", "dmpt_ladder", "semantic_length",
-    "missing_modality", "dmpt_hypotheses", "dmpt_readings", "dmpt_plus", "mip_rates",
+    "baselines_vi", "mip_frozen", "mip_ablation", "baselines_rgbnt", "dmpt_ladder", "dmpt_over_s",
+    "semantic_length", "missing_modality", "dmpt_hypotheses", "dmpt_readings", "dmpt_plus", "mip_rates",
 )  # fmt: skip
 
 MIP_RELEASES = ("sysu_mm01", "regdb")

@@ -216,6 +216,7 @@ _TABLES = (
             replace(DMPT, against="dmpt_s_bind_m"),
         ),
     ),
+    Table("dmpt_over_s", "DMPT over S in many worlds", (DMPT_S, DMPT)),
     Table(
         "semantic_length",
         "DMPT: how many semantic prompts",
