@@ -101,7 +101,7 @@ def test_screening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert (table.name, size, key, values) == ("dmpt_ladder", Size(1, 2), "train.lr", ["0.01", "0.1"])
     assert opts == ["train.max_epoch", "2"]
     assert (
-        f"| x | 50.0 | 0.1 |\n\nwritten to {tmp_path / 'results' / 'dmpt_ladder' / 'screen.json'}"
+        f"| x | 50.0 | 0.1 | – |\n\nwritten to {tmp_path / 'results' / 'dmpt_ladder' / 'screen.json'}"
         in capsys.readouterr().out
     )
     assert promptreid("table", "dmpt_ladder", "--plan", "--show") == 2

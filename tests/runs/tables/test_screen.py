@@ -123,8 +123,22 @@ def test_the_outcome_as_a_table(tmp_path: Path) -> None:
     record = screened(tmp_path)
     record["rows"]["bb"]["mAP"]["0.001"] = None
     lines = screen_markdown(record).splitlines()
-    assert lines[0] == "| train.lr | 0.001 | 0.005 | 0.025 | chosen |"
-    assert lines[2].startswith("| bb | – | ") and lines[2].endswith(" | 0.005 |")
+    assert lines[0] == "| train.lr | 0.001 | 0.005 | 0.025 | chosen | lead |"
+    assert lines[2].startswith("| bb | – | ") and " | 0.005 | " in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("scores", "lead"),
+    [
+        ({"1": [0.30, 0.40], "2": [0.31, 0.43], "3": [0.1, 0.1]}, "2.0 ± 1.0"),  # leads of 1 and 3 points
+        ({"1": [0.50, 0.10], "2": [0.29, 0.29], "3": None}, "1.0 ± 20.0"),
+        ({"1": [0.5], "2": [0.4], "3": [0.3]}, "10.0"),
+        ({"1": [0.5], "2": None, "3": None}, "–"),
+    ],
+)
+def test_the_lead_of_the_best_value_has_its_error(scores: dict[str, Any], lead: str) -> None:
+    record = {"key": "train.lr", "values": list(scores), "rows": {"x": {"mAP": scores, "choice": 1.0}}}
+    assert screen_markdown(record).splitlines()[2].endswith(f" | 1 | {lead} |")
 
 
 @pytest.mark.parametrize(
