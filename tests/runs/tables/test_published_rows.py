@@ -243,6 +243,12 @@ def test_rows_of_several_commits_are_read_and_told(toy: Path, monkeypatch: pytes
     assert f"Rows are of 2 commits ({'a' * 12}, {'b' * 12})." in run_toy(toy).markdown()
 
 
+def test_changed_files_are_told_beside_the_commit(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without(toy, "cccc")
+    use_toy_trainings(monkeypatch, f"{COMMIT}-dirty")
+    assert f"Rows are of 2 commits ({'a' * 12}, {'a' * 12}-dirty)." in run_toy(toy).markdown()
+
+
 def test_trainings_at_another_commit_join_those_that_are_there(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_toy_trainings(monkeypatch, "b" * 40)
     run_toy(toy, size=Size(3, 3))

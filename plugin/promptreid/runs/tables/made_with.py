@@ -18,10 +18,9 @@ from promptreid.engine.checkpoints import files as checkpoint
 from promptreid.engine.checkpoints.random_state import git_commit, versions
 from promptreid.engine.checkpoints.run_folder import RunFolder
 from promptreid.files import write_text
+from promptreid.runs.tables.record import CHANGED
 from promptreid.versions import version_of
 
-CHANGED = "-dirty"
-"""Behind a commit: files of the code or of the configurations were changed, or there were new ones."""
 _FILE = "made_with.json"
 _PACKAGE = Path(__file__).resolve().parents[2]
 

@@ -20,6 +20,8 @@ from promptreid.files import atomic_write, write_text
 FORMAT = 1
 """Raise it whenever a reader of the former one would misunderstand."""
 RECORD, CONFIG, QUERIES = "row.json", "config.yaml", "queries.npz"
+CHANGED = "-dirty"
+"""Behind a commit: files of the code or of the configurations were changed, or there were new ones."""
 ARRAYS = {
     "AP": np.float32, "world": np.int32, "seed": np.int32, "test": np.int16, "trial": np.int16, "query": np.int32,
 }  # fmt: skip

@@ -16,6 +16,7 @@ from promptreid.files import atomic_write
 from promptreid.runs.tables.bars import Bar, draw_bars, png_bytes
 from promptreid.runs.tables.lines import SCORES, Line, lines_of, reference_of
 from promptreid.runs.tables.published import Published, read_published
+from promptreid.runs.tables.record import CHANGED
 
 _PROBE, _TUNING = "linear_probe", "fine_tuning"
 _HALF_WIDTH = "0.5"  # of the intervals that the needed pairs are for, see ``effects``
@@ -140,9 +141,7 @@ class ResultTable:
             "backward pass.",
             self.published.note,
             f"With `{' '.join(opts)}`." if opts else "",
-            f"Rows are of {len(commits)} commits ({', '.join(commit[:12] for commit in commits)})."
-            if len(commits) > 1
-            else "",
+            f"Rows are of {len(commits)} commits ({', '.join(map(_short, commits))})." if len(commits) > 1 else "",
         ]
         return " ".join(text for text in texts if text)
 
@@ -252,3 +251,8 @@ def _gain(line: Line) -> str:
 
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}{'s' if number > 1 else ''}"
+
+
+def _short(commit: str) -> str:
+    """Twelve digits of a commit, and whether files were changed."""
+    return commit.removesuffix(CHANGED)[:12] + (CHANGED if commit.endswith(CHANGED) else "")

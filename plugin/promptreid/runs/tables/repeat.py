@@ -66,7 +66,7 @@ def repeat_rows(table: str, places: Places, size: Size, opts: Sequence[str] = ()
     """
     _check_options(opts, places.overlays)
     published = read_published(places.results / table)
-    folder = places.out / "repeats" / (code_commit()[:12] or "no-commit") / table
+    folder = places.out / "repeats" / (code_commit() or "no-commit") / table
     rows = [(row, _trainings(row, published, places, folder, size, opts)) for row in _chosen(published, size.rows)]
     trainings = [training for _, own in rows for training in own]
     for training in trainings:
